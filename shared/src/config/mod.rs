@@ -1,0 +1,210 @@
+//! The config that the programs run on: every value checked, every default filled in, every path absolute.
+//!
+//! A file becomes a config in two steps with no road back: `raw` is the file as written, `check` makes these types of
+//! it or says `FILE:LINE:COLUMN: what is wrong`. Nothing else constructs them, but for the command line without a file,
+//! which goes the same way.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a server runs on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The file it was read from, its real path; `None` when the command line alone described it.
+    pub file: Option<PathBuf>,
+    /// How both programs log.
+    pub log: Log,
+    /// The applications, in the order of the file. Never empty; names are unique.
+    pub apps: Vec<App>,
+}
+
+/// One application and how it is served.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    /// Its key under `apps:`.
+    pub name: String,
+    /// What to import and call.
+    pub wsgi: Callable,
+    /// Where `wsgi:` stands in the file, for errors that only an import can find.
+    pub wsgi_place: Option<Place>,
+    /// Working directory of the workers, and first on `sys.path`. Absolute.
+    pub directory: PathBuf,
+    /// The virtualenv's root folder. Absolute.
+    pub virtualenv: Option<PathBuf>,
+    /// Folders put on `sys.path` behind `directory`. Absolute.
+    pub python_path: Vec<PathBuf>,
+    /// Added to the environment that the workers inherit.
+    pub environment: BTreeMap<String, String>,
+    /// Who the workers run as, if not as the supervisor.
+    pub run_as: Option<RunAs>,
+    /// Where it is served. Never empty; addresses are unique in the whole config.
+    pub listen: Vec<Listener>,
+    /// Worker processes, at least 1; `auto` is already resolved.
+    pub workers: usize,
+    /// Threads that run Python in each worker, at least 1.
+    pub threads: usize,
+    /// How a worker runs its calls.
+    pub engine: Engine,
+    /// What a client may cost.
+    pub limits: Limits,
+    /// How long each thing may take.
+    pub timeouts: Timeouts,
+}
+
+/// `module:attribute`, or `module:factory()`, which is called once without arguments and gives the application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callable {
+    /// The dotted module.
+    pub module: String,
+    /// The dotted attribute within it.
+    pub attribute: String,
+    /// Whether it was written with `()`.
+    pub factory: bool,
+}
+
+impl fmt::Display for Callable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = if self.factory { "()" } else { "" };
+        write!(f, "{}:{}{call}", self.module, self.attribute)
+    }
+}
+
+/// A place in the config file; line and column count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+/// A user that workers become, resolved to numbers at check time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunAs {
+    /// The login name, for supplementary groups.
+    pub user: String,
+    /// Its uid.
+    pub uid: u32,
+    /// The gid: of `group`, else the user's own.
+    pub gid: u32,
+}
+
+/// How a worker runs its calls. `sync` in the file is `Threads` with one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Engine {
+    /// Runner threads that share one poll.
+    Threads,
+}
+
+/// One listening socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Where.
+    pub address: Address,
+    /// What is spoken on it.
+    pub protocol: Protocol,
+    /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+    pub backlog: u32,
+    /// Permission bits of a Unix socket's file.
+    pub mode: u32,
+    /// Owner of a Unix socket's file: uid and gid, each if given.
+    pub owner: (Option<u32>, Option<u32>),
+}
+
+/// Where a listener is bound. Its text is the listener's name everywhere: in the file, in logs, between the programs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Address {
+    /// `127.0.0.1:8000`, `[::]:8000`, `localhost:8000` (resolved at check time).
+    Tcp(SocketAddr),
+    /// `unix:/run/shop.sock`, absolute.
+    Unix(PathBuf),
+    /// `unix:@name`, in the abstract namespace of Linux.
+    Abstract(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => write!(f, "{address}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Abstract(name) => write!(f, "unix:@{name}"),
+        }
+    }
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// HTTP/1.1 and 1.0.
+    Http,
+}
+
+/// What a client may cost. Bytes are bytes, counts are counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of the request line without its line end. Above it: 414.
+    pub request_line_max: usize,
+    /// Header fields. Above it: 431.
+    pub header_count_max: usize,
+    /// Bytes of the whole head, request line included. Above it: 431. Also bounds a trailer section.
+    pub header_bytes_max: usize,
+    /// Bytes of a decoded request body. Above it: 413.
+    pub body_bytes_max: u64,
+    /// Bytes of a request body kept in memory; a longer one goes to an unlinked file.
+    pub body_memory_max: usize,
+    /// Connections that one worker holds at once; above it they wait in the backlog.
+    pub connections_max: usize,
+}
+
+/// How long each thing may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// From exec to `Loaded`. Then the worker is killed.
+    pub boot: Duration,
+    /// From the first byte of a request to the end of its head, and from accept to the first byte. Then: 408 and close.
+    pub head: Duration,
+    /// Between two reads of a request body. Then: 408 and close.
+    pub body: Duration,
+    /// A kept-alive connection without a request. Then it is closed.
+    pub keepalive: Duration,
+    /// Between two writes that moved bytes of an answer. Then the connection is cut.
+    pub write: Duration,
+    /// From the start of a drain to the kill.
+    pub drain: Duration,
+}
+
+/// How both programs log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// For eyes or for programs.
+    pub format: LogFormat,
+    /// What is left out: everything less urgent than this.
+    pub level: LogLevel,
+    /// Whether each request gets a line.
+    pub access: bool,
+}
+
+/// The look of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogFormat {
+    /// For a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How urgent a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the five names are the field's")]
+pub enum LogLevel {
+    Critical,
+    Error,
+    Warning,
+    Info,
+    Debug,
+}

@@ -1,0 +1,72 @@
+//! What passes between the supervisor and a worker: descriptors on one socket, words on a channel.
+//!
+//! ```text
+//!   supervisor                                       worker (exec'd with one end of a SOCK_SEQPACKET pair as descriptor 0)
+//!   fd: Greeting{version, channel's name} ---------> checks the version, connects the channel
+//!   words:                     <-------------------- Hello
+//!   words: Assignment ------------------------------>
+//!   fd: "scoreboard" + each listener's name, with its descriptor ->   drops privileges, starts Python, imports
+//!   words:                     <-------------------- Loaded | Failed
+//!   words: Serve ----------------------------------> accepts
+//!   words: Drain ----------------------------------> finishes what it has; exits 0
+//! ```
+//!
+//! The end of the descriptor socket tells a worker that its supervisor is gone.
+
+pub mod channel;
+pub mod fd;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{App, Log};
+
+/// Raised with every change of the words or of the scoreboard's layout.
+pub const VERSION: u16 = 1;
+
+/// What the supervisor says.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// What to load. Said once, first.
+    Assignment(Box<Assignment>),
+    /// Begin to accept.
+    Serve,
+    /// Leave the listeners, take what already waits in them, finish what there is, exit.
+    Drain,
+    /// Exit now.
+    Quit,
+}
+
+/// What a worker says.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The application is imported and nothing accepted yet.
+    Loaded,
+    /// The application could not be had; the worker exits next.
+    Failed(Failure),
+}
+
+/// What a worker is to run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Its number in this server's life, from 1.
+    pub worker: u64,
+    /// The generation it belongs to, from 1.
+    pub generation: u64,
+    /// The application. Its `environment` is already in the process's.
+    pub app: App,
+    /// How many workers of this application are meant to run beside each other, for `wsgi.multiprocess`.
+    pub siblings: usize,
+    /// How to log.
+    pub log: Log,
+    /// Listeners to expect on the descriptor socket, behind the scoreboard. A check has none.
+    pub listeners: Vec<String>,
+}
+
+/// Why a worker could not load its application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// One line: `cannot import hello:application: ModuleNotFoundError: No module named 'hello'`.
+    pub why: String,
+    /// What helps to see it: the Python traceback, `sys.path`. Empty when there is none; cut to fit one message.
+    pub detail: String,
+}

@@ -1,0 +1,14 @@
+//! A worker: moves bytes between clients and a Python WSGI application.
+//!
+//! ```text
+//!   bytes -> wire -> items -> turn -> python -> turn -> wire -> bytes
+//!            pure            pure     the only folder that knows Python (beside the engines)
+//! ```
+//!
+//! `conn` moves the bytes and decides nothing; `engine` decides who runs what.
+
+pub mod body;
+pub mod conn;
+pub mod python;
+pub mod turn;
+pub mod wire;
