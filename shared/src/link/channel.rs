@@ -13,17 +13,20 @@
 //!   Whoever learns that a worker died before it connected calls [`release`], which frees that thread.
 //! * A message has at most 64 KiB, checked before it is sent; so it is one packet, and a send does not block while the
 //!   few words that there are stay below the socket's buffer.
-//! * The door is a socket in a folder of mode 0700 that is the supervisor's; the worker connects before it becomes
-//!   another user. Whoever can connect is the supervisor's own user, and the first to do so is believed.
+//! * The door is a socket in a folder that we make 0700; the worker connects before it becomes another user. Whoever
+//!   can connect is the supervisor's own user, and the first to do so is believed.
 //! * ipc-channel accepts a connection without close-on-exec. That connection carries one message, the two channels
 //!   (which are close-on-exec), and is closed at once. A worker that is exec'd in just that moment inherits a dead
 //!   socket, harmless but not ours to leave: a worker closes whatever it has above descriptor 2 when it starts.
 //!
-//! Known faults: a supervisor killed between `open` and `accept` leaves its folder in the temporary directory. A child
+//! Known faults: ipc-channel makes the folder by the umask, so with umask 0 a stranger has the instant before our
+//! `chmod`. A supervisor killed between `open` and `accept` leaves its folder in the temporary directory. A child
 //! that the application forked, and that kept the channel open, holds the supervisor's thread for as long as it lives.
 
+use std::fs::{self, Permissions};
 use std::io;
 use std::marker::PhantomData;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use ipc_channel::IpcError;
@@ -66,6 +69,9 @@ impl Door {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let (server, name) = IpcOneShotServer::new()?;
+        if let Some(folder) = Path::new(&name).parent() {
+            fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+        }
         Ok(Door { server, name })
     }
 
@@ -192,11 +198,10 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_secs(10);
 
+    type Ends<S, R> = (Sender<S>, Receiver<R>);
+
     /// Both sides of a channel, the supervisor's made in a thread as its bridge does.
-    fn both() -> (
-        (Sender<ToWorker>, Receiver<FromWorker>),
-        (Sender<FromWorker>, Receiver<ToWorker>),
-    ) {
+    fn both() -> (Ends<ToWorker, FromWorker>, Ends<FromWorker, ToWorker>) {
         let door = Door::open().unwrap();
         let name = door.name().to_owned();
         let bridge = thread::spawn(move || door.accept().unwrap());
@@ -298,7 +303,6 @@ mod tests {
 
     #[test]
     fn only_its_owner_can_reach_a_door() {
-        use std::os::unix::fs::PermissionsExt;
         let door = Door::open().unwrap();
         let folder = Path::new(door.name()).parent().unwrap().metadata().unwrap();
         assert_eq!(folder.permissions().mode() & 0o777, 0o700);

@@ -95,10 +95,13 @@ fn without_middle(text: String, bytes_max: usize) -> String {
         return text;
     }
     let half = (bytes_max - MARK.len()) / 2;
-    let (head, tail) = (
-        text.floor_char_boundary(half),
-        text.ceil_char_boundary(text.len() - half),
-    );
+    let (mut head, mut tail) = (half, text.len() - half);
+    while !text.is_char_boundary(head) {
+        head -= 1;
+    }
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
     format!("{}{MARK}{}", &text[..head], &text[tail..])
 }
 
