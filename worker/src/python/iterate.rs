@@ -12,18 +12,19 @@
 //! * `close()` is called once, whatever happens: the end, an error, a surplus, an answer without content, a client gone.
 //! * An exception, SystemExit and KeyboardInterrupt among them, fails the turn and is logged; the worker goes on.
 //! * Once Content-Length is reached the iterable is asked once more, so that a generator runs to its end, and then left.
-//!   HEAD, 1xx, 204 and 304 have no content: there the first item ends it.
+//!   HEAD, 204 and 304 have no content: there the first item that is not empty ends it.
 
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
 use slog::{debug, error, warn};
 
-use super::file::FileWrapper;
-use super::respond::{self, Respond, type_name};
+use super::file::{FileWrapper, Region};
+use super::respond::{self, Respond, Said, type_name};
 use super::{Application, Served, error as exception, fork};
 use crate::conn::Connection;
 use crate::turn::Turn;
+use crate::wire::{Span, Version};
 
 /// Bytes that a list may have in all to be handed over at once. Above it a slow reader would cost the list's size twice.
 const AT_ONCE_MAX: u64 = 64 * 1024;
@@ -51,9 +52,35 @@ enum Next<'py> {
     End,
 }
 
+/// What one step did for the answer.
+enum Progress {
+    /// There may be more.
+    More,
+    /// It is finished, and something has still to leave.
+    Finished,
+    /// It is finished, and all has left.
+    Left,
+}
+
+impl Served {
+    fn done(connection: Box<Connection>) -> Served {
+        Served {
+            connection,
+            rest: None,
+        }
+    }
+
+    fn again(connection: Box<Connection>, rest: Rest) -> Served {
+        Served {
+            connection,
+            rest: Some(rest),
+        }
+    }
+}
+
 impl Application {
-    /// Pulls the next piece of an answer: to be called whenever everything written before has left; at once, but after the
-    /// other clients, where nothing was written.
+    /// Pulls the next piece of an answer: to be called whenever everything written before has left; where nothing was
+    /// written, after other clients had their turn.
     pub fn pull(&self, py: Python<'_>, connection: Box<Connection>, rest: Rest) -> Served {
         match &rest.stage {
             Stage::Items(iterator) => {
@@ -62,10 +89,7 @@ impl Application {
             }
             Stage::Close => {
                 self.close(py, rest.iterable.bind(py));
-                Served {
-                    connection,
-                    rest: None,
-                }
+                Served::done(connection)
             }
         }
     }
@@ -75,76 +99,58 @@ impl Application {
         self.close(py, rest.iterable.bind(py));
     }
 
-    /// Answers with what a call of the application came to.
+    /// Answers with what a call of the application gave.
     pub(super) fn answer(
         &self,
-        py: Python<'_>,
         mut connection: Box<Connection>,
-        call: (Py<Respond>, PyResult<Bound<'_, PyAny>>),
+        call: (Py<Respond>, Said),
+        iterable: Bound<'_, PyAny>,
     ) -> Served {
-        let (respond, result) = call;
-        let iterable = match result {
-            Ok(iterable) => iterable,
-            Err(_) if respond.borrow(py).is_client_gone() => return self.leave(connection),
-            Err(error) => return self.fail(py, connection, &error),
-        };
-        match self.at_once(&mut connection, &respond, &iterable) {
-            Ok(Some(stage)) => {
-                let rest = Rest {
-                    respond,
-                    iterable: iterable.unbind(),
-                    stage,
-                };
-                match &rest.stage {
-                    Stage::Items(_) => self.pull(py, connection, rest),
-                    Stage::Close => Served {
-                        connection,
-                        rest: Some(rest),
-                    },
-                }
-            }
-            Ok(None) => Served {
-                connection,
-                rest: None,
-            },
+        let py = iterable.py();
+        let (respond, said) = call;
+        let stage = match self.at_once(&mut connection.turn, said, &iterable) {
+            Ok(None) => return Served::done(connection),
+            Ok(Some(stage)) => stage,
             Err(error) => {
-                let served = self.fail(py, connection, &error);
+                let served = self.fail(connection, (said, &error), py);
                 self.close(py, &iterable);
-                served
+                return served;
             }
+        };
+        let is_finished = matches!(stage, Stage::Close);
+        let rest = Rest {
+            respond,
+            iterable: iterable.unbind(),
+            stage,
+        };
+        if is_finished {
+            Served::again(connection, rest)
+        } else {
+            self.pull(py, connection, rest)
         }
     }
 
     /// Answers with the whole of it where that is possible; gives what is left to do.
     fn at_once(
         &self,
-        connection: &mut Connection,
-        respond: &Py<Respond>,
+        turn: &mut Turn,
+        said: Said,
         iterable: &Bound<'_, PyAny>,
     ) -> PyResult<Option<Stage>> {
-        let py = iterable.py();
-        let turn = &mut connection.turn;
         if let Some(items) = sequence(iterable) {
             let (pieces, total) = items?;
-            expect_ready(py, respond, turn)?;
+            expect_ready(turn, said)?;
             announce(turn, total);
             if total <= AT_ONCE_MAX || pieces.len() == 1 {
                 pieces.iter().for_each(|piece| turn.write(piece.as_bytes()));
-                self.finish(turn, respond.borrow(py).is_bare());
+                self.finish(turn, said);
                 return Ok(None);
             }
         } else if let Ok(wrapper) = iterable.cast_exact::<FileWrapper>() {
-            expect_ready(py, respond, turn)?;
-            if let Some(region) = wrapper.get().region(py)? {
-                announce(turn, region.length);
-                let length = turn
-                    .remaining()
-                    .map_or(region.length, |allowed| allowed.min(region.length));
-                let is_bare = respond.borrow(py).is_bare();
-                if length > 0 && !has_no_content(turn, is_bare) {
-                    turn.write_file(region.file, region.offset, length);
-                }
-                self.finish(turn, is_bare);
+            expect_ready(turn, said)?;
+            if let Some(region) = wrapper.get().region(iterable.py())? {
+                send(turn, said, region);
+                self.finish(turn, said);
                 return Ok(Some(Stage::Close));
             }
         }
@@ -161,105 +167,85 @@ impl Application {
         respond::lend(py, &rest.respond, connection);
         let next = next(&mut iterator.into_bound(py));
         fork::leave_if_child(py, next.as_ref().err());
-        let mut connection = respond::take_back(py, &rest.respond);
-        let outcome = next
-            .and_then(|next| self.hand_over(&mut connection.turn, &rest.respond.borrow(py), &next));
-        match outcome {
-            Ok(Some(Stage::Items(_))) => unreachable!("hand_over makes no iterator"),
-            Ok(None) => Served {
+        let (mut connection, said) = respond::take_back(py, &rest.respond);
+        match next.and_then(|next| self.hand_over(&mut connection.turn, said, &next)) {
+            Ok(Progress::More) => Served::again(connection, rest),
+            Ok(Progress::Finished) => Served::again(
                 connection,
-                rest: Some(rest),
-            },
-            Ok(Some(Stage::Close)) => Served {
-                connection,
-                rest: Some(Rest {
+                Rest {
                     stage: Stage::Close,
                     ..rest
-                }),
-            },
+                },
+            ),
+            Ok(Progress::Left) => {
+                self.close(py, rest.iterable.bind(py));
+                Served::done(connection)
+            }
             Err(error) => {
-                let is_gone = rest.respond.borrow(py).is_client_gone();
-                let served = if is_gone {
-                    self.leave(connection)
-                } else {
-                    self.fail(py, connection, &error)
-                };
+                let served = self.fail(connection, (said, &error), py);
                 self.close(py, rest.iterable.bind(py));
                 served
             }
         }
     }
 
-    /// Gives the turn what came next; `Some` once it is finished.
-    fn hand_over(
-        &self,
-        turn: &mut Turn,
-        respond: &Respond,
-        next: &Next<'_>,
-    ) -> PyResult<Option<Stage>> {
+    /// Gives the turn what came next.
+    fn hand_over(&self, turn: &mut Turn, said: Said, next: &Next<'_>) -> PyResult<Progress> {
         let item = match next {
-            Next::Empty => return Ok(None),
+            Next::Empty => return Ok(Progress::More),
             Next::Item(item) => Some(item),
             Next::End => None,
         };
-        if !respond.is_ready(turn) {
-            return Err(unready(turn));
-        }
-        let has_no_content = has_no_content(turn, respond.is_bare());
+        expect_ready(turn, said)?;
+        let is_bare = is_bare(turn, said);
+        let has_all_left = turn.is_head_out() && turn.remaining() == Some(0);
         if let Some(item) = item {
-            let is_surplus = turn.remaining() == Some(0) && !has_no_content;
             turn.write(item.as_bytes());
-            if !is_surplus && !has_no_content {
-                return Ok(None);
-            }
-            if is_surplus {
+            if has_all_left && !is_bare {
                 warn!(self.log, "the application's answer is longer than its Content-Length"; "request" => request_line(turn));
+            } else if !is_bare {
+                return Ok(Progress::More);
             }
         }
-        self.finish(turn, respond.is_bare());
-        Ok(Some(Stage::Close))
+        self.finish(turn, said);
+        Ok(if has_all_left {
+            Progress::Left
+        } else {
+            Progress::Finished
+        })
     }
 
-    fn finish(&self, turn: &mut Turn, is_bare: bool) {
+    fn finish(&self, turn: &mut Turn, said: Said) {
         let missing = turn.remaining().unwrap_or(0);
-        if missing > 0 && !has_no_content(turn, is_bare) {
+        if missing > 0 && !is_bare(turn, said) {
             warn!(self.log, "the application's answer is shorter than its Content-Length, so its connection is cut";
                 "missing" => missing, "request" => request_line(turn));
         }
         turn.finish();
     }
 
-    /// Ends the turn for an exception of the application's.
+    /// Ends the turn for an exception of the application's, or of a `write()` whose client had left.
     pub(super) fn fail(
         &self,
-        py: Python<'_>,
         mut connection: Box<Connection>,
-        error: &PyErr,
+        what: (Said, &PyErr),
+        py: Python<'_>,
     ) -> Served {
-        error!(self.log, "the application failed"; "request" => request_line(&connection.turn), "traceback" => exception::traceback(py, error));
-        connection.turn.fail();
-        Served {
-            connection,
-            rest: None,
+        let request = request_line(&connection.turn);
+        if what.0.is_client_gone {
+            debug!(self.log, "the client left while the application was writing"; "request" => request);
+        } else {
+            error!(self.log, "the application failed"; "request" => request, "traceback" => exception::traceback(py, what.1));
         }
-    }
-
-    /// Ends the turn of a client that left while `write()` waited for it.
-    fn leave(&self, mut connection: Box<Connection>) -> Served {
-        debug!(self.log, "the client left while the application was writing"; "request" => request_line(&connection.turn));
         connection.turn.fail();
-        Served {
-            connection,
-            rest: None,
-        }
+        Served::done(connection)
     }
 
     fn close(&self, py: Python<'_>, iterable: &Bound<'_, PyAny>) {
-        let close = iterable
-            .getattr_opt(pyo3::intern!(py, "close"))
-            .and_then(|close| close.map_or(Ok(()), |close| close.call0().map(drop)));
-        fork::leave_if_child(py, close.as_ref().err());
-        if let Err(error) = close {
+        let close = iterable.getattr_opt(pyo3::intern!(py, "close"));
+        let closed = close.and_then(|close| close.map_or(Ok(()), |close| close.call0().map(drop)));
+        fork::leave_if_child(py, closed.as_ref().err());
+        if let Err(error) = closed {
             error!(self.log, "close() of the application's iterable failed"; "traceback" => exception::traceback(py, &error));
         }
     }
@@ -290,27 +276,34 @@ fn sequence<'py>(
 
 fn piece(item: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
     item.cast_into::<PyBytes>().map_err(|error| {
-        PyTypeError::new_err(format!(
-            "the application's iterable gave {}, not bytes",
-            type_name(&error.into_inner())
-        ))
+        let kind = type_name(&error.into_inner());
+        PyTypeError::new_err(format!("the application's iterable gave {kind}, not bytes"))
     })
 }
 
 /// The next item that is not empty, within bounds.
 fn next<'py>(iterator: &mut Bound<'py, PyIterator>) -> PyResult<Next<'py>> {
     for _ in 0..EMPTY_MAX {
-        match iterator.next() {
-            None => return Ok(Next::End),
-            Some(item) => {
-                let item = piece(item?)?;
-                if !item.as_bytes().is_empty() {
-                    return Ok(Next::Item(item));
-                }
-            }
+        let Some(item) = iterator.next() else {
+            return Ok(Next::End);
+        };
+        let item = piece(item?)?;
+        if !item.as_bytes().is_empty() {
+            return Ok(Next::Item(item));
         }
     }
     Ok(Next::Empty)
+}
+
+/// Sends a part of a file, no more than Content-Length.
+fn send(turn: &mut Turn, said: Said, region: Region) {
+    announce(turn, region.length);
+    let length = turn
+        .remaining()
+        .map_or(region.length, |allowed| allowed.min(region.length));
+    if !is_bare(turn, said) {
+        turn.write_file(region.file, region.offset, length);
+    }
 }
 
 /// Tells the turn the whole length, where the application did not and still can.
@@ -320,36 +313,27 @@ fn announce(turn: &mut Turn, total: u64) {
     }
 }
 
-fn expect_ready(py: Python<'_>, respond: &Py<Respond>, turn: &Turn) -> PyResult<()> {
-    if respond.borrow(py).is_ready(turn) {
-        Ok(())
-    } else {
-        Err(unready(turn))
-    }
-}
-
-fn unready(turn: &Turn) -> PyErr {
-    let why = if turn.has_begun() {
-        "went on although start_response() had refused its arguments"
-    } else {
-        "gave its answer without calling start_response()"
+fn expect_ready(turn: &Turn, said: Said) -> PyResult<()> {
+    let why = match (turn.has_begun(), said.is_refused) {
+        (true, false) => return Ok(()),
+        (false, false) => "gave its answer without calling start_response()",
+        (true | false, true) => "went on although start_response() had refused its arguments",
     };
-    PyAssertionError::new_err(format!("the application {why}"))
+    Err(PyAssertionError::new_err(format!("the application {why}")))
 }
 
 /// Whether nothing but a head answers this request (RFC 9110 6.4.1).
-fn has_no_content(turn: &Turn, is_bare: bool) -> bool {
-    is_bare || turn.head().method.of(turn.bytes()) == b"HEAD"
+fn is_bare(turn: &Turn, said: Said) -> bool {
+    said.is_bare || turn.head().method.of(turn.bytes()) == b"HEAD"
 }
 
 /// `GET /path HTTP/1.1`, for the log.
 fn request_line(turn: &Turn) -> String {
     let head = turn.head();
-    let text =
-        |span: crate::wire::Span| String::from_utf8_lossy(span.of(turn.bytes())).into_owned();
     let version = match head.version {
-        crate::wire::Version::Http10 => "HTTP/1.0",
-        crate::wire::Version::Http11 => "HTTP/1.1",
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
     };
+    let text = |span: Span| String::from_utf8_lossy(span.of(turn.bytes())).into_owned();
     format!("{} {} {version}", text(head.method), text(head.target))
 }

@@ -24,8 +24,10 @@ mod respond;
 mod shutdown;
 
 use monoceros_shared::link::{Assignment, Failure};
+use pyo3::intern;
 use pyo3::prelude::*;
-use slog::{Logger, o};
+use respond::{Respond, Said};
+use slog::Logger;
 
 use crate::conn::Connection;
 pub use fork::{has_forked, on_fork};
@@ -70,10 +72,9 @@ pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failur
         detail: String::new(),
     })?;
     interpreter::start(app)?;
-    let log = log.new(o!("app" => app.name.clone()));
     Python::attach(|py| {
         let callable = import::application(py, app)?;
-        Application::new(py, callable, assignment, log).map_err(|error| Failure {
+        Application::new(py, callable, assignment, log.clone()).map_err(|error| Failure {
             why: format!("cannot prepare Python: {}", error::one_line(py, &error)),
             detail: error::traceback(py, &error),
         })
@@ -98,22 +99,22 @@ impl Application {
 
     /// Calls the application for the complete request of this connection's turn.
     pub fn call(&self, py: Python<'_>, mut connection: Box<Connection>) -> Served {
-        let prepared = self
-            .environ(py, &mut connection)
-            .and_then(|environ| Ok((environ, Py::new(py, respond::Respond::default())?)));
+        let environ = self.environ(py, &mut connection);
+        let prepared = environ.and_then(|environ| Ok((environ, Py::new(py, Respond::default())?)));
         let (environ, respond) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return self.fail(py, connection, &error),
+            Err(error) => return self.fail(connection, (Said::default(), &error), py),
         };
         respond::lend(py, &respond, connection);
-        let start_response = respond
-            .bind(py)
-            .getattr(pyo3::intern!(py, "start_response"));
+        let start_response = respond.bind(py).getattr(intern!(py, "start_response"));
         let result = start_response
             .and_then(|start_response| self.callable.bind(py).call1((environ, start_response)));
         fork::leave_if_child(py, result.as_ref().err());
-        let connection = respond::take_back(py, &respond);
-        self.answer(py, connection, (respond, result))
+        let (connection, said) = respond::take_back(py, &respond);
+        match result {
+            Ok(iterable) => self.answer(connection, (respond, said), iterable),
+            Err(error) => self.fail(connection, (said, &error), py),
+        }
     }
 
     fn environ<'py>(

@@ -23,30 +23,21 @@ use crate::turn::Turn;
 #[derive(Default)]
 pub struct Respond {
     connection: Option<Box<Connection>>,
+    said: Said,
+}
+
+/// What the application's calls came to so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said {
     /// The last `start_response` was refused halfway, so what the turn has of a head must not go out.
-    refused: bool,
-    /// The client left while `write()` waited for it.
-    gone: bool,
-    /// The status allows no content: 1xx, 204, 304 (RFC 9110 6.4.1).
-    bare: bool,
+    pub is_refused: bool,
+    /// The client was found gone by `write()`.
+    pub is_client_gone: bool,
+    /// The status allows no content: 204, 304 (RFC 9110 6.4.1).
+    pub is_bare: bool,
 }
 
 impl Respond {
-    /// Whether the application said how to begin the answer, and nothing of that was refused.
-    pub fn is_ready(&self, turn: &Turn) -> bool {
-        turn.has_begun() && !self.refused
-    }
-
-    /// Whether the client was found gone by `write()`.
-    pub fn is_client_gone(&self) -> bool {
-        self.gone
-    }
-
-    /// Whether the status allows no content.
-    pub fn is_bare(&self) -> bool {
-        self.bare
-    }
-
     fn connection(&mut self) -> PyResult<&mut Connection> {
         self.connection
             .as_deref_mut()
@@ -63,7 +54,7 @@ impl Respond {
         })?;
         let status = latin1::encode(status)
             .ok_or_else(|| PyValueError::new_err("cannot use status: it is not latin-1"))?;
-        self.refused = true;
+        self.said.is_refused = true;
         let turn = &mut self.connection()?.turn;
         turn.begin(&status).map_err(|fault| {
             PyValueError::new_err(format!(
@@ -75,9 +66,8 @@ impl Respond {
         for header in headers.iter() {
             add(turn, &header)?;
         }
-        self.bare =
-            status.starts_with(b"1") || status.starts_with(b"204") || status.starts_with(b"304");
-        self.refused = false;
+        self.said.is_bare = status.starts_with(b"204") || status.starts_with(b"304");
+        self.said.is_refused = false;
         Ok(())
     }
 }
@@ -111,7 +101,7 @@ impl Respond {
         let data = data.cast::<PyBytes>().map_err(|_| {
             PyTypeError::new_err(format!("write() takes bytes, not {}", type_name(data)))
         })?;
-        if self.refused {
+        if self.said.is_refused {
             return Err(PyAssertionError::new_err(
                 "write() was called although start_response() had refused its arguments",
             ));
@@ -119,7 +109,7 @@ impl Respond {
         let connection = self.connection()?;
         connection.turn.write(data.as_bytes());
         let sent: io::Result<()> = py.detach(|| connection.flush_waiting());
-        self.gone = sent.is_err();
+        self.said.is_client_gone = sent.is_err();
         Ok(sent?)
     }
 }
@@ -133,11 +123,13 @@ pub fn lend(py: Python<'_>, respond: &Py<Respond>, connection: Box<Connection>) 
 ///
 /// # Panics
 /// When none was lent.
-pub fn take_back(py: Python<'_>, respond: &Py<Respond>) -> Box<Connection> {
-    wait_for(py, respond)
+pub fn take_back(py: Python<'_>, respond: &Py<Respond>) -> (Box<Connection>, Said) {
+    let mut respond = wait_for(py, respond);
+    let connection = respond
         .connection
         .take()
-        .expect("the connection was lent before the call")
+        .expect("the connection was lent before the call");
+    (connection, respond.said)
 }
 
 /// The object, once no other thread of the application's is within its `write()`, which `timeouts.write` ends.

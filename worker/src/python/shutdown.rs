@@ -13,17 +13,17 @@ use slog::{Logger, warn};
 use super::error;
 
 /// Ends Python: waits up to `patience` for the application's threads, then goes on without them. An `atexit` handler is
-/// not bounded; the supervisor's `timeouts.drain` is. Call it on Python's main thread, once, with no request left.
+/// not bounded; the supervisor's `timeouts.drain` is. Call it on Python's main thread, once, with no request left; then end
+/// the process.
 pub fn finalize(py: Python<'_>, patience: Duration, log: &Logger) {
-    let steps: [(&str, &dyn Fn() -> PyResult<()>); 2] = [
-        ("threads", &|| wait_for_threads(py, patience)),
-        ("atexit", &|| run_atexit(py)),
-    ];
-    for (step, run) in steps {
-        if let Err(error) = run() {
-            warn!(log, "the application did not end cleanly"; "step" => step, "traceback" => error::traceback(py, &error));
+    let report = |step: &str, done: PyResult<()>| {
+        if let Err(error) = done {
+            let traceback = error::traceback(py, &error);
+            warn!(log, "the application did not end cleanly"; "step" => step, "traceback" => traceback);
         }
-    }
+    };
+    report("threads", wait_for_threads(py, patience));
+    report("atexit", run_atexit(py));
     flush_stdio(py);
 }
 
