@@ -90,11 +90,12 @@ impl Leader {
 }
 
 impl Runner {
-    /// Waits for events and takes them in. What is ready for the application is in the queue afterwards.
+    /// Waits for events, unless long answers go on meanwhile, and takes them in. What is ready for the application is in the queue afterwards.
     pub(super) fn lead(&mut self, leader: &mut Leader) -> io::Result<()> {
         let next = lock(&self.engine.deadlines).next();
         leader.arm(next, clock::now())?;
-        match leader.poll.poll(&mut leader.events, None) {
+        let patience = self.engine.has_later().then_some(Duration::ZERO);
+        match leader.poll.poll(&mut leader.events, patience) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }

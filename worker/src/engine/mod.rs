@@ -75,7 +75,7 @@ pub struct Engine {
     led: AtomicBool,
     slots: Slots,
     deadlines: Mutex<Deadlines>,
-    ready: Mutex<VecDeque<Task>>,
+    ready: Mutex<Ready>,
     idle: Condvar,
     idlers: AtomicU32,
     watch: Watch,
@@ -85,6 +85,20 @@ pub struct Engine {
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
     log: Logger,
+}
+
+/// Work that any runner may take.
+#[derive(Default)]
+struct Ready {
+    now: VecDeque<Task>,
+    /// Answers that go on and on: their next pieces come after everybody else, and after a look at the poll.
+    later: VecDeque<Task>,
+}
+
+impl Ready {
+    fn is_empty(&self) -> bool {
+        self.now.is_empty() && self.later.is_empty()
+    }
 }
 
 /// What the config says to the engine.
@@ -133,7 +147,7 @@ impl Engine {
             led: AtomicBool::new(false),
             slots,
             deadlines: Mutex::new(Deadlines::new(shortest)),
-            ready: Mutex::new(VecDeque::new()),
+            ready: Mutex::new(Ready::default()),
             idle: Condvar::new(),
             idlers: AtomicU32::new(0),
             watch: Watch::new(app.threads),
@@ -171,12 +185,25 @@ impl Engine {
 
     /// Puts work into the queue that all runners share.
     fn queue(&self, tasks: impl IntoIterator<Item = Task>) {
-        lock(&self.ready).extend(tasks);
+        lock(&self.ready).now.extend(tasks);
+    }
+
+    /// Puts the next piece of a long answer behind all other work.
+    fn queue_later(&self, task: Task) {
+        lock(&self.ready).later.push_back(task);
     }
 
     /// The next piece of work, if one stands ready.
     fn pop(&self) -> Option<Task> {
-        lock(&self.ready).pop_front()
+        lock(&self.ready).now.pop_front()
+    }
+
+    fn has_later(&self) -> bool {
+        !lock(&self.ready).later.is_empty()
+    }
+
+    fn pop_later(&self) -> Option<Task> {
+        lock(&self.ready).later.pop_front()
     }
 
     /// Whether no other work waits for a thread.

@@ -52,18 +52,23 @@ impl Runner {
             if engine.mode_is(Mode::Done) {
                 return None;
             }
-            match engine.try_lead() {
-                None => engine.rest(),
-                Some(mut leader) => {
-                    engine.led.store(true, Ordering::Release);
-                    let led = self.lead(&mut leader);
-                    engine.led.store(false, Ordering::Release);
-                    drop(leader);
-                    if let Err(error) = led {
-                        slog::crit!(engine.log, "cannot wait for events: this worker ends"; "why" => %error);
-                        engine.enter(Mode::Done);
-                    }
+            let Some(mut leader) = engine.try_lead() else {
+                match engine.pop_later() {
+                    Some(task) => return Some(task),
+                    None => engine.rest(),
                 }
+                continue;
+            };
+            engine.led.store(true, Ordering::Release);
+            let led = self.lead(&mut leader);
+            engine.led.store(false, Ordering::Release);
+            drop(leader);
+            if let Err(error) = led {
+                slog::crit!(engine.log, "cannot wait for events: this worker ends"; "why" => %error);
+                engine.enter(Mode::Done);
+            }
+            if let Some(task) = self.pop().or_else(|| engine.pop_later()) {
+                return Some(task);
             }
         }
     }
@@ -86,7 +91,7 @@ impl Runner {
             } else if guest.rest.is_some() {
                 // The application is asked for the next piece when the last one has left, and for nothing else before.
                 match guest.connection.flush() {
-                    Flushed::All => return self.batch.push(Task::Serve(guest)),
+                    Flushed::All => return self.engine.queue_later(Task::Serve(guest)),
                     Flushed::Full => {}
                     Flushed::Gone => return self.close(guest, Farewell::Reset),
                 }

@@ -18,6 +18,10 @@ use crate::turn::Farewell;
 /// are at, more holds up a reload; `timeouts.drain` ends it in any case.
 const PYTHON_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Pieces of one answer that are pulled in a row while nobody is known to wait. Less costs a look at the poll more often, more makes
+/// others wait behind a client that reads as fast as the application writes.
+const PIECES_MAX: usize = 16;
+
 /// Serves on this thread and as many more as the config says, until the engine is done and this thread's last call is over.
 ///
 /// # Errors
@@ -64,14 +68,15 @@ impl Runner {
     /// Calls the application, or pulls at its answer, for as long as its client takes what comes of it.
     fn serve(&mut self, py: Python<'_>, application: &Application, mut guest: Guest) {
         self.begin(&mut guest);
-        loop {
+        for piece in 1.. {
             let Served { connection, rest } = match guest.rest.take() {
                 None => application.call(py, guest.connection),
                 Some(rest) => application.pull(py, guest.connection, rest),
             };
             (guest.connection, guest.rest) = (connection, rest);
             let flushed = guest.connection.flush();
-            if flushed != Flushed::All || guest.rest.is_none() || !self.engine.is_queue_empty() {
+            let goes_on = flushed == Flushed::All && guest.rest.is_some();
+            if !goes_on || piece == PIECES_MAX || !self.engine.is_queue_empty() {
                 return self.leave(guest, flushed);
             }
         }
@@ -82,8 +87,7 @@ impl Runner {
         self.end(&mut guest);
         match flushed {
             Flushed::Gone => self.close(guest, Farewell::Reset),
-            // Others wait: its next piece comes after them.
-            Flushed::All if guest.rest.is_some() => self.batch.push(Task::Serve(guest)),
+            Flushed::All if guest.rest.is_some() => self.engine.queue_later(Task::Serve(guest)),
             Flushed::All | Flushed::Full => self.settle(guest),
         }
     }

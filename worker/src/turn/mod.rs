@@ -72,7 +72,7 @@ pub enum Farewell {
     /// The client may still be sending: our side first, then what comes is thrown away for a while, so that no reset
     /// overtakes the answer (RFC 9112 9.6).
     Linger,
-    /// What was sent must not look complete.
+    /// What was sent must not look complete, and only a reset can say so.
     Reset,
 }
 
@@ -153,6 +153,7 @@ impl Turn {
             Phase::Head | Phase::Body => Next::Receive,
             Phase::Ready => Next::Call,
             Phase::Running | Phase::Answered(Ending::KeepAlive) => Next::Wait,
+            Phase::Answered(Ending::Short) if self.reply.shows_its_end() => Next::End(Farewell::Close),
             Phase::Answered(Ending::Short) => Next::End(Farewell::Reset),
             Phase::Answered(Ending::Close) if self.expects_more_of_client() => Next::End(Farewell::Linger),
             Phase::Answered(Ending::Close) => Next::End(Farewell::Close),

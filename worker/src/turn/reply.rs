@@ -109,6 +109,11 @@ impl Reply {
         self.content.is_some()
     }
 
+    /// Whether a client can tell a cut from the end.
+    pub(super) fn shows_its_end(&self) -> bool {
+        self.content.as_ref().is_none_or(Content::shows_its_end)
+    }
+
     /// The status; 0 before there is one.
     pub(super) fn status(&self) -> u16 {
         self.draft.status()

@@ -168,7 +168,16 @@ fn an_application_that_fails_before_its_first_byte_is_a_500_and_after_it_a_cut()
     let part = sent(&mut late);
     assert!(part.ends_with("4\r\npart\r\n"), "{part}");
     late.fail();
-    assert_eq!(late.next(), Next::End(Farewell::Reset));
+    assert_eq!(late.next(), Next::End(Farewell::Close), "the last chunk is missing");
+
+    let mut old = turn();
+    old.receive(b"GET / HTTP/1.0\r\n\r\n", &MOMENT);
+    old.run(&MOMENT);
+    old.begin(b"200 OK").unwrap();
+    old.write(b"part");
+    sent(&mut old);
+    old.fail();
+    assert_eq!(old.next(), Next::End(Farewell::Reset), "a 1.0 client would take a close for the end");
 }
 
 #[test]

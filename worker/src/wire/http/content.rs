@@ -89,6 +89,11 @@ impl Content {
         self.after
     }
 
+    /// Whether a client can tell a cut from the end: by Content-Length or the last chunk. Without either only a reset can.
+    pub fn shows_its_end(&self) -> bool {
+        self.framing != Framing::UntilClose
+    }
+
     /// How many bytes may still be sent: by Content-Length, or 0 where there must be no content. `None` when only the application knows.
     pub fn remaining(&self) -> Option<u64> {
         match self.framing {
