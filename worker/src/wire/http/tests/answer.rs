@@ -105,6 +105,10 @@ fn a_known_length_is_sent_as_content_length() {
             Ending::KeepAlive,
         ),
     );
+}
+
+#[test]
+fn a_length_that_the_server_knows_is_sent_as_well() {
     let answer = Answer {
         total: Some(5),
         content: &["hello"],

@@ -108,6 +108,19 @@ fn any_method_may_have_a_body() {
     );
 }
 
+#[rustfmt::skip]
+const CODINGS: &[(&str, &str)] = &[
+    ("gzip", "501"), ("identity", "501"), ("x-chunked", "501"), ("chunke", "501"), ("chunkedd", "501"),
+    ("gzip, chunked", "501"), ("identity, chunked", "501"), ("deflate", "501"), ("cow", "501"),
+    ("gzip;q=1", "501"), ("chunked, gzip", "400"), ("chunked, chunked", "400"), ("chunked, identity", "400"),
+    (",chunked", "400"), ("chunked,", "400"), (", chunked", "400"), ("chunked ,", "400"), (",", "400"),
+    ("", "400"), ("chunked;a=b", "400"), ("chunked ; a=b", "400"), ("chunked;", "400"),
+    ("chunked chunked", "400"), ("\"chunked\"", "400"), ("'chunked'", "501"), ("chunked\"", "400"),
+    ("\u{b}chunked", "400"), ("chunked\u{b}", "400"), ("\u{c}chunked", "400"), ("chunked\0", "400"),
+    ("\0chunked", "400"), ("chun\tked", "501"), ("chunked\u{7f}", "400"), ("(chunked)", "400"),
+    ("chunked=1", "400"), ("chunked:", "400"), ("[chunked]", "400"),
+];
+
 #[test]
 fn transfer_encoding_is_chunked_or_refused() {
     for value in ["chunked", "CHUNKED", "Chunked", " \tchunked\t "] {
@@ -117,45 +130,7 @@ fn transfer_encoding_is_chunked_or_refused() {
         );
         check("RFC 9112 7", &bytes, "POST / 1.1 keep chunked [ok]; wait");
     }
-    for (value, status) in [
-        ("gzip", "501"),
-        ("identity", "501"),
-        ("x-chunked", "501"),
-        ("chunke", "501"),
-        ("chunkedd", "501"),
-        ("gzip, chunked", "501"),
-        ("identity, chunked", "501"),
-        ("deflate", "501"),
-        ("cow", "501"),
-        ("gzip;q=1", "501"),
-        ("chunked, gzip", "400"),
-        ("chunked, chunked", "400"),
-        ("chunked, identity", "400"),
-        (",chunked", "400"),
-        ("chunked,", "400"),
-        (", chunked", "400"),
-        ("chunked ,", "400"),
-        (",", "400"),
-        ("", "400"),
-        ("chunked;a=b", "400"),
-        ("chunked ; a=b", "400"),
-        ("chunked;", "400"),
-        ("chunked chunked", "400"),
-        ("\"chunked\"", "400"),
-        ("'chunked'", "501"),
-        ("chunked\"", "400"),
-        ("\u{b}chunked", "400"),
-        ("chunked\u{b}", "400"),
-        ("\u{c}chunked", "400"),
-        ("chunked\0", "400"),
-        ("\0chunked", "400"),
-        ("chun\tked", "501"),
-        ("chunked\u{7f}", "400"),
-        ("(chunked)", "400"),
-        ("chunked=1", "400"),
-        ("chunked:", "400"),
-        ("[chunked]", "400"),
-    ] {
+    for (value, status) in CODINGS {
         let bytes = with_field(
             format!("Transfer-Encoding: {value}").as_bytes(),
             b"0\r\n\r\n",
@@ -266,81 +241,23 @@ fn chunks_are_decoded() {
     }
 }
 
+#[rustfmt::skip]
 const BROKEN_CHUNKS: &[&str] = &[
-    "\r\n",
-    "x\r\n",
-    "0x5\r\nhello\r\n0\r\n\r\n",
-    "+5\r\nhello\r\n0\r\n\r\n",
-    "-5\r\nhello\r\n0\r\n\r\n",
-    "-0\r\n\r\n",
-    "5_0\r\nhello",
-    " 5\r\nhello\r\n0\r\n\r\n",
-    "\t5\r\nhello",
-    "5 \r\nhello\r\n0\r\n\r\n",
-    "5\t\r\nhello\r\n0\r\n\r\n",
-    "5 5\r\nhello",
-    "5 x;a\r\n",
-    "5\0\r\nhello",
-    "\x005\r\nhello",
-    ";a\r\n",
-    "5,\r\nhello",
-    "5g\r\nhello",
-    "5:\r\n",
-    "\"5\"\r\n",
-    "5h\r\n",
-    "0;\0\r\n\r\n",
-    "5\x0b\r\n",
-    "\n5\r\n",
-    "5.0\r\n",
-    "５\r\n",
-    "5\nhello\r\n0\r\n\r\n",
-    "5\rhello\r\n0\r\n\r\n",
-    "5\r\rhello",
-    "5\rxhello",
-    "5\n\rhello",
-    "5\r\nhello\n0\r\n\r\n",
-    "5\r\nhello0\r\n\r\n",
-    "5\r\nhelloX0\r\n\r\n",
-    "5\r\nhello\rX0\r\n\r\n",
-    "5\r\nhello\r\r\n0\r\n\r\n",
-    "5\r\nhell\r\n0\r\n\r\n",
-    "5\r\nhello!\r\n0\r\n\r\n",
-    "5\r\nhello \r\n0\r\n\r\n",
-    "5\r\nhello0123\r\n",
-    "5;a\nhello\r\n0\r\n\r\n",
-    "5;a\rb\r\nhello",
-    "5;a\0\r\nhello",
-    "5;\n\r\nhello",
-    "5;a=\"\n\"\r\nhello",
-    "5;a=\"\r\n\"\r\nhello",
-    "5;\x1b\r\nhello",
-    "5;\x7f\r\n",
-    "5;a\r\rhello",
-    "10000000000000000\r\n",
-    "10000000000000005\r\nhello",
-    "ffffffffffffffffff\r\n",
-    "000000000000000010000000000000005\r\nhello",
-    "0\r\nX\r\n\r\n",
-    "0\r\n: y\r\n\r\n",
-    "0\r\nX : y\r\n\r\n",
-    "0\r\n X: y\r\n\r\n",
-    "0\r\nX: y\r\n z\r\n\r\n",
-    "0\r\nX: y\nZ: a\r\n\r\n",
-    "0\r\nX: \0\r\n\r\n",
-    "0\r\nX: y\r\r\n\r\n",
-    "0\r\nX: y\r\n\n",
-    "0\r\n\n",
-    "0\r\n\rX",
-    "0\r\nGET / HTTP/1.1\r\n\r\n",
-    "0\r\nX\u{e9}: y\r\n\r\n",
-    "0\r\nX: \x7f\r\n\r\n",
-    "0\n\n",
-    "0\r\n\r\r",
-    "0\r\nXX",
-    "0\r\nX: y",
-    "5;a=\"b\r\nhello",
-    "5;a=\"b\\\"\r\nhello",
-    "5;a=\"b\\\r\nhello",
+    "\r\n", "x\r\n", "0x5\r\nhello\r\n0\r\n\r\n", "+5\r\nhello\r\n0\r\n\r\n", "-5\r\nhello\r\n0\r\n\r\n",
+    "-0\r\n\r\n", "5_0\r\nhello", " 5\r\nhello\r\n0\r\n\r\n", "\t5\r\nhello", "5 \r\nhello\r\n0\r\n\r\n",
+    "5\t\r\nhello\r\n0\r\n\r\n", "5 5\r\nhello", "5 x;a\r\n", "5\0\r\nhello", "\x005\r\nhello", ";a\r\n",
+    "5,\r\nhello", "5g\r\nhello", "5:\r\n", "\"5\"\r\n", "5h\r\n", "0;\0\r\n\r\n", "5\x0b\r\n", "\n5\r\n",
+    "5.0\r\n", "５\r\n", "5\nhello\r\n0\r\n\r\n", "5\rhello\r\n0\r\n\r\n", "5\r\rhello", "5\rxhello",
+    "5\n\rhello", "5\r\nhello\n0\r\n\r\n", "5\r\nhello0\r\n\r\n", "5\r\nhelloX0\r\n\r\n",
+    "5\r\nhello\rX0\r\n\r\n", "5\r\nhello\r\r\n0\r\n\r\n", "5\r\nhell\r\n0\r\n\r\n",
+    "5\r\nhello!\r\n0\r\n\r\n", "5\r\nhello \r\n0\r\n\r\n", "5\r\nhello0123\r\n", "5;a\nhello\r\n0\r\n\r\n",
+    "5;a\rb\r\nhello", "5;a\0\r\nhello", "5;\n\r\nhello", "5;a=\"\n\"\r\nhello", "5;a=\"\r\n\"\r\nhello",
+    "5;\x1b\r\nhello", "5;\x7f\r\n", "5;a\r\rhello", "10000000000000000\r\n", "10000000000000005\r\nhello",
+    "ffffffffffffffffff\r\n", "000000000000000010000000000000005\r\nhello", "0\r\nX\r\n\r\n",
+    "0\r\n: y\r\n\r\n", "0\r\nX : y\r\n\r\n", "0\r\n X: y\r\n\r\n", "0\r\nX: y\r\n z\r\n\r\n",
+    "0\r\nX: y\nZ: a\r\n\r\n", "0\r\nX: \0\r\n\r\n", "0\r\nX: y\r\r\n\r\n", "0\r\nX: y\r\n\n", "0\r\n\n",
+    "0\r\n\rX", "0\r\nGET / HTTP/1.1\r\n\r\n", "0\r\nX\u{e9}: y\r\n\r\n", "0\r\nX: \x7f\r\n\r\n", "0\n\n",
+    "0\r\n\r\r", "0\r\nXX", "0\r\nX: y", "5;a=\"b\r\nhello", "5;a=\"b\\\"\r\nhello", "5;a=\"b\\\r\nhello",
 ];
 
 #[test]
@@ -421,6 +338,10 @@ fn what_a_chunked_body_costs_is_limited() {
             &format!("POST / 1.1 keep chunked{wanted}"),
         );
     }
+}
+
+#[test]
+fn bytes_that_carry_nothing_are_limited() {
     for endless in [
         "5;a".to_owned() + &"b".repeat(20_000),
         "0".repeat(20_000),
