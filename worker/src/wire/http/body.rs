@@ -84,6 +84,10 @@ enum Frame {
     Gap,
     /// The rest of the extensions.
     Extension,
+    /// The rest of a quoted value in an extension.
+    Quoted,
+    /// The byte behind a backslash in there.
+    Escaped,
     /// The LF of the size line.
     SizeEnd,
     /// The CR behind content.
@@ -189,9 +193,9 @@ impl Reader {
                 after_size(byte)
             }
             (Frame::Extension, b'\r') => Frame::SizeEnd,
-            (Frame::Extension, _) if is_text_byte(byte) => {
+            (Frame::Extension | Frame::Quoted | Frame::Escaped, _) if is_text_byte(byte) => {
                 self.spend_extension()?;
-                Frame::Extension
+                within_extension(frame, byte)
             }
             (Frame::SizeEnd, b'\n') if self.left == 0 => return Ok(Place::Trailer(Trailer::Line)),
             (Frame::SizeEnd, b'\n') => return Ok(Place::Data),
@@ -201,7 +205,11 @@ impl Reader {
                 return Err(bad("a chunk size is no hexadecimal number"));
             }
             (Frame::Gap, _) => return Err(bad("white space follows a chunk size")),
-            (Frame::Extension, _) => return Err(bad("a chunk extension has a control character")),
+            (Frame::Extension | Frame::Quoted | Frame::Escaped, _) => {
+                return Err(bad(
+                    "a chunk extension has a control character or no closing quote",
+                ));
+            }
             (Frame::SizeEnd, _) => return Err(bad("a chunk size line does not end with CRLF")),
             (Frame::DataCr | Frame::DataLf, _) => {
                 return Err(bad("a chunk is longer than its size"));
@@ -267,6 +275,16 @@ fn after_size(byte: u8) -> Frame {
         b'\r' => Frame::SizeEnd,
         b';' => Frame::Extension,
         _ => Frame::Gap,
+    }
+}
+
+/// Where a byte within an extension leads: a quoted value must be closed before the line ends (RFC 9110 5.6.4).
+fn within_extension(frame: Frame, byte: u8) -> Frame {
+    match (frame, byte) {
+        (Frame::Quoted, b'\\') => Frame::Escaped,
+        (Frame::Quoted, b'"') => Frame::Extension,
+        (Frame::Quoted | Frame::Escaped, _) | (_, b'"') => Frame::Quoted,
+        (_, _) => Frame::Extension,
     }
 }
 
