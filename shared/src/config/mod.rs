@@ -4,6 +4,18 @@
 //! it or says `FILE:LINE:COLUMN: what is wrong`. Nothing else constructs them, but for the command line without a file,
 //! which goes the same way.
 
+mod address;
+mod check;
+mod expand;
+mod fault;
+mod owner;
+mod quantity;
+mod raw;
+mod read;
+mod section;
+mod tree;
+mod value;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,6 +23,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use fault::{Error, Warning};
+pub use raw::keys;
+pub use read::{Checked, CommandLine, from_command_line, read};
+pub use section::Key;
 
 /// Everything a server runs on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -208,3 +225,6 @@ pub enum LogLevel {
     Info,
     Debug,
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,3 +70,54 @@ pub struct Failure {
     /// What helps to see it: the Python traceback, `sys.path`. Empty when there is none; cut to fit one message.
     pub detail: String,
 }
+
+/// Bytes of [`Failure::why`]: one line of a log.
+const WHY_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of [`Failure::detail`]. With `why` it stays below [`channel::MESSAGE_BYTES_MAX`]; much longer, and a log line
+/// of it would be longer than what pipes take at once.
+const DETAIL_BYTES_MAX: usize = 48 * 1024;
+
+impl Failure {
+    /// A failure whose texts are cut to fit one message. Of a long detail the middle goes: a traceback says where it
+    /// began at its head and what happened at its end.
+    pub fn new(why: impl Into<String>, detail: impl Into<String>) -> Self {
+        Failure {
+            why: without_middle(why.into(), WHY_BYTES_MAX),
+            detail: without_middle(detail.into(), DETAIL_BYTES_MAX),
+        }
+    }
+}
+
+fn without_middle(text: String, bytes_max: usize) -> String {
+    const MARK: &str = " [...] ";
+    if text.len() <= bytes_max {
+        return text;
+    }
+    let half = (bytes_max - MARK.len()) / 2;
+    let (mut head, mut tail) = (half, text.len() - half);
+    while !text.is_char_boundary(head) {
+        head -= 1;
+    }
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    format!("{}{MARK}{}", &text[..head], &text[tail..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_failure_keeps_its_head_and_its_end() {
+        let detail = format!("Traceback\n{}\nSyntaxError: ü", "ü".repeat(100_000));
+        let failure = Failure::new("cannot import a:b", detail);
+        assert_eq!(failure.why, "cannot import a:b");
+        assert!(failure.detail.len() <= DETAIL_BYTES_MAX);
+        assert!(
+            failure.detail.starts_with("Traceback\nü")
+                && failure.detail.ends_with("ü\nSyntaxError: ü")
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! From the file as written to the config that the programs run on.
+//!
+//! ```text
+//!   raw::File --check--> Config     what one key cannot know: other keys, folders, users, the machine
+//! ```
+//!
+//! Rule: this reads the machine but changes nothing, opens no socket and asks no network. Each fault stands at the key
+//! that its reader will edit.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{PathBuf, absolute};
+
+use super::address::address;
+use super::fault::Fault;
+use super::owner;
+use super::raw;
+use super::section::{At, or_defaults};
+use super::tree;
+use super::value::{Count, EngineName, Size, Workers};
+use super::{Address, App, Config, Engine, Limits, Listener, Log, Place, RunAs, Timeouts};
+
+/// What the check knows of the machine.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    /// Where relative paths begin; absolute.
+    pub folder: PathBuf,
+    /// `net.core.somaxconn`, above which a backlog is cut; `None` when it cannot be read.
+    pub somaxconn: Option<usize>,
+    /// Processors that the affinity mask and the CPU quota leave us.
+    pub processors: usize,
+}
+
+impl Machine {
+    /// The one that we run on.
+    pub fn this(folder: PathBuf) -> Self {
+        let somaxconn = fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
+        Machine {
+            folder,
+            somaxconn: somaxconn.and_then(|text| text.trim().parse().ok()),
+            processors: std::thread::available_parallelism().map_or(1, Into::into),
+        }
+    }
+}
+
+/// A check under way: what it has seen so far.
+struct Check<'a> {
+    machine: &'a Machine,
+    warnings: Vec<Fault>,
+    listeners: HashMap<Address, Place>,
+}
+
+/// The config that `file` describes, without its `file`; and what is odd about it.
+pub(super) fn check(file: raw::File, machine: &Machine) -> Result<(Config, Vec<Fault>), Fault> {
+    let mut check = Check {
+        machine,
+        warnings: Vec::new(),
+        listeners: HashMap::new(),
+    };
+    let log = or_defaults(file.log, file.apps.place)?;
+    let log = Log {
+        format: log.format.value,
+        level: log.level.value,
+        access: log.access.value,
+    };
+    let apps = file
+        .apps
+        .value
+        .0
+        .into_iter()
+        .map(|(name, app)| check.app(name, app))
+        .collect::<Result<_, _>>()?;
+    Ok((
+        Config {
+            file: None,
+            log,
+            apps,
+        },
+        check.warnings,
+    ))
+}
+
+impl Check<'_> {
+    fn app(&mut self, name: tree::Key, raw: raw::App) -> Result<App, Fault> {
+        let threads = threads(&raw)?;
+        let python_path = raw
+            .python_path
+            .map_or_else(Vec::new, |folders| folders.value.0);
+        let python_path = python_path
+            .iter()
+            .map(|path| self.folder("python_path", path))
+            .collect::<Result<_, _>>()?;
+        let workers = match raw.workers.value {
+            Workers::Auto => self.machine.processors,
+            Workers::Exactly(Count(count)) => count,
+        };
+        Ok(App {
+            wsgi: raw.wsgi.value,
+            wsgi_place: Some(raw.wsgi.place),
+            directory: self.folder("directory", &raw.directory)?,
+            virtualenv: raw
+                .virtualenv
+                .map(|path| self.virtualenv(&path))
+                .transpose()?,
+            python_path,
+            environment: raw
+                .environment
+                .map_or_else(Default::default, |variables| variables.value.0),
+            run_as: run_as(raw.user, raw.group)?,
+            listen: self.listeners(raw.listen.value, &raw.backlog)?,
+            workers,
+            threads,
+            engine: Engine::Threads,
+            limits: limits(or_defaults(raw.limits, name.place)?)?,
+            timeouts: timeouts(or_defaults(raw.timeouts, name.place)?),
+            name: name.text,
+        })
+    }
+
+    /// An existing folder, absolute. Links stay as they are: a deploy that turns one is meant to be seen.
+    fn folder(&self, key: &str, path: &At<String>) -> Result<PathBuf, Fault> {
+        let fault = |why: String| Fault::at(path.place, why).of_key(key);
+        let folder = absolute(self.machine.folder.join(&path.value))
+            .map_err(|why| fault(format!("cannot make `{}` absolute: {why}", path.value)))?;
+        match fs::metadata(&folder) {
+            Ok(found) if found.is_dir() => Ok(folder),
+            Ok(_) => Err(fault(format!("`{}` is not a folder", folder.display()))),
+            Err(why) => Err(fault(format!(
+                "cannot find the folder `{}`: {}",
+                folder.display(),
+                cause(&why)
+            ))),
+        }
+    }
+
+    fn virtualenv(&self, path: &At<String>) -> Result<PathBuf, Fault> {
+        let folder = self.folder("virtualenv", path)?;
+        if folder.join("pyvenv.cfg").is_file() {
+            return Ok(folder);
+        }
+        let text = format!(
+            "`{}` is not a virtualenv: it has no pyvenv.cfg",
+            folder.display()
+        );
+        Err(Fault::at(path.place, text).of_key("virtualenv"))
+    }
+
+    fn listeners(
+        &mut self,
+        raw: raw::Listeners,
+        backlog: &At<Count>,
+    ) -> Result<Vec<Listener>, Fault> {
+        raw.0
+            .into_iter()
+            .map(|listener| self.listener(listener.value, backlog))
+            .collect()
+    }
+
+    fn listener(&mut self, raw: raw::Listener, backlog: &At<Count>) -> Result<Listener, Fault> {
+        let place = raw.address.place;
+        let fault = |text: String| Fault::at(place, text).of_key("listen");
+        let address = address(&raw.address.value, &self.machine.folder).map_err(fault)?;
+        if let Some(first) = self.listeners.insert(address.clone(), place) {
+            return Err(fault(format!(
+                "duplicate address `{address}`: it is already on line {}",
+                first.line
+            )));
+        }
+        for (key, given) in [
+            ("mode", raw.mode.given.then_some(raw.mode.place)),
+            ("owner", raw.owner.as_ref().map(|owner| owner.place)),
+        ] {
+            if let (Some(place), Address::Tcp(_) | Address::Abstract(_)) = (given, &address) {
+                return Err(
+                    Fault::at(place, format!("`{address}` has no file: remove it")).of_key(key),
+                );
+            }
+        }
+        let owner = raw
+            .owner
+            .map_or(Ok((None, None)), |owner| owner::of_socket(&owner))?;
+        let backlog = self.backlog(raw.backlog.as_ref().unwrap_or(backlog));
+        Ok(Listener {
+            address,
+            protocol: raw.protocol.value,
+            backlog,
+            mode: raw.mode.value.0,
+            owner,
+        })
+    }
+
+    /// The backlog as it was asked for, with a warning, once for each place, when the kernel will cut it.
+    fn backlog(&mut self, asked: &At<Count>) -> u32 {
+        let Count(number) = asked.value;
+        if let Some(most) = self.machine.somaxconn.filter(|most| *most < number) {
+            let text =
+                format!("{number} is above net.core.somaxconn: {most} is what the kernel allows");
+            let warning = Fault::at(asked.place, text).of_key("backlog");
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+        u32::try_from(number).unwrap_or(u32::MAX)
+    }
+}
+
+/// Words for the causes that a config most often has.
+pub(super) fn cause(why: &std::io::Error) -> String {
+    match why.kind() {
+        std::io::ErrorKind::NotFound => "it does not exist".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => why.to_string(),
+    }
+}
+
+fn threads(raw: &raw::App) -> Result<usize, Fault> {
+    let Count(threads) = raw.threads.value;
+    if raw.engine.value == EngineName::Sync && threads > 1 {
+        let text = format!(
+            "`engine: sync` has one thread, not {threads}: remove one of the two, or write `engine: threads`"
+        );
+        return Err(Fault::at(raw.threads.place, text).of_key("threads"));
+    }
+    Ok(threads)
+}
+
+fn run_as(
+    user: Option<At<super::value::Principal>>,
+    group: Option<At<super::value::Principal>>,
+) -> Result<Option<RunAs>, Fault> {
+    match (user, group) {
+        (Some(user), group) => owner::of_workers(&user, group.as_ref()).map(Some),
+        (None, Some(group)) => {
+            Err(Fault::at(group.place, "it needs `user` beside it").of_key("group"))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn limits(raw: raw::Limits) -> Result<Limits, Fault> {
+    let (line, head) = (raw.request_line_max.value.0, raw.header_bytes_max.value.0);
+    if line > head {
+        let nearest = if raw.request_line_max.given {
+            &raw.request_line_max
+        } else {
+            &raw.header_bytes_max
+        };
+        let text =
+            "`request_line_max` is above `header_bytes_max`, which counts the request line too";
+        return Err(Fault::whole(nearest.place, text));
+    }
+    let bytes = |size: At<Size>| usize::try_from(size.value.0).unwrap_or(usize::MAX);
+    Ok(Limits {
+        request_line_max: bytes(raw.request_line_max),
+        header_count_max: raw.header_count_max.value.0,
+        header_bytes_max: bytes(raw.header_bytes_max),
+        body_bytes_max: raw.body_bytes_max.value.0,
+        body_memory_max: bytes(raw.body_memory_max),
+        connections_max: raw.connections_max.value.0,
+    })
+}
+
+fn timeouts(raw: raw::Timeouts) -> Timeouts {
+    Timeouts {
+        boot: raw.boot.value,
+        head: raw.head.value,
+        body: raw.body.value,
+        keepalive: raw.keepalive.value,
+        write: raw.write.value,
+        drain: raw.drain.value,
+    }
+}

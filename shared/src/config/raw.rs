@@ -1,0 +1,249 @@
+//! The file as it is written: each map of it, each key, with its default, its range and what it is for.
+//!
+//! This is the one place where a key is made. The reference is printed from here, so the sentences above the keys are
+//! for whoever writes the file; why an end of a range is where it is stands in the comment behind the table's key.
+
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::section::{At, Field, Key, Read, section, unknown_key};
+use super::tree::{self, Node, Value};
+use super::value::{
+    Count, EngineName, Folders, Mode, Principal, Size, Variables, Workers, one_or_more,
+};
+use super::{Callable, LogFormat, LogLevel, Protocol};
+
+section! {
+    /// The top level.
+    File at "", later ["control", "metrics", "watch"] {
+        /// How the supervisor and the workers log.
+        log: Option<At<Log>> = "text from `info` up, no access log";
+        /// The applications, each under a name of your choice.
+        apps: At<Apps>;
+    }
+}
+
+section! {
+    /// How both programs log.
+    Log at "log", later [] {
+        /// Lines for eyes, or a JSON object a line for programs.
+        format: At<LogFormat> = "text";
+        /// The least urgent kind of line that is kept.
+        level: At<LogLevel> = "info";
+        /// Whether each request gets a line.
+        access: At<bool> = "false";
+    }
+}
+
+section! {
+    /// One application.
+    App at "apps.NAME", later ["recycle", "reload", "trusted_proxies"] {
+        /// What to import and serve: `module:attribute`, or `module:factory()` for what is called once and gives it.
+        wsgi: At<Callable>;
+        /// Working directory of the workers and first on `sys.path`; relative to the file.
+        directory: At<String> = ".";
+        /// Root folder of the virtualenv to import from; relative to the file.
+        virtualenv: Option<At<String>> = "none: the packages of the Python that the worker was built with";
+        /// Folders on `sys.path` behind `directory`; relative to the file.
+        python_path: Option<At<Folders>> = "none";
+        /// Environment variables that the workers get on top of the supervisor's.
+        environment: Option<At<Variables>> = "none";
+        /// Who the workers run as.
+        user: Option<At<Principal>> = "the supervisor's";
+        /// The group that they run as; needs `user`.
+        group: Option<At<Principal>> = "the group of `user`";
+        /// Where it is served: `ADDRESS:PORT`, `[IPV6]:PORT`, `localhost:PORT`, `:PORT` (every IPv4 address), `unix:PATH` or `unix:@NAME`;
+        /// one, or a list.
+        listen: At<Listeners>;
+        /// Connections that may wait to be accepted, for each of its listeners; the kernel caps it at `net.core.somaxconn`.
+        // With fewer than 1 the kernel decides. Above 65535, waiting takes longer than any client waits, and costs memory.
+        backlog: At<Count> = "2048", "1" to "65535";
+        /// Worker processes; `auto` is as many as the CPU quota allows.
+        // None serves nobody. Above 512, processes that wait for each other's processors and memory for as many imports.
+        workers: At<Workers> = "1", "1" to "512";
+        /// Threads that run Python in each worker.
+        // None runs nothing. Above 512, stacks and a lock (GIL) that so many wait for cost more than they serve.
+        threads: At<Count> = "1", "1" to "512";
+        /// How a worker runs its calls; `sync` is `threads` with one thread.
+        engine: At<EngineName> = "threads";
+        /// What a client may cost.
+        limits: Option<At<Limits>> = "the default of each";
+        /// How long each thing may take.
+        timeouts: Option<At<Timeouts>> = "the default of each";
+    }
+}
+
+section! {
+    /// One listening socket, when its address does not say it all.
+    Listener at "apps.NAME.listen", later ["tls", "proxy_protocol"] {
+        /// Where, as in the short form.
+        address: At<String>;
+        /// What is spoken on it.
+        protocol: At<Protocol> = "http";
+        /// Connections that may wait to be accepted.
+        // As the application's own.
+        backlog: Option<At<Count>> = "the application's `backlog`", "1" to "65535";
+        /// Permission bits of a Unix socket's file: `"0660"`.
+        // Fewer than none there are not. Set-user-ID and its like mean nothing on a socket.
+        mode: At<Mode> = "0660", "0000" to "0777";
+        /// Owner of a Unix socket's file: `user`, `user:group` or `:group`.
+        owner: Option<At<Principal>> = "the supervisor's";
+    }
+}
+
+section! {
+    /// What a client may cost.
+    Limits at "apps.NAME.limits", later [] {
+        /// The request line. A longer one is answered with 414.
+        // Below 256 B ordinary paths fail; above 64 KiB one line fills the memory that a whole head should.
+        request_line_max: At<Size> = "8KiB", "256B" to "64KiB";
+        /// Header fields of a request. More are answered with 431.
+        // A browser behind a proxy sends some 30; each costs a slot per request and an entry of environ.
+        header_count_max: At<Count> = "100", "16" to "1000";
+        /// The whole head of a request, its request line included. A longer one is answered with 431.
+        // Below 1 KiB a browser's cookies fail; above 1 MiB a thousand idle clients hold a gigabyte.
+        header_bytes_max: At<Size> = "64KiB", "1KiB" to "1MiB";
+        /// The body of a request. A longer one is answered with 413; `0B` allows none.
+        // Above 1 TiB no disk holds what the body is spooled to.
+        body_bytes_max: At<Size> = "100MiB", "0B" to "1TiB";
+        /// The part of a body that is kept in memory; a longer body goes to an unlinked file. May exceed `body_bytes_max`.
+        // Below 1 KiB every form costs a file; above 1 GiB a few uploads take the machine's memory.
+        body_memory_max: At<Size> = "256KiB", "1KiB" to "1GiB";
+        /// Connections that one worker holds at once; more wait in the backlog.
+        // None serves nobody; a million is what descriptors and memory allow on a large machine.
+        connections_max: At<Count> = "10000", "1" to "1000000";
+    }
+}
+
+// Below a tenth of a second a timeout ends what works, for a machine under load pauses longer. Above an hour (a day for
+// what a person may be waiting in) it protects from nothing.
+section! {
+    /// How long each thing may take.
+    Timeouts at "apps.NAME.timeouts", later ["request", "heartbeat"] {
+        /// From the start of a worker until its application is imported; then it is killed.
+        boot: At<Duration> = "60s", "100ms" to "1h";
+        /// From the first byte of a request to the end of its head, and from the connection to the first byte; then 408.
+        head: At<Duration> = "10s", "100ms" to "1h";
+        /// Between two reads of a request's body; then 408.
+        body: At<Duration> = "30s", "100ms" to "1h";
+        /// A kept-alive connection without a request; then it is closed. Longer than the load balancer's own, or it sees resets.
+        keepalive: At<Duration> = "75s", "100ms" to "24h";
+        /// Between two writes that moved bytes of an answer; then the connection is cut.
+        write: At<Duration> = "30s", "100ms" to "1h";
+        /// From the start of a drain to the kill.
+        drain: At<Duration> = "30s", "100ms" to "24h";
+    }
+}
+
+/// Every key of the file, in the order of the reference.
+pub fn keys() -> Vec<Key> {
+    [
+        File::KEYS,
+        Log::KEYS,
+        App::KEYS,
+        Listener::KEYS,
+        Limits::KEYS,
+        Timeouts::KEYS,
+    ]
+    .concat()
+}
+
+/// The applications by name, in the order of the file. Never empty.
+#[derive(Clone, Debug)]
+pub(super) struct Apps(pub Vec<(tree::Key, App)>);
+
+impl Read for Apps {
+    const FORM: &'static str = "a map of names to applications";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let entries = node.map()?;
+        if entries.is_empty() {
+            return Err(Fault::at(node.place, "there is no application in it"));
+        }
+        let app = |(name, node): &(tree::Key, Node)| {
+            check_name(name)?;
+            Ok((
+                name.clone(),
+                App::read(node).map_err(|fault| fault.of_key(&name.text))?,
+            ))
+        };
+        entries.iter().map(app).collect::<Result<_, _>>().map(Apps)
+    }
+}
+
+/// A name stands in process titles, log lines and commands, so it must be one short word.
+fn check_name(name: &tree::Key) -> Result<(), Fault> {
+    // Longer ones would push what else a process title says out of sight.
+    const LONGEST: usize = 64;
+    let first = name
+        .text
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_alphanumeric());
+    let all = name
+        .text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if first && all && name.text.len() <= LONGEST {
+        return Ok(());
+    }
+    let text = format!(
+        "`{}` cannot name an application: use at most {LONGEST} letters, digits, `-`, `_` and `.`, a letter or digit first",
+        name.text.escape_debug()
+    );
+    Err(Fault::whole(name.place, text))
+}
+
+/// One listener or a list of them. Never empty.
+#[derive(Clone, Debug)]
+pub(super) struct Listeners(pub Vec<At<Listener>>);
+
+impl Read for Listeners {
+    const FORM: &'static str = "an address, a map, or a list of them";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        one_or_more::<ShortOrLong>(node).map(|listeners| {
+            Listeners(
+                listeners
+                    .into_iter()
+                    .map(
+                        |At {
+                             place,
+                             given,
+                             value,
+                         }| At {
+                            place,
+                            given,
+                            value: value.0,
+                        },
+                    )
+                    .collect(),
+            )
+        })
+    }
+}
+
+/// A listener, written as its address alone or as a map.
+struct ShortOrLong(Listener);
+
+impl Read for ShortOrLong {
+    const FORM: &'static str = "an address, or a map";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        match &node.value {
+            Value::Map(_) => Listener::read(node).map(ShortOrLong),
+            Value::List(_) => Err(node.expected("an address")),
+            Value::Scalar(..) => {
+                let address = tree::Key {
+                    place: node.place,
+                    text: "address".into(),
+                };
+                let long = Node {
+                    place: node.place,
+                    value: Value::Map(vec![(address, node.clone())]),
+                };
+                Listener::read(&long).map(ShortOrLong)
+            }
+        }
+    }
+}

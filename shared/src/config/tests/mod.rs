@@ -1,0 +1,81 @@
+//! The config as its writers meet it: text in, a config or one located line out.
+
+mod accepted;
+mod refused;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::check::Machine;
+use super::read::check_text;
+use super::{App, Config};
+
+/// A folder with a `server.yaml` to be, and a machine with two processors and a `somaxconn` of 4096.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Folder(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn machine(&self) -> Machine {
+        Machine {
+            folder: self.path().to_owned(),
+            somaxconn: Some(4096),
+            processors: 2,
+        }
+    }
+
+    /// The config of a text, or the error line of the file `f`.
+    fn check(&self, text: &str) -> Result<Config, String> {
+        let checked = check_text(text, &environment, &self.machine());
+        checked
+            .map(|(config, _)| config)
+            .map_err(|fault| fault.in_file(Some(Path::new("f"))).to_string())
+    }
+}
+
+/// What the tests' `${…}` see.
+fn environment(name: &str) -> Option<OsString> {
+    let value = match name {
+        "HOST" => "127.0.0.1",
+        "NUMBER" => "3",
+        "SPAN" => "7s",
+        "EMPTY" => "",
+        "YES" => "true",
+        "TRICK" => "a\nlisten: [b]",
+        "DOLLAR" => "${HOST}",
+        _ => return None,
+    };
+    Some(value.into())
+}
+
+/// The four lines that are enough, with more lines for the app.
+fn app_with(lines: &str) -> String {
+    let mut text =
+        "apps:\n  hello:\n    wsgi: hello:application\n    listen: 127.0.0.1:8000\n".to_owned();
+    for line in lines.lines() {
+        text.push_str(&format!("    {line}\n"));
+    }
+    text
+}
+
+fn app(lines: &str) -> App {
+    let config = Folder::new().check(&app_with(lines));
+    config.expect("an acceptable config").apps.remove(0)
+}
+
+fn error(text: &str) -> String {
+    Folder::new()
+        .check(text)
+        .expect_err("a config that is refused")
+}
+
+/// The error of an app's lines, which begin on line 5 and column 5.
+fn app_error(lines: &str) -> String {
+    error(&app_with(lines))
+}

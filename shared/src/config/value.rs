@@ -1,0 +1,369 @@
+//! The types of single values in the file: how each is written and what is wrong when it is written otherwise.
+//!
+//! Rule: a type here knows only its own text. What depends on another key, on a folder or on the machine is for `check`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::quantity;
+use super::section::{At, Read, instead, list, written};
+use super::tree::{Kind, Node, Value};
+use super::{Callable, LogFormat, LogLevel, Protocol};
+
+impl Read for String {
+    const FORM: &'static str = "text";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        match node.text(Self::FORM)? {
+            "" => Err(Fault::at(
+                node.place,
+                "it is empty: give it a value, or remove the key",
+            )),
+            text => Ok(text.to_owned()),
+        }
+    }
+}
+
+impl Read for bool {
+    const FORM: &'static str = "true | false";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let wrong = || node.expected("true or false");
+        match &node.value {
+            Value::Scalar(Kind::Boolean | Kind::Expanded, text) => {
+                text.to_lowercase().parse().map_err(|_| wrong())
+            }
+            Value::Scalar(..) | Value::List(_) | Value::Map(_) => Err(wrong()),
+        }
+    }
+}
+
+/// A whole number that counts something. What does not fit is the largest there is, and so beyond any range.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count(pub usize);
+
+impl Read for Count {
+    const FORM: &'static str = "a whole number";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let Value::Scalar(Kind::Number | Kind::Expanded, text) = &node.value else {
+            return Err(node.expected(Self::FORM));
+        };
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(node.expected(Self::FORM));
+        }
+        if digits.len() < text.len() {
+            return Err(Fault::at(
+                node.place,
+                format!("{} is out of range: it is negative", written(node)),
+            ));
+        }
+        Ok(Count(text.parse().unwrap_or(usize::MAX)))
+    }
+
+    fn magnitude(&self) -> Option<u128> {
+        Some(self.0 as u128)
+    }
+}
+
+/// A number of processes, or as many as the machine has processors for us.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Workers {
+    /// One for each processor that the affinity mask and the CPU quota leave us.
+    Auto,
+    /// So many.
+    Exactly(Count),
+}
+
+impl Read for Workers {
+    const FORM: &'static str = "a whole number | auto";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        match &node.value {
+            Value::Scalar(Kind::Text | Kind::Expanded, text) if text == "auto" => Ok(Workers::Auto),
+            Value::Scalar(Kind::Number, _) => Count::read(node).map(Workers::Exactly),
+            Value::Scalar(..) | Value::List(_) | Value::Map(_) => Count::read(node)
+                .map(Workers::Exactly)
+                .map_err(|_| node.expected("a whole number or `auto`")),
+        }
+    }
+
+    fn magnitude(&self) -> Option<u128> {
+        match self {
+            Workers::Auto => None,
+            Workers::Exactly(count) => count.magnitude(),
+        }
+    }
+}
+
+impl Read for Duration {
+    const FORM: &'static str = "a duration";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let text = quantity_text(node, "a duration such as `30s`")?;
+        quantity::duration(text).map_err(|why| Fault::at(node.place, why))
+    }
+
+    fn magnitude(&self) -> Option<u128> {
+        Some(self.as_millis())
+    }
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size(pub u64);
+
+impl Read for Size {
+    const FORM: &'static str = "a size";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let text = quantity_text(node, "a size such as `8KiB`")?;
+        quantity::size(text)
+            .map(Size)
+            .map_err(|why| Fault::at(node.place, why))
+    }
+
+    fn magnitude(&self) -> Option<u128> {
+        Some(self.0.into())
+    }
+}
+
+/// The text of a quantity; a bare number passes too, for the unit that it lacks is the better error.
+fn quantity_text<'a>(node: &'a Node, form: &str) -> Result<&'a str, Fault> {
+    match &node.value {
+        Value::Scalar(Kind::Number | Kind::Ambiguous, text) => Ok(text),
+        Value::Scalar(..) | Value::List(_) | Value::Map(_) => node.text(form),
+    }
+}
+
+/// The items of a list, or the one value that stands in its place. Never empty.
+pub(super) fn one_or_more<T: Read>(node: &Node) -> Result<Vec<At<T>>, Fault> {
+    let item = |node: &Node| {
+        Ok(At {
+            place: node.place,
+            given: true,
+            value: T::read(node)?,
+        })
+    };
+    match &node.value {
+        Value::List(items) if items.is_empty() => Err(Fault::at(node.place, "the list is empty")),
+        Value::List(items) => items.iter().map(item).collect(),
+        Value::Scalar(..) | Value::Map(_) => Ok(vec![item(node)?]),
+    }
+}
+
+/// Folders, one or a list.
+#[derive(Clone, Debug)]
+pub(super) struct Folders(pub Vec<At<String>>);
+
+impl Read for Folders {
+    const FORM: &'static str = "a path, or a list of them";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        one_or_more(node).map(Folders)
+    }
+}
+
+/// Environment variables.
+#[derive(Clone, Debug)]
+pub(super) struct Variables(pub BTreeMap<String, String>);
+
+impl Read for Variables {
+    const FORM: &'static str = "a map of names to values";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let mut variables = BTreeMap::new();
+        for (name, value) in node.map()? {
+            if name.text.is_empty() || name.text.contains('=') {
+                let text = format!(
+                    "`{}` cannot name a variable: a name has no `=` and is not empty",
+                    name.text
+                );
+                return Err(Fault::at(name.place, text));
+            }
+            let text = match &value.value {
+                Value::Scalar(Kind::Null, _) => {
+                    let text =
+                        "expected a value, found nothing: write `\"\"` for an empty one".to_owned();
+                    return Err(Fault::at(value.place, text).of_key(&name.text));
+                }
+                Value::Scalar(_, text) => text.clone(),
+                Value::List(_) | Value::Map(_) => {
+                    return Err(value
+                        .expected("text, a number or a boolean")
+                        .of_key(&name.text));
+                }
+            };
+            variables.insert(name.text.clone(), text);
+        }
+        Ok(Variables(variables))
+    }
+}
+
+impl Read for Callable {
+    const FORM: &'static str = "module:attribute | module:factory()";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let text = node.text("text such as `hello:application`")?;
+        callable(text).map_err(|why| Fault::at(node.place, why))
+    }
+}
+
+fn callable(text: &str) -> Result<Callable, String> {
+    let shown = text.escape_debug();
+    let Some((module, target)) = text.split_once(':') else {
+        let example = example_for(text);
+        return Err(format!(
+            "expected `module:attribute`, found `{shown}` without a colon: write for example `{example}`"
+        ));
+    };
+    let (attribute, factory) = match target.strip_suffix("()") {
+        Some(name) => (name, true),
+        None => (target, false),
+    };
+    if !is_dotted_name(module) {
+        let example = example_for(module);
+        return Err(format!(
+            "`{shown}` begins with no dotted module name: write for example `{example}`"
+        ));
+    }
+    if !is_dotted_name(attribute) {
+        return Err(format!(
+            "`{shown}` names no attribute: write `{module}:application`, or `{module}:factory()` for what makes one"
+        ));
+    }
+    Ok(Callable {
+        module: module.to_owned(),
+        attribute: attribute.to_owned(),
+        factory,
+    })
+}
+
+/// What was most likely meant by a module that is none: `./shop/wsgi.py` is `wsgi` once its folder is `directory`.
+fn example_for(module: &str) -> String {
+    let name = module.rsplit('/').next().unwrap_or(module);
+    let name = name.strip_suffix(".py").unwrap_or(name);
+    let name = if is_dotted_name(name) { name } else { "hello" };
+    format!("{name}:application")
+}
+
+/// Python's identifiers joined by dots (The Python Language Reference, 2.3), to a good approximation.
+fn is_dotted_name(text: &str) -> bool {
+    text.split('.').all(|name| {
+        let mut letters = name.chars();
+        letters
+            .next()
+            .is_some_and(|c| c.is_alphabetic() || c == '_')
+            && letters.all(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
+/// Permission bits of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mode(pub u32);
+
+impl Read for Mode {
+    const FORM: &'static str = "octal digits in quotes";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let quotes = || {
+            Fault::at(
+                node.place,
+                format!(
+                    "{} is a number to YAML: write \"0660\", in quotes",
+                    written(node)
+                ),
+            )
+        };
+        let text = match &node.value {
+            Value::Scalar(Kind::Number | Kind::Ambiguous, _) => return Err(quotes()),
+            Value::Scalar(..) | Value::List(_) | Value::Map(_) => {
+                node.text("octal digits such as \"0660\"")?
+            }
+        };
+        let octal = (3..=4).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
+        match u32::from_str_radix(text, 8) {
+            Ok(mode) if octal => Ok(Mode(mode)),
+            Ok(_) | Err(_) => Err(Fault::at(
+                node.place,
+                format!(
+                    "expected three or four octal digits such as \"0660\", found {}",
+                    written(node)
+                ),
+            )),
+        }
+    }
+
+    fn magnitude(&self) -> Option<u128> {
+        Some(self.0.into())
+    }
+}
+
+/// A user or a group: its name or its number, as text.
+#[derive(Clone, Debug)]
+pub(super) struct Principal(pub String);
+
+impl Read for Principal {
+    const FORM: &'static str = "a name or a number";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        match &node.value {
+            Value::Scalar(Kind::Number, text) => Ok(Principal(text.clone())),
+            Value::Scalar(..) | Value::List(_) | Value::Map(_) => String::read(node).map(Principal),
+        }
+    }
+}
+
+/// How a worker runs its calls, as the file names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EngineName {
+    /// Runner threads.
+    Threads,
+    /// One thread, under the name that gunicorn's users know.
+    Sync,
+}
+
+/// Makes an enum readable: the words of the file, and those that a later version will have.
+macro_rules! choice {
+    ($type:ty: $first:literal => $first_value:expr $(, $word:literal => $value:expr)*; later $later:expr) => {
+        impl Read for $type {
+            const FORM: &'static str = concat!($first $(, " | ", $word)*);
+
+            fn read(node: &Node) -> Result<Self, Fault> {
+                let words = [$first $(, $word)*];
+                match node.text(&format!("one of {}", list(&words)))? {
+                    $first => Ok($first_value),
+                    $($word => Ok($value),)*
+                    word => Err(Fault::at(node.place, no_such_word(word, &words, &$later))),
+                }
+            }
+        }
+    };
+}
+
+fn no_such_word(word: &str, words: &[&str], later: &[&str]) -> String {
+    let word = word.escape_debug().to_string();
+    if later.contains(&word.as_str()) {
+        return format!(
+            "this version does not have `{word}` yet: {}",
+            instead("", words)
+        );
+    }
+    format!("unknown value `{word}`: {}", instead(&word, words))
+}
+
+choice!(LogFormat: "text" => LogFormat::Text, "json" => LogFormat::Json; later []);
+choice!(LogLevel:
+    "critical" => LogLevel::Critical,
+    "error" => LogLevel::Error,
+    "warning" => LogLevel::Warning,
+    "info" => LogLevel::Info,
+    "debug" => LogLevel::Debug;
+    later []);
+choice!(EngineName:
+    "threads" => EngineName::Threads,
+    "sync" => EngineName::Sync;
+    later ["gevent", "eventlet", "tornado"]);
+choice!(Protocol: "http" => Protocol::Http; later ["fastcgi", "scgi", "ajp", "uwsgi"]);
