@@ -201,7 +201,7 @@ impl Runner {
         }
     }
 
-    fn expire(&mut self, mut guest: Guest) {
+    fn expire(&mut self, mut guest: Box<Guest>) {
         if guest.lingering {
             self.close(guest, Farewell::Close);
         } else if guest.patience == Some(Patience::Write) {

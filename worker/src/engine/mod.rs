@@ -48,7 +48,7 @@ use crate::wire::http;
 /// Work for a thread that has Python.
 pub enum Task {
     /// Call the application for a whole request, or pull the next piece of its answer.
-    Serve(Guest),
+    Serve(Box<Guest>),
     /// Close what is left of an answer whose client is gone.
     Abandon(Rest),
 }

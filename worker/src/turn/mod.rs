@@ -128,7 +128,7 @@ impl Turn {
     /// The first turn of a new connection.
     pub fn new(limits: Arc<Limits>) -> Turn {
         Turn {
-            heads: head::Reader::new(limits.head.clone()),
+            heads: head::Reader::new(limits.head),
             limits,
             phase: Phase::Head,
             follow: Follow::Another,
@@ -285,7 +285,7 @@ impl Turn {
             self.phase = Phase::Ready;
             return Ok(());
         }
-        self.bodies = Some(body::Reader::new(self.head.framing, self.limits.body.clone())?);
+        self.bodies = Some(body::Reader::new(self.head.framing, self.limits.body)?);
         if let Framing::Length(length) = self.head.framing {
             self.body.expect(length, self.limits.body_memory_max);
         }

@@ -155,10 +155,6 @@ impl Draft {
     }
 
     /// Writes the head to `out` and says how the content goes. `total` is the length of the whole content where the server knows it.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "clippy counts self; four things that only the caller has"
-    )]
     pub fn finish(
         &mut self,
         asked: Asked,
