@@ -16,6 +16,6 @@ mod site;
 
 pub use answer::{Answer, Broken, Ending, Framing};
 pub use client::Client;
-pub use process::{Process, eventually, python, target_folder};
-pub use server::Server;
+pub use process::{Process, eventually, program, python, target_folder};
+pub use server::{Server, command_line, descriptors, living};
 pub use site::{Site, repository};

@@ -97,15 +97,6 @@ impl Server {
         });
     }
 
-    /// Every log line so far that is a JSON object.
-    pub fn log(&self) -> Vec<Value> {
-        self.process
-            .output()
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
-    }
-
     /// Waits for a log line whose message contains `part`.
     pub fn logged(&self, part: &str) -> Value {
         self.process

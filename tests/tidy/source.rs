@@ -240,9 +240,9 @@ fn literal(rest: &str, before: Option<char>) -> usize {
     if rest.starts_with('"') {
         return quoted(rest, '"');
     }
-    if rest.starts_with('\'') {
-        let c = rest[1..].chars().next().unwrap_or('\'');
-        let is_lifetime = c != '\\' && !rest[1 + c.len_utf8()..].starts_with('\'');
+    if let Some(quoted_part) = rest.strip_prefix('\'') {
+        let c = quoted_part.chars().next().unwrap_or('\'');
+        let is_lifetime = c != '\\' && !quoted_part[c.len_utf8()..].starts_with('\'');
         return if is_lifetime { 0 } else { quoted(rest, '\'') };
     }
     let raw = rest
