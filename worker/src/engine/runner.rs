@@ -65,6 +65,7 @@ impl Runner {
             drop(leader);
             if let Err(error) = led {
                 slog::crit!(engine.log, "cannot wait for events: this worker ends"; "why" => %error);
+                engine.broken.store(true, Ordering::Release);
                 engine.enter(Mode::Done);
             }
             if let Some(task) = self.pop().or_else(|| engine.pop_later()) {
@@ -96,7 +97,11 @@ impl Runner {
                     Flushed::Gone => return self.close(guest, Farewell::Reset),
                 }
             } else {
-                match guest.connection.advance(&mut self.scratch, &self.moment) {
+                let standing = guest.connection.advance(&mut self.scratch, &self.moment);
+                if let Some(refusal) = guest.connection.turn.take_refusal() {
+                    self.engine.count_refusal(&guest.connection.peer, refusal);
+                }
+                match standing {
                     Standing::Edge => {}
                     Standing::Running => unreachable!("a turn without a rest is not with the application"),
                     Standing::Call => return self.batch.push(Task::Serve(guest)),

@@ -122,6 +122,7 @@ pub struct Turn {
     reply: Reply,
     output: Output,
     served: u64,
+    refusal: Option<Refusal>,
 }
 
 impl Turn {
@@ -141,6 +142,7 @@ impl Turn {
             reply: Reply::default(),
             output: Output::default(),
             served: 0,
+            refusal: None,
         }
     }
 
@@ -190,6 +192,11 @@ impl Turn {
     pub fn make_last(&mut self) {
         self.follow = Follow::Last;
         self.reply.make_last();
+    }
+
+    /// Why the request was refused, once.
+    pub fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
     }
 
     /// What is ready to leave.
@@ -329,6 +336,7 @@ impl Turn {
 
     fn refuse(&mut self, refusal: Refusal, moment: &Moment) {
         answer::refuse(refusal, &moment.date, self.output.tail());
+        self.refusal = Some(refusal);
         self.body = Body::Empty;
         self.phase = Phase::Refused;
     }
