@@ -1,1 +1,7 @@
-//! stub
+//! The supervisor: owns the sockets and every process.
+//!
+//! ```text
+//!   sources -> Event -> core -> Effect -> effects
+//! ```
+
+pub mod core;
