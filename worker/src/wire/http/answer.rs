@@ -103,7 +103,7 @@ impl Draft {
     ///
     /// # Errors
     /// When the name is no token, the value has a control character other than HTAB, the field is hop-by-hop (PEP 3333, Other HTTP
-    /// Features), or it is a second Content-Length or one that is no number. Then nothing is added.
+    /// Features), or it is a second Date, a second Content-Length or one that is no number. Then nothing is added.
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         debug_assert!(self.is_begun());
         if !is_token(name) {
@@ -121,6 +121,9 @@ impl Draft {
                 ));
             }
             Some(Special::ContentLength) => return self.content_length(name, value),
+            Some(Special::Date) if self.has_date => {
+                return Err(Fault("there are two Date fields"));
+            }
             Some(Special::Date) => {
                 self.has_date = true;
                 self.push(name, value);

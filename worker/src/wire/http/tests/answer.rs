@@ -604,6 +604,10 @@ fn there_is_one_date() {
     let wanted =
         "HTTP/1.1 200 OK\r\ndate: Mon, 07 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(send(&answer, GET), (wanted.to_owned(), Ending::KeepAlive));
+    let mut draft = Draft::default();
+    draft.begin(b"200 OK").unwrap();
+    assert_eq!(draft.field(b"Date", b"now"), Ok(()));
+    assert!(draft.field(b"Date", b"now").is_err());
 }
 
 #[test]
