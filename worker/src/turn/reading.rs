@@ -14,6 +14,10 @@ impl Turn {
         if self.phase == Phase::Body && self.unread == self.input.len() {
             return self.receive_body(bytes, moment);
         }
+        // Requests that came together were answered without moving the ones behind them; now is the time.
+        self.input.drain(..self.start);
+        self.unread -= self.start;
+        self.start = 0;
         self.input.extend_from_slice(bytes);
         self.advance(moment);
     }
@@ -24,18 +28,16 @@ impl Turn {
         self.body = Body::Empty;
         self.bodies = None;
         self.phase = Phase::Head;
-        if self.unread == self.input.len() {
-            self.input.clear();
-            if self.input.capacity() > self.limits.idle_buffer_max {
-                self.input = Vec::new();
-            }
-            self.output.shrink(self.limits.idle_buffer_max);
-            (self.start, self.unread) = (0, 0);
-        } else {
-            self.input.drain(..self.unread);
-            (self.start, self.unread) = (0, 0);
-            self.advance(moment);
+        self.start = self.unread;
+        if self.start < self.input.len() {
+            return self.advance(moment);
         }
+        self.input.clear();
+        (self.start, self.unread) = (0, 0);
+        if self.input.capacity() > self.limits.idle_buffer_max {
+            self.input = Vec::new();
+        }
+        self.output.shrink(self.limits.idle_buffer_max);
     }
 
     /// The client will send no more. Says whether that leaves anything to be done: an answer to what it sent before.
