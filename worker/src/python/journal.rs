@@ -61,6 +61,10 @@ impl Journal {
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "pyo3's expansion for a method has five"
+)]
 #[pymethods]
 impl Journal {
     fn write(&self, py: Python<'_>, text: &Bound<'_, PyAny>) -> PyResult<usize> {

@@ -72,6 +72,10 @@ impl Respond {
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "pyo3's expansion for a method has five"
+)]
 #[pymethods]
 impl Respond {
     #[pyo3(signature = (status, headers, exc_info = None, /))]
