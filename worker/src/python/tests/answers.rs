@@ -119,63 +119,65 @@ fn write_reaches_the_client_at_once_and_before_the_iterable() {
     assert_eq!(exchange.content(), expected, "{}", exchange.log);
 }
 
+/// Arguments of `start_response`, and what its exception says.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "b'200 OK', []",
+        "TypeError: status must be a str, not bytes",
+    ),
+    (
+        "'200 OK', ()",
+        "TypeError: headers must be a list, not tuple",
+    ),
+    (
+        "'200 OK', [['a', 'b']]",
+        "TypeError: a header must be a tuple of two str, not ['a', 'b']",
+    ),
+    (
+        "'200 OK', [('a', 1)]",
+        "TypeError: the value of header 'a' must be a str, not int",
+    ),
+    (
+        "'200 OK', [(b'a', '1')]",
+        "TypeError: a header's name must be a str, not bytes",
+    ),
+    (
+        "'2000 OK', []",
+        "ValueError: cannot use status \"2000 OK\": ",
+    ),
+    (
+        "'200 O\\nK', []",
+        "ValueError: cannot use status \"200 O\\nK\": ",
+    ),
+    (
+        "'200 O\u{10a}K', []",
+        "ValueError: cannot use status: it is not latin-1",
+    ),
+    (
+        "'200 OK', [('X-A', 'a\u{10d}\u{10a}b')]",
+        "ValueError: cannot set header 'X-A': it is not latin-1",
+    ),
+    (
+        "'200 OK', [('X-A', 'a\\r\\nX-B: c')]",
+        "ValueError: cannot set header 'X-A': ",
+    ),
+    (
+        "'200 OK', [('X A', 'a')]",
+        "ValueError: cannot set header 'X A': ",
+    ),
+    (
+        "'200 OK', [('Transfer-Encoding', 'chunked')]",
+        "ValueError: cannot set header 'Transfer-Encoding': ",
+    ),
+    (
+        "'200 OK', [('Content-Length', '1'), ('Content-Length', '2')]",
+        "ValueError: cannot set header 'Content-Length': ",
+    ),
+];
+
 #[test]
 fn arguments_of_start_response_are_checked_within_its_call() {
-    let cases = [
-        (
-            "b'200 OK', []",
-            "TypeError: status must be a str, not bytes",
-        ),
-        (
-            "'200 OK', ()",
-            "TypeError: headers must be a list, not tuple",
-        ),
-        (
-            "'200 OK', [['a', 'b']]",
-            "TypeError: a header must be a tuple of two str, not ['a', 'b']",
-        ),
-        (
-            "'200 OK', [('a', 1)]",
-            "TypeError: the value of header 'a' must be a str, not int",
-        ),
-        (
-            "'200 OK', [(b'a', '1')]",
-            "TypeError: a header's name must be a str, not bytes",
-        ),
-        (
-            "'2000 OK', []",
-            "ValueError: cannot use status \"2000 OK\": ",
-        ),
-        (
-            "'200 O\\nK', []",
-            "ValueError: cannot use status \"200 O\\nK\": ",
-        ),
-        (
-            "'200 O\u{10a}K', []",
-            "ValueError: cannot use status: it is not latin-1",
-        ),
-        (
-            "'200 OK', [('X-A', 'a\u{10d}\u{10a}b')]",
-            "ValueError: cannot set header 'X-A': it is not latin-1",
-        ),
-        (
-            "'200 OK', [('X-A', 'a\\r\\nX-B: c')]",
-            "ValueError: cannot set header 'X-A': ",
-        ),
-        (
-            "'200 OK', [('X A', 'a')]",
-            "ValueError: cannot set header 'X A': ",
-        ),
-        (
-            "'200 OK', [('Transfer-Encoding', 'chunked')]",
-            "ValueError: cannot set header 'Transfer-Encoding': ",
-        ),
-        (
-            "'200 OK', [('Content-Length', '1'), ('Content-Length', '2')]",
-            "ValueError: cannot set header 'Content-Length': ",
-        ),
-    ];
-    for (arguments, expected) in cases {
+    for (arguments, expected) in REFUSED {
         let exchange = get(&app(&format!("start_response({arguments})\nreturn [b'x']")));
         assert!(
             exchange

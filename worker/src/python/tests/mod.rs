@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ impl Exchange {
     }
 }
 
+static MODULES: AtomicUsize = AtomicUsize::new(0);
+
 /// A GET of `/`.
 const GET: &str = "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n";
 
@@ -83,7 +86,9 @@ fn exchange_until(source: &str, request: &str, has_enough: fn(&str) -> bool) -> 
     let log = Logger::root(records.clone().fuse(), o!());
     Python::attach(|py| {
         let source = CString::new(source).unwrap();
-        let module = PyModule::from_code(py, &source, c"app.py", c"app").unwrap();
+        // A module of its own, for tests run side by side in one process.
+        let name = CString::new(format!("app{}", MODULES.fetch_add(1, Ordering::Relaxed))).unwrap();
+        let module = PyModule::from_code(py, &source, c"app.py", &name).unwrap();
         let callable = module.getattr("application").unwrap().unbind();
         let application =
             Application::new(py, callable, &assignment("127.0.0.1:8000"), log).unwrap();
