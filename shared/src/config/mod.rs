@@ -12,6 +12,7 @@ mod owner;
 mod quantity;
 mod raw;
 mod read;
+mod reference;
 mod section;
 mod tree;
 mod value;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use fault::{Error, Warning};
 pub use raw::keys;
 pub use read::{Checked, CommandLine, from_command_line, read};
+pub use reference::reference;
 pub use section::Key;
 
 /// Everything a server runs on.

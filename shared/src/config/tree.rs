@@ -21,7 +21,7 @@ use serde_yaml as yaml;
 
 use super::Place;
 use super::expand::{Environment, expand};
-use super::fault::Fault;
+use super::fault::{Fault, shown};
 
 /// Values a file may have, those behind aliases counted each time. A large honest config has some thousands; a file of
 /// nested aliases has billions, and would take the machine's memory before it ended.
@@ -78,14 +78,12 @@ impl Node {
     pub fn found(&self) -> String {
         match &self.value {
             Value::Scalar(Kind::Null, _) => "nothing".into(),
-            Value::Scalar(Kind::Boolean, text) => format!("the boolean `{text}`"),
-            Value::Scalar(Kind::Number, text) => format!("the number `{text}`"),
+            Value::Scalar(Kind::Boolean, text) => format!("the boolean {}", shown(text)),
+            Value::Scalar(Kind::Number, text) => format!("the number {}", shown(text)),
             Value::Scalar(Kind::Ambiguous, text) => {
-                format!("`{text}`, which some programs read as octal")
+                format!("{}, which some programs read as octal", shown(text))
             }
-            Value::Scalar(Kind::Text | Kind::Expanded, text) => {
-                format!("the text `{}`", text.escape_debug())
-            }
+            Value::Scalar(Kind::Text | Kind::Expanded, text) => format!("the text {}", shown(text)),
             Value::List(_) => "a list".into(),
             Value::Map(_) => "a map".into(),
         }
@@ -119,8 +117,20 @@ impl Node {
 
 /// The tree of a text; `None` when it has nothing but comments.
 pub(super) fn parse(text: &str) -> Result<Option<Node>, Fault> {
+    // Each open bracket makes the parser slower, so a file of nothing else would keep it busy for half a minute.
+    if text
+        .bytes()
+        .filter(|byte| matches!(byte, b'[' | b'{'))
+        .count()
+        > NODES_MAX
+    {
+        return Err(Fault::whole(None, too_many()));
+    }
     let reading = Reading {
-        text_lines: text.lines().collect(),
+        lines: text
+            .lines()
+            .map(|line| Some(line).filter(|line| line.is_ascii()))
+            .collect(),
         left: Cell::new(NODES_MAX),
         fault: RefCell::default(),
     };
@@ -162,7 +172,8 @@ impl Fault {
 
 /// What both readings share: the budget, and a fault on its way out, for serde's errors carry only text.
 struct Reading<'a> {
-    text_lines: Vec<&'a str>,
+    /// Where a column is a byte; `None` for other lines.
+    lines: Vec<Option<&'a str>>,
     left: Cell<usize>,
     fault: RefCell<Option<Fault>>,
 }
@@ -175,19 +186,16 @@ impl Reading<'_> {
 
     fn count<E: de::Error>(&self) -> Result<(), E> {
         let left = self.left.get().checked_sub(1);
-        self.left.set(left.ok_or_else(|| {
-            self.fail(
-                None,
-                format!("more than {NODES_MAX} values: make it smaller"),
-            )
-        })?);
+        self.left
+            .set(left.ok_or_else(|| self.fail(None, too_many()))?);
         Ok(())
     }
 
+    /// Whether the scalar there is digits without quotes. On a line that is not ASCII it passes for text.
     fn starts_with_a_digit(&self, place: Place) -> bool {
-        let line = self.text_lines.get(place.line - 1);
-        line.and_then(|line| line.chars().nth(place.column - 1))
-            .is_some_and(|c| c.is_ascii_digit())
+        let line = self.lines.get(place.line - 1).copied().flatten();
+        line.and_then(|line| line.as_bytes().get(place.column - 1))
+            .is_some_and(u8::is_ascii_digit)
     }
 }
 
@@ -350,8 +358,9 @@ impl<'de> Visitor<'de> for Fill<'_> {
             };
             if let Some(first) = seen.insert(key.text.clone(), key.place) {
                 let text = format!(
-                    "duplicate key `{}`: it is already on line {}",
-                    key.text, first.line
+                    "duplicate key {}: it is already on line {}",
+                    shown(&key.text),
+                    first.line
                 );
                 return Err(self.reading.fail(Some(key.place), text));
             }
@@ -443,13 +452,17 @@ fn place_told_by(error: &str) -> Place {
     Place { line, column }
 }
 
+fn too_many() -> String {
+    format!("more than {NODES_MAX} values: make it smaller")
+}
+
 /// serde_yaml's own errors, in our words where it speaks to programmers.
 fn translated(error: &yaml::Error, text: &str) -> Fault {
     let told = error.to_string();
     if told.contains("more than one document") {
         return Fault::whole(
-            None,
-            "more than one YAML document: keep the first and remove the `---` behind it",
+            second_document(text),
+            "a second YAML document begins here: a config is one",
         );
     }
     if told.contains("repetition limit exceeded") || told.contains("recursion limit exceeded") {
@@ -468,15 +481,37 @@ fn translated(error: &yaml::Error, text: &str) -> Fault {
         );
     }
     let why = told.split(" at line ").next().unwrap_or(&told);
-    let tab = error
+    let hint = error
         .location()
-        .is_some_and(|at| text.as_bytes().get(at.index()) == Some(&b'\t'));
-    let hint = if tab {
+        .map_or("", |at| hint(text, at.index(), at.line()));
+    Fault::whole(None, format!("cannot parse YAML: {why}{hint}"))
+}
+
+/// Where a second document begins, if a `---` says so. At a line's start it always does (YAML 1.2, 9.1.2).
+fn second_document(text: &str) -> Option<Place> {
+    let begun = |line: &str| !line.trim().is_empty() && !line.starts_with(['#', '%']);
+    let mut content = text
+        .lines()
+        .enumerate()
+        .skip_while(|(_, line)| !begun(line))
+        .skip(1);
+    let (index, _) = content.find(|(_, line)| line.starts_with("---"))?;
+    Some(Place {
+        line: index + 1,
+        column: 1,
+    })
+}
+
+/// What is most often behind a syntax error at this byte and line.
+fn hint(text: &str, byte: usize, line: usize) -> &'static str {
+    let line = text.lines().nth(line - 1).unwrap_or_default();
+    if text.as_bytes().get(byte) == Some(&b'\t') {
         ": indent with spaces, not with tabs"
+    } else if ["${", "[:", " :"].iter().any(|trap| line.contains(trap)) {
+        ": put values with `{`, `[` or a leading `:` in quotes"
     } else {
         ""
-    };
-    Fault::whole(None, format!("cannot parse YAML: {why}{hint}"))
+    }
 }
 
 /// The place of a byte of the text.
