@@ -134,6 +134,12 @@ impl Fault {
         }
     }
 
+    /// At `place`, unless it knows a nearer one.
+    pub fn or_at(mut self, place: Option<Place>) -> Self {
+        self.place = self.place.or(place);
+        self
+    }
+
     /// Puts the key before the text, unless a nearer one is there.
     pub fn of_key(mut self, key: &str) -> Self {
         if !self.named {

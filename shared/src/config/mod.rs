@@ -1,8 +1,13 @@
 //! The config that the programs run on: every value checked, every default filled in, every path absolute.
 //!
-//! A file becomes a config in two steps with no road back: `raw` is the file as written, `check` makes these types of
-//! it or says `FILE:LINE:COLUMN: what is wrong`. Nothing else constructs them, but for the command line without a file,
-//! which goes the same way.
+//! A file becomes a config in steps with no road back, and each error on the way knows its place:
+//!
+//! ```text
+//!   text --yaml--> tree --expand--> tree --raw--> the file as written --check--> Config
+//! ```
+//!
+//! Nothing else constructs a config, but for the command line without a file, which joins at the second tree. Each key is
+//! declared once, in `raw`; the suggestions, the defaults and the reference come from there.
 
 mod address;
 mod check;
@@ -14,8 +19,10 @@ mod raw;
 mod read;
 mod reference;
 mod section;
+mod syntax;
 mod tree;
 mod value;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;

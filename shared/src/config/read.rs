@@ -13,8 +13,10 @@ use super::check::{Machine, cause, check};
 use super::expand::Environment;
 use super::fault::{Error, Fault, Warning, shown};
 use super::section::Read;
-use super::tree::{self, Key, Kind, Node, Value, place_of};
+use super::syntax::place_of;
+use super::tree::{Key, Kind, Node, Value};
 use super::value::Workers;
+use super::yaml;
 use super::{Config, Place, raw};
 
 /// Bytes that a file may have. Below some thousand apps nobody comes near; a device or a log taken for a config by
@@ -122,7 +124,7 @@ pub(super) fn check_text(
             "the file is empty: it needs at least `apps:`",
         )
     };
-    let tree = tree::parse(text.strip_prefix('\u{feff}').unwrap_or(text))?
+    let tree = yaml::parse(text.strip_prefix('\u{feff}').unwrap_or(text))?
         .ok_or_else(empty)?
         .expanded(environment)?;
     if !matches!(tree.value, Value::Map(_)) {

@@ -119,6 +119,47 @@ fn shop() -> Folder {
     folder
 }
 
+fn shop_listeners(folder: &Folder) -> Vec<Listener> {
+    vec![
+        Listener {
+            address: Address::Unix(folder.path().join("run/shop.sock")),
+            protocol: Protocol::Http,
+            backlog: 7,
+            mode: 0o600,
+            owner: (Some(0), Some(34)),
+        },
+        Listener {
+            address: Address::Tcp("[::1]:8000".parse().unwrap()),
+            protocol: Protocol::Http,
+            backlog: 8,
+            mode: 0o660,
+            owner: (None, None),
+        },
+    ]
+}
+
+fn shop_limits() -> Limits {
+    Limits {
+        request_line_max: 1024,
+        header_count_max: 20,
+        header_bytes_max: 2000,
+        body_bytes_max: 3 << 20,
+        body_memory_max: 4_000_000,
+        connections_max: 5,
+    }
+}
+
+fn shop_timeouts() -> Timeouts {
+    Timeouts {
+        boot: seconds(61),
+        head: seconds(2),
+        body: seconds(3),
+        keepalive: seconds(5400),
+        write: Duration::from_millis(500),
+        drain: seconds(3600),
+    }
+}
+
 #[test]
 fn every_key_is_taken() {
     let folder = shop();
@@ -152,41 +193,12 @@ fn every_key_is_taken() {
             uid: 0,
             gid: 12,
         }),
-        listen: vec![
-            Listener {
-                address: Address::Unix(at("run/shop.sock")),
-                protocol: Protocol::Http,
-                backlog: 7,
-                mode: 0o600,
-                owner: (Some(0), Some(34)),
-            },
-            Listener {
-                address: Address::Tcp("[::1]:8000".parse().unwrap()),
-                protocol: Protocol::Http,
-                backlog: 8,
-                mode: 0o660,
-                owner: (None, None),
-            },
-        ],
+        listen: shop_listeners(&folder),
         workers: 3,
         threads: 4,
         engine: Engine::Threads,
-        limits: Limits {
-            request_line_max: 1024,
-            header_count_max: 20,
-            header_bytes_max: 2000,
-            body_bytes_max: 3 << 20,
-            body_memory_max: 4_000_000,
-            connections_max: 5,
-        },
-        timeouts: Timeouts {
-            boot: seconds(61),
-            head: seconds(2),
-            body: seconds(3),
-            keepalive: seconds(5400),
-            write: Duration::from_millis(500),
-            drain: seconds(3600),
-        },
+        limits: shop_limits(),
+        timeouts: shop_timeouts(),
     };
     let log = Log {
         format: LogFormat::Json,
