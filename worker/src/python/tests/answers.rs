@@ -166,7 +166,6 @@ const REFUSED: &[(&str, &str)] = &[
         "ValueError: cannot set header 'X A': ",
     ),
     (
-        "'200 OK', [('Transfer-Encoding', 'chunked')]",
         "ValueError: cannot set header 'Transfer-Encoding': ",
     ),
     (
