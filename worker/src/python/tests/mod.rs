@@ -52,7 +52,7 @@ impl Exchange {
     }
 
     fn is_cut(&self) -> bool {
-        self.next == Next::End(Farewell::Reset)
+        self.next == Next::End(Farewell::Close)
     }
 
     /// The value of an expression in the application's module, as `repr` shows it.
