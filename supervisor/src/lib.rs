@@ -5,3 +5,5 @@
 //! ```
 
 pub mod core;
+pub mod listen;
+pub mod spawn;
