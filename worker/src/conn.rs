@@ -154,7 +154,7 @@ impl Connection {
     /// Sends what the turn has ready, as far as the socket takes it.
     pub fn flush(&mut self) -> Flushed {
         loop {
-            let sent = match self.turn.output().next() {
+            let sent = match self.turn.output().front() {
                 Piece::Nothing => return Flushed::All,
                 Piece::Bytes(bytes) => self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL),
                 Piece::Stretch(stretch) => send_file(&self.socket, &stretch.file, stretch.offset, stretch.length),

@@ -53,7 +53,7 @@ impl Output {
     }
 
     /// What to send next. Tell with [`Output::sent`] how much of it went.
-    pub fn next(&mut self) -> Piece<'_> {
+    pub fn front(&mut self) -> Piece<'_> {
         if self.sent < self.bytes.len() {
             return Piece::Bytes(&self.bytes[self.sent..]);
         }
@@ -107,15 +107,15 @@ mod tests {
         output.tail().extend_from_slice(b"head");
         output.push(Stretch { file: tempfile::tempfile().unwrap(), offset: 2, length: 3 });
         output.tail().extend_from_slice(b"end");
-        assert!(matches!(output.next(), Piece::Bytes(b"head")));
+        assert!(matches!(output.front(), Piece::Bytes(b"head")));
         output.sent(1);
-        assert!(matches!(output.next(), Piece::Bytes(b"ead")));
+        assert!(matches!(output.front(), Piece::Bytes(b"ead")));
         output.sent(3);
-        assert!(matches!(output.next(), Piece::Stretch(Stretch { offset: 2, length: 3, .. })));
+        assert!(matches!(output.front(), Piece::Stretch(Stretch { offset: 2, length: 3, .. })));
         output.sent(2);
-        assert!(matches!(output.next(), Piece::Stretch(Stretch { offset: 4, length: 1, .. })));
+        assert!(matches!(output.front(), Piece::Stretch(Stretch { offset: 4, length: 1, .. })));
         output.sent(1);
-        assert!(matches!(output.next(), Piece::Bytes(b"end")));
+        assert!(matches!(output.front(), Piece::Bytes(b"end")));
         output.sent(3);
         assert!(output.is_empty());
     }

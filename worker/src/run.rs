@@ -26,6 +26,7 @@ use crate::{descriptors, python};
 
 /// Lives the whole life; gives the exit status.
 pub fn run() -> i32 {
+    end_with_any_panic();
     match live() {
         Ok(status) => status,
         Err(error) => {
@@ -40,6 +41,8 @@ fn live() -> io::Result<i32> {
         eprintln!("worker: the supervisor starts me; run `supervisor run -c FILE`, or `supervisor run MODULE:CALLABLE`");
         return Ok(exit::USAGE);
     };
+    // It was exec'd by way of a descriptor, which is no name to be seen under.
+    nix::sys::prctl::set_name(c"worker")?;
     let greeting = carrier.greeting()?;
     let (sender, receiver) = channel::connect(&greeting.channel)?;
     let ToWorker::Assignment(assignment) = receiver.receive()? else {
@@ -51,6 +54,15 @@ fn live() -> io::Result<i32> {
     let status = worker.serve();
     drop(guard);
     status
+}
+
+/// A panic is a bug of ours. One thread less would go unseen for long, so the whole worker ends, and the supervisor replaces it.
+fn end_with_any_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 /// A worker that knows what it is to run.
@@ -85,7 +97,7 @@ impl Worker {
         python::on_fork(descriptors::close_all);
         self.sender.send(&FromWorker::Loaded)?;
         threads::run(&engine, &application)?;
-        Ok(exit::DONE)
+        Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
     }
 
     /// The scoreboard and the listeners, in the assignment's order.

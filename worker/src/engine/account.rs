@@ -3,13 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use slog::FnValue;
-
 use super::Engine;
 use super::guest::Guest;
 use super::runner::Runner;
 use crate::conn::Peer;
 use crate::turn::Turn;
+use crate::wire::{Field, Refusal};
 
 impl Runner {
     /// A call for this connection begins: the first of its request, or one for the next piece of an answer.
@@ -57,6 +56,15 @@ impl Engine {
         self.scoreboard.counters().open.fetch_sub(1, Relaxed);
     }
 
+    /// A request that the application never saw.
+    pub(super) fn count_refusal(&self, peer: &Peer, refusal: Refusal) {
+        self.scoreboard.counters().refused.fetch_add(1, Relaxed);
+        self.count_answer(refusal.status);
+        if self.settings.access {
+            slog::info!(self.log, "request refused"; "client" => client(peer), "status" => refusal.status, "why" => refusal.why);
+        }
+    }
+
     fn count_answer(&self, status: u16) {
         let class = usize::from(status / 100).saturating_sub(1);
         if let Some(responses) = self.scoreboard.counters().responses.get(class) {
@@ -67,15 +75,11 @@ impl Engine {
     fn write_access(&self, peer: &Peer, turn: &Turn, began: Instant) {
         let text = |span| String::from_utf8_lossy(turn.text(span)).into_owned();
         let field = |name: &[u8]| {
-            let named = |field: &&crate::wire::Field| turn.text(field.name).eq_ignore_ascii_case(name);
+            let named = |field: &&Field| turn.text(field.name).eq_ignore_ascii_case(name);
             turn.head().fields.iter().find(named).map_or_else(|| "-".into(), |field| text(field.value))
         };
-        let client = FnValue(|_| match peer {
-            Peer::Tcp(address) => address.ip().to_string(),
-            Peer::Unix => "unix".into(),
-        });
         slog::info!(self.log, "request";
-            "client" => client,
+            "client" => client(peer),
             "method" => text(turn.head().method),
             "target" => text(turn.head().target),
             "status" => turn.status(),
@@ -84,5 +88,12 @@ impl Engine {
             "referer" => field(b"referer"),
             "agent" => field(b"user-agent"),
         );
+    }
+}
+
+fn client(peer: &Peer) -> String {
+    match peer {
+        Peer::Tcp(address) => address.ip().to_string(),
+        Peer::Unix => "unix".into(),
     }
 }

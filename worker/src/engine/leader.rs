@@ -28,6 +28,9 @@ const EVENTS_MAX: usize = 128;
 /// though there is room again.
 const EXHAUSTED_PAUSE: u64 = 100;
 
+/// How long the log is spared a repeated complaint, in milliseconds.
+const COMPLAINT_PAUSE: u64 = 10_000;
+
 const WAKER: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);
 const ALARM: Token = Token(usize::MAX - 2);
@@ -49,6 +52,8 @@ pub struct Leader {
     joined: bool,
     /// When to accept again after everything had run out.
     resume: Option<u64>,
+    /// When the log was last told of that.
+    complained: Option<u64>,
     draining: bool,
 }
 
@@ -72,6 +77,7 @@ impl Leader {
             _alarms: alarms,
             joined: false,
             resume: None,
+            complained: None,
             draining: false,
         };
         Ok((leader, registry, waker))
@@ -154,7 +160,9 @@ impl Runner {
     /// Leaves the listeners, takes what already waits in them, and gives every client between two requests a moment to send
     /// one more, which is answered with a close: to cut it off at once would race with a request on its way.
     fn drain(&mut self, leader: &mut Leader) -> io::Result<()> {
-        for index in 0..leader.listeners.len() {
+        // A worker that was never adopted leaves what waits to those that were.
+        let left = if leader.joined { leader.listeners.len() } else { 0 };
+        for index in 0..left {
             leader.listeners[index].part(&self.engine.registry)?;
             while self.accept_one(leader, index)? {}
         }
@@ -201,7 +209,7 @@ impl Runner {
         }
     }
 
-    fn expire(&mut self, mut guest: Guest) {
+    fn expire(&mut self, mut guest: Box<Guest>) {
         if guest.lingering {
             self.close(guest, Farewell::Close);
         } else if guest.patience == Some(Patience::Write) {
@@ -245,7 +253,12 @@ impl Runner {
         let turn = Turn::new(self.engine.settings.limits.clone());
         let connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
         let token = Token(key.index as usize);
-        self.engine.registry.register(&mut SourceFd(&connection.raw_fd()), token, Interest::READABLE | Interest::WRITABLE)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.engine.registry.register(&mut SourceFd(&connection.raw_fd()), token, interest) {
+            self.engine.slots.leave(key);
+            self.pause(leader, &error.to_string())?;
+            return Ok(false);
+        }
         self.engine.count_accepted();
         let mut guest = Guest::new(key, connection);
         if leader.draining || self.engine.mode_is(Mode::Drain) {
@@ -264,8 +277,11 @@ impl Runner {
         for listener in &mut leader.listeners {
             listener.part(&self.engine.registry)?;
         }
-        slog::warn!(self.engine.log, "cannot accept connections: others wait in the backlog"; "why" => why);
         leader.resume = Some(self.moment.now + EXHAUSTED_PAUSE);
+        if leader.complained.is_none_or(|at| at + COMPLAINT_PAUSE <= self.moment.now) {
+            leader.complained = Some(self.moment.now);
+            slog::warn!(self.engine.log, "cannot accept connections: they wait in the backlog"; "why" => why);
+        }
         Ok(())
     }
 }

@@ -48,7 +48,7 @@ use crate::wire::http;
 /// Work for a thread that has Python.
 pub enum Task {
     /// Call the application for a whole request, or pull the next piece of its answer.
-    Serve(Guest),
+    Serve(Box<Guest>),
     /// Close what is left of an answer whose client is gone.
     Abandon(Rest),
 }
@@ -82,6 +82,7 @@ pub struct Engine {
     mode: AtomicU8,
     /// The listeners are left and what waited in them is taken: when the last connection ends, so does the worker.
     drained: AtomicBool,
+    broken: AtomicBool,
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
     log: Logger,
@@ -153,6 +154,7 @@ impl Engine {
             watch: Watch::new(app.threads),
             mode: AtomicU8::new(Mode::Loaded as u8),
             drained: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             settings: Settings {
                 limits: Arc::new(limits(app)),
                 patiences,
@@ -177,6 +179,11 @@ impl Engine {
         if let Err(error) = self.waker.wake() {
             slog::error!(self.log, "cannot wake the poll"; "why" => %error);
         }
+    }
+
+    /// Whether it ended because it could not go on.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
     }
 
     fn mode_is(&self, mode: Mode) -> bool {

@@ -43,7 +43,7 @@ impl Runner {
     }
 
     /// Leads or rests until there is work; `None` when the worker is done. Call it without the GIL.
-    pub fn next(&mut self) -> Option<Task> {
+    pub fn await_task(&mut self) -> Option<Task> {
         let engine = self.engine.clone();
         loop {
             if let Some(task) = self.pop() {
@@ -65,6 +65,7 @@ impl Runner {
             drop(leader);
             if let Err(error) = led {
                 slog::crit!(engine.log, "cannot wait for events: this worker ends"; "why" => %error);
+                engine.broken.store(true, Ordering::Release);
                 engine.enter(Mode::Done);
             }
             if let Some(task) = self.pop().or_else(|| engine.pop_later()) {
@@ -82,7 +83,7 @@ impl Runner {
 
     /// Goes on with a connection whose turn the application does not have: reads, sends, ends it, puts it down, or puts it
     /// into the batch for the application.
-    pub(super) fn settle(&mut self, mut guest: Guest) {
+    pub(super) fn settle(&mut self, mut guest: Box<Guest>) {
         loop {
             if guest.lingering {
                 if !guest.connection.discard(&mut self.scratch) {
@@ -96,7 +97,11 @@ impl Runner {
                     Flushed::Gone => return self.close(guest, Farewell::Reset),
                 }
             } else {
-                match guest.connection.advance(&mut self.scratch, &self.moment) {
+                let standing = guest.connection.advance(&mut self.scratch, &self.moment);
+                if let Some(refusal) = guest.connection.turn.take_refusal() {
+                    self.engine.count_refusal(&guest.connection.peer, refusal);
+                }
+                match standing {
                     Standing::Edge => {}
                     Standing::Running => unreachable!("a turn without a rest is not with the application"),
                     Standing::Call => return self.batch.push(Task::Serve(guest)),
@@ -111,7 +116,7 @@ impl Runner {
         }
     }
 
-    fn park(&mut self, mut guest: Guest) -> Parking {
+    fn park(&mut self, mut guest: Box<Guest>) -> Parking {
         let now = self.moment.now;
         if self.engine.mode_is(Mode::Drain) && guest.connection.turn.is_idle() && !guest.lingering {
             guest.connection.turn.make_last();
@@ -132,7 +137,7 @@ impl Runner {
     }
 
     /// Ends a connection for good.
-    pub(super) fn close(&mut self, mut guest: Guest, farewell: Farewell) {
+    pub(super) fn close(&mut self, mut guest: Box<Guest>, farewell: Farewell) {
         if let Some(rest) = guest.rest.take() {
             self.batch.push(Task::Abandon(rest));
         }

@@ -24,17 +24,16 @@ struct Slot {
 
 enum State {
     Vacant,
-    Parked(Guest),
+    Parked(Box<Guest>),
     Out(Edge),
 }
 
 /// How a try to park ended.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment on the stack")]
 pub enum Parking {
     /// It stands.
     Parked,
     /// An edge had come; go on with it.
-    Woken(Guest),
+    Woken(Box<Guest>),
 }
 
 /// The slots of all connections that a worker can have.
@@ -78,7 +77,7 @@ impl Slots {
     }
 
     /// Puts a connection down, unless an edge has come while it was owned.
-    pub fn park(&self, mut guest: Guest) -> Parking {
+    pub fn park(&self, mut guest: Box<Guest>) -> Parking {
         let mut slot = lock(&self.slots[guest.key.index as usize]);
         match &mut slot.state {
             State::Out(edge) if edge.is_any() => {
@@ -94,7 +93,7 @@ impl Slots {
     }
 
     /// An edge was reported for this slot: gives the connection, woken, if nobody owns it.
-    pub fn wake(&self, index: usize, edge: Edge) -> Option<Guest> {
+    pub fn wake(&self, index: usize, edge: Edge) -> Option<Box<Guest>> {
         let mut slot = lock(self.slots.get(index)?);
         match std::mem::replace(&mut slot.state, State::Out(Edge::default())) {
             State::Parked(mut guest) => {
@@ -147,10 +146,9 @@ impl Slots {
 }
 
 /// What a look at a connection's deadline found.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment on the stack")]
 pub enum Look {
     /// It has passed; the caller owns the connection now.
-    Due(Guest),
+    Due(Box<Guest>),
     /// It has not; or somebody owns the connection, who sets a new one.
     Later(u64),
     /// The connection is no more.

@@ -51,7 +51,7 @@ impl Runner {
             loop {
                 let task = match self.pop() {
                     Some(task) => task,
-                    None => match py.detach(|| self.next()) {
+                    None => match py.detach(|| self.await_task()) {
                         Some(task) => task,
                         None => return,
                     },
@@ -66,7 +66,7 @@ impl Runner {
     }
 
     /// Calls the application, or pulls at its answer, for as long as its client takes what comes of it.
-    fn serve(&mut self, py: Python<'_>, application: &Application, mut guest: Guest) {
+    fn serve(&mut self, py: Python<'_>, application: &Application, mut guest: Box<Guest>) {
         self.begin(&mut guest);
         for piece in 1.. {
             let Served { connection, rest } = match guest.rest.take() {
@@ -83,7 +83,7 @@ impl Runner {
     }
 
     /// The application has done for now what it had to do for this connection.
-    fn leave(&mut self, mut guest: Guest, flushed: Flushed) {
+    fn leave(&mut self, mut guest: Box<Guest>, flushed: Flushed) {
         self.end(&mut guest);
         match flushed {
             Flushed::Gone => self.close(guest, Farewell::Reset),

@@ -188,8 +188,9 @@ fn cut(text: &str) -> String {
         return text.to_owned();
     }
     let half = DETAIL_BYTES_MAX / 2 - 16;
-    let head = &text[..text.floor_char_boundary(half)];
-    let tail = &text[text.ceil_char_boundary(text.len() - half)..];
+    let is_end = |place: &usize| text.is_char_boundary(*place);
+    let head = &text[..(0..=half).rev().find(is_end).unwrap_or(0)];
+    let tail = &text[(text.len() - half..).find(is_end).unwrap_or(text.len())..];
     let head = head.rfind('\n').map_or(head, |end| &head[..end]);
     let tail = tail.find('\n').map_or(tail, |start| &tail[start + 1..]);
     format!("{head}\n[...]\n{tail}")

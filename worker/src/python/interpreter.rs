@@ -112,12 +112,9 @@ impl Drop for Config {
     reason = "PyConfig is C's way to start an embedded Python with a configuration"
 )]
 fn initialize(executable: &CString, argv: &[CString]) -> Result<(), String> {
-    // SAFETY: no argument; it reads a flag.
-    assert_eq!(
-        unsafe { ffi::Py_IsInitialized() },
-        0,
-        "Python is started once"
-    );
+    // SAFETY: it has no argument and only reads a flag.
+    let is_running = unsafe { ffi::Py_IsInitialized() } != 0;
+    assert!(!is_running, "Python is started once");
     let mut config = Config::new();
     let config = &mut *config.0;
     config.parse_argv = 0;

@@ -22,6 +22,8 @@ mod latin1;
 mod names;
 mod respond;
 mod shutdown;
+#[cfg(test)]
+mod tests;
 
 use monoceros_shared::link::{Assignment, Failure};
 use pyo3::intern;

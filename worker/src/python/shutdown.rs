@@ -4,6 +4,7 @@
 //! stdio is flushed. The interpreter itself is not taken apart (`Py_FinalizeEx`): the process ends a moment later anyway, and
 //! runner threads and the application's daemon threads would be running code in it meanwhile.
 
+use std::ffi::CStr;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -27,17 +28,27 @@ pub fn finalize(py: Python<'_>, patience: Duration, log: &Logger) {
     flush_stdio(py);
 }
 
-/// `threading._shutdown` waits without bound for every thread that is no daemon, and tells executors to stop first. So a thread
-/// runs it that is a daemon, and this one waits for that.
+/// What `threading._shutdown` does, but for the bound: that function also waits for the main thread to end, so it can run on
+/// no other, and on the main thread nothing could end it.
+const WAIT_FOR_THREADS: &CStr = c"
+import threading
+
+def wait():
+    for stop_executors in reversed(getattr(threading, '_threading_atexits', ())):
+        stop_executors()
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()
+
+waiter = threading.Thread(target=wait, name='monoceros-end', daemon=True)
+waiter.start()
+waiter.join(patience)
+";
+
 fn wait_for_threads(py: Python<'_>, patience: Duration) -> PyResult<()> {
-    let threading = py.import("threading")?;
-    let arguments = PyDict::new(py);
-    arguments.set_item("target", threading.getattr("_shutdown")?)?;
-    arguments.set_item("daemon", true)?;
-    let waiter = threading.call_method("Thread", (), Some(&arguments))?;
-    waiter.call_method0("start")?;
-    waiter.call_method1("join", (patience.as_secs_f64(),))?;
-    Ok(())
+    let globals = PyDict::new(py);
+    globals.set_item("patience", patience.as_secs_f64())?;
+    py.run(WAIT_FOR_THREADS, Some(&globals), None)
 }
 
 fn run_atexit(py: Python<'_>) -> PyResult<()> {

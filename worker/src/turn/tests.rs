@@ -24,7 +24,7 @@ fn turn() -> Turn {
 fn sent(turn: &mut Turn) -> String {
     let mut all = Vec::new();
     loop {
-        let count = match turn.output().next() {
+        let count = match turn.output().front() {
             Piece::Nothing => return String::from_utf8(all).unwrap(),
             Piece::Bytes(bytes) => {
                 all.extend_from_slice(bytes);

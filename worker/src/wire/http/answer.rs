@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::content::Framing;
 pub use super::content::{Content, Ending};
-use super::grammar::{decimal, is_text, is_token};
+use super::grammar::{decimal, is_text, is_token, members};
 use crate::wire::{Refusal, Version};
 
 /// Room for the fields that `finish` adds, so that the buffer grows once.
@@ -99,11 +99,12 @@ impl Draft {
         Ok(())
     }
 
-    /// Adds a field. `Connection: close` is taken as a wish and honoured, `Connection: keep-alive` is ignored.
+    /// Adds a field. One that is hop-by-hop is the server's business (PEP 3333, Other HTTP Features) and not passed on:
+    /// applications that relay another server's answer hand them over in good faith. But `Connection: close` is a wish, and honoured.
     ///
     /// # Errors
-    /// When the name is no token, the value has a control character other than HTAB, the field is hop-by-hop (PEP 3333, Other HTTP
-    /// Features), or it is a second Content-Length or one that is no number. Then nothing is added.
+    /// When the name is no token, the value has a control character other than HTAB, or it is a second Date, a second
+    /// Content-Length or one that is no number. Then nothing is added.
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         debug_assert!(self.is_begun());
         if !is_token(name) {
@@ -114,13 +115,12 @@ impl Draft {
         }
         match special(name) {
             None => self.push(name, value),
-            Some(Special::Connection) => return self.connection(value),
-            Some(Special::HopByHop) => {
-                return Err(Fault(
-                    "a field is hop-by-hop, which is the server's business",
-                ));
-            }
+            Some(Special::Connection) => self.close |= has_close(value),
+            Some(Special::HopByHop) => {}
             Some(Special::ContentLength) => return self.content_length(name, value),
+            Some(Special::Date) if self.has_date => {
+                return Err(Fault("there are two Date fields"));
+            }
             Some(Special::Date) => {
                 self.has_date = true;
                 self.push(name, value);
@@ -155,10 +155,6 @@ impl Draft {
     }
 
     /// Writes the head to `out` and says how the content goes. `total` is the length of the whole content where the server knows it.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "clippy counts self; four things that only the caller has"
-    )]
     pub fn finish(
         &mut self,
         asked: Asked,
@@ -221,17 +217,6 @@ impl Draft {
         self.text.extend_from_slice(b"\r\n");
     }
 
-    fn connection(&mut self, value: &[u8]) -> Result<(), Fault> {
-        if value.eq_ignore_ascii_case(b"close") {
-            self.close = true;
-        } else if !value.eq_ignore_ascii_case(b"keep-alive") {
-            return Err(Fault(
-                "Connection is hop-by-hop, which is the server's business",
-            ));
-        }
-        Ok(())
-    }
-
     fn content_length(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         if self.length.is_some() {
             return Err(Fault("there are two Content-Length fields"));
@@ -257,6 +242,11 @@ enum Special {
     ContentLength,
     Date,
     HopByHop,
+}
+
+/// Whether a Connection field lists `close` (RFC 9110 7.6.1).
+fn has_close(value: &[u8]) -> bool {
+    members(value).any(|member| member.eq_ignore_ascii_case(b"close"))
 }
 
 /// By its length first, for most fields are none of these. The hop-by-hop ones are those of RFC 2616 13.5.1, which PEP 3333 means,

@@ -233,6 +233,7 @@ const CONNECTIONS: &[Case] = &[
     ("9110 7.6.1", "empty members", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: ,,close,\r\n\r\n", "GET / 1.1 close; wait"),
     ("9112 9.3", "1.0", b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", "GET / 1.0 close; wait"),
     ("9112 C.2.2", "1.0 with keep-alive", b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "GET / 1.0 keep; wait"),
+    ("9112 C.2.2", "1.0 with keep-alive among others", b"GET / HTTP/1.0\r\nConnection: keep-alive, te\r\n\r\n", "GET / 1.0 keep; wait"),
     ("9112 C.2.2", "1.0 with both", b"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", "GET / 1.0 close; wait"),
     ("9112 9.3.2", "pipelining", b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n", "GET /1 1.1 keep; GET /2 1.1 keep; wait head"),
 ];

@@ -1,0 +1,171 @@
+//! What is to run: each application's workers, as slots that are filled, vacated, and filled again.
+//!
+//! A slot is a place for one worker. It remembers how its workers fared, so that one that cannot start is tried ever
+//! more rarely while its neighbours serve.
+
+use std::time::Duration;
+
+use monoceros_shared::config::{Address, App, Config};
+
+use super::backoff::{Backoff, Jitter};
+use super::{Now, WorkerId};
+
+/// What is to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The applications, in the order of the config.
+    pub apps: Vec<AppPlan>,
+}
+
+/// One application, as far as lives of workers are concerned.
+#[derive(Clone, Debug)]
+pub struct AppPlan {
+    /// Its name.
+    pub name: String,
+    /// Where it listens, for people: `http://127.0.0.1:8000, unix:/run/shop.sock`.
+    pub listen: String,
+    /// How many workers are to serve.
+    pub workers: usize,
+    /// How long they may take for what.
+    pub timeouts: Timeouts,
+}
+
+/// How long a worker may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From its spawn to `Loaded`.
+    pub boot: Duration,
+    /// From `Drain` to its exit.
+    pub drain: Duration,
+}
+
+impl Plan {
+    /// The part of a config that lives of workers depend on.
+    pub fn of(config: &Config) -> Plan {
+        Plan {
+            apps: config.apps.iter().map(AppPlan::of).collect(),
+        }
+    }
+}
+
+impl AppPlan {
+    fn of(app: &App) -> AppPlan {
+        let listen: Vec<String> = app
+            .listen
+            .iter()
+            .map(|listener| url(&listener.address))
+            .collect();
+        let timeouts = Timeouts {
+            boot: app.timeouts.boot,
+            drain: app.timeouts.drain,
+        };
+        AppPlan {
+            name: app.name.clone(),
+            listen: listen.join(", "),
+            workers: app.workers,
+            timeouts,
+        }
+    }
+}
+
+/// What one can click on, where there is such a thing.
+fn url(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => format!("http://{address}"),
+        Address::Unix(_) | Address::Abstract(_) => address.to_string(),
+    }
+}
+
+/// An application's slots.
+#[derive(Debug)]
+pub struct Team {
+    /// What is to run.
+    pub plan: AppPlan,
+    /// Whether it was said that the application serves.
+    pub announced: bool,
+    slots: Vec<Slot>,
+}
+
+/// A place for one worker.
+#[derive(Debug)]
+pub struct Slot {
+    occupant: Occupant,
+    backoff: Backoff,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Occupant {
+    Worker(WorkerId),
+    NoneUntil(Now),
+    Nobody,
+}
+
+impl Team {
+    /// Slots that are all due at once.
+    pub fn new(plan: AppPlan) -> Team {
+        let slot = || Slot {
+            occupant: Occupant::NoneUntil(Duration::ZERO),
+            backoff: Backoff::default(),
+        };
+        let slots = (0..plan.workers).map(|_| slot()).collect();
+        Team {
+            plan,
+            announced: false,
+            slots,
+        }
+    }
+
+    /// A slot that is to be filled now.
+    pub fn due_slot(&mut self, now: Now) -> Option<&mut Slot> {
+        self.slots
+            .iter_mut()
+            .find(|slot| slot.retry_at().is_some_and(|at| at <= now))
+    }
+
+    /// When a slot is to be filled next.
+    pub fn next_retry(&self) -> Option<Now> {
+        self.slots.iter().filter_map(Slot::retry_at).min()
+    }
+
+    /// A worker is gone that served this long, if it did. Answers how long its slot stays empty.
+    pub fn vacate(
+        &mut self,
+        worker: WorkerId,
+        now: Now,
+        served: Option<Duration>,
+        jitter: &mut Jitter,
+    ) -> Duration {
+        let slot = self
+            .slots
+            .iter_mut()
+            .find(|slot| slot.occupant == Occupant::Worker(worker));
+        slot.map_or(Duration::ZERO, |slot| {
+            let wait = slot.backoff.next(served, jitter);
+            slot.occupant = Occupant::NoneUntil(now + wait);
+            wait
+        })
+    }
+
+    /// No slot is to be filled any more.
+    pub fn give_up_retries(&mut self) {
+        for slot in &mut self.slots {
+            if slot.retry_at().is_some() {
+                slot.occupant = Occupant::Nobody;
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// The worker that is spawned for it.
+    pub fn occupy(&mut self, worker: WorkerId) {
+        self.occupant = Occupant::Worker(worker);
+    }
+
+    fn retry_at(&self) -> Option<Now> {
+        match self.occupant {
+            Occupant::NoneUntil(at) => Some(at),
+            Occupant::Worker(_) | Occupant::Nobody => None,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! One worker's life, from its spawn to its exit.
+//!
+//! ```text
+//!                  Loaded            Adopted              Drain              (exits)
+//!   Booting ----------------> Loaded ---------> Serving ---------> Draining ---------> gone
+//!      | Failed                 | Drain, Quit,     | Quit              | Quit
+//!      |                        | Unreachable      v                   |
+//!      +------------------------|--------------> Quitting <------------+
+//!      | Drain, Quit, TimeUp,   v                  | TimeUp, Unreachable
+//!      +---------------------> Killed <------------+------ (also from Draining, by TimeUp)
+//! ```
+//!
+//! Rules: a worker can be gone from any state, by itself or because it was killed. What has not served has nothing to
+//! finish, so it is killed where another is drained. A state that lasts has a deadline, but for `Loaded` (passed in the
+//! same instant), `Serving` (its end is decided elsewhere) and `Killed` (the kernel decides).
+
+use std::time::Duration;
+
+use super::plan::Timeouts;
+use super::{Exit, Now, QUIT_GRACE};
+
+/// What is said to a worker in the course of its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Begin to accept.
+    Serve,
+    /// Finish what there is, then exit.
+    Drain,
+    /// Exit now.
+    Quit,
+}
+
+/// What concerns one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// It has imported its application.
+    Loaded,
+    /// It could not.
+    Failed,
+    /// It is to serve.
+    Adopted,
+    /// A word could not be said to it.
+    Unreachable,
+    /// Its deadline has passed.
+    TimeUp,
+    /// It is to finish.
+    Drain,
+    /// It is to go now.
+    Quit,
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Say this.
+    Say(Word),
+    /// Ask it to drain by signal.
+    Terminate,
+    /// Kill it.
+    Kill,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Booting { until: Now },
+    Loaded,
+    Serving,
+    Draining { until: Now },
+    Quitting { until: Now },
+    Killed,
+}
+
+/// A worker's life.
+#[derive(Debug)]
+pub struct Life {
+    /// Its application, by place in the plan.
+    pub app: usize,
+    /// Its generation.
+    pub generation: u64,
+    /// Its process, once there is one.
+    pub pid: Option<u32>,
+    state: State,
+    spawned: Now,
+    adopted: Option<Now>,
+    timeouts: Timeouts,
+}
+
+impl Life {
+    /// One that is being spawned.
+    pub fn new(now: Now, app: usize, generation: u64, timeouts: Timeouts) -> Life {
+        let state = State::Booting {
+            until: now + timeouts.boot,
+        };
+        Life {
+            app,
+            generation,
+            pid: None,
+            state,
+            spawned: now,
+            adopted: None,
+            timeouts,
+        }
+    }
+
+    /// Goes on by what happened; the whole table.
+    pub fn step(&mut self, now: Now, happening: Happening) -> Option<Order> {
+        use Happening as H;
+        use State as S;
+        let quitting = S::Quitting {
+            until: now + QUIT_GRACE,
+        };
+        let draining = S::Draining {
+            until: now + self.timeouts.drain,
+        };
+        let (state, order) = match (self.state, happening) {
+            (S::Booting { .. }, H::Loaded) => (S::Loaded, None),
+            (S::Booting { .. }, H::Failed) => (quitting, None),
+            (S::Booting { .. } | S::Loaded, H::Unreachable | H::Drain | H::Quit) => {
+                (S::Killed, Some(Order::Kill))
+            }
+            (S::Booting { .. }, H::TimeUp) => (S::Killed, Some(Order::Kill)),
+            (S::Loaded, H::Adopted) => (S::Serving, Some(Order::Say(Word::Serve))),
+            (S::Serving, H::Drain) => (draining, Some(Order::Say(Word::Drain))),
+            (S::Serving | S::Draining { .. }, H::Quit) => (quitting, Some(Order::Say(Word::Quit))),
+            // It may not have heard that it is to serve, and would never.
+            (S::Serving, H::Unreachable) => (S::Killed, Some(Order::Kill)),
+            (S::Draining { .. }, H::Unreachable) => (self.state, Some(Order::Terminate)),
+            (S::Draining { .. }, H::TimeUp) => (S::Killed, Some(Order::Kill)),
+            (S::Quitting { .. }, H::TimeUp | H::Unreachable) => (S::Killed, Some(Order::Kill)),
+            (S::Booting { .. }, H::Adopted)
+            | (S::Loaded, H::Loaded | H::Failed | H::TimeUp)
+            | (S::Serving, H::Loaded | H::Failed | H::Adopted | H::TimeUp)
+            | (S::Draining { .. }, H::Loaded | H::Failed | H::Adopted | H::Drain)
+            | (S::Quitting { .. }, H::Loaded | H::Failed | H::Adopted | H::Drain | H::Quit)
+            | (
+                S::Killed,
+                H::Loaded
+                | H::Failed
+                | H::Adopted
+                | H::Unreachable
+                | H::TimeUp
+                | H::Drain
+                | H::Quit,
+            ) => (self.state, None),
+        };
+        self.state = state;
+        if order == Some(Order::Say(Word::Serve)) {
+            self.adopted = Some(now);
+        }
+        order
+    }
+
+    /// When its present state must have ended.
+    pub fn until(&self) -> Option<Now> {
+        match self.state {
+            State::Booting { until } | State::Draining { until } | State::Quitting { until } => {
+                Some(until)
+            }
+            State::Loaded | State::Serving | State::Killed => None,
+        }
+    }
+
+    /// What to say of a deadline that has passed.
+    pub fn overdue(&self) -> &'static str {
+        match self.state {
+            State::Booting { .. } => "worker not loaded within timeouts.boot",
+            State::Draining { .. } => "worker not drained within timeouts.drain",
+            State::Quitting { .. } => "worker not gone though it was to exit at once",
+            State::Loaded | State::Serving | State::Killed => "worker overdue",
+        }
+    }
+
+    /// Whether it accepts.
+    pub fn is_serving(&self) -> bool {
+        self.state == State::Serving
+    }
+
+    /// How long it served, if it ever did.
+    pub fn served(&self, now: Now) -> Option<Duration> {
+        self.adopted.map(|adopted| now.saturating_sub(adopted))
+    }
+
+    /// How long ago it was spawned.
+    pub fn age(&self, now: Now) -> Duration {
+        now.saturating_sub(self.spawned)
+    }
+
+    /// Whether an exit of this kind is no news: it served and ended well, or it was us who killed it, of which a line
+    /// was written then.
+    pub fn is_expected(&self, exit: Exit) -> bool {
+        match self.state {
+            State::Booting { .. } | State::Loaded => false,
+            State::Serving | State::Draining { .. } => exit == Exit::Code(0),
+            State::Quitting { .. } | State::Killed => true,
+        }
+    }
+}
