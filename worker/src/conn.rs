@@ -1,9 +1,21 @@
-//! One client's connection: moves bytes, decides nothing.
+//! One client's connection: moves bytes between a socket and a turn, and decides nothing.
+//!
+//! Sockets are non-blocking and edge-triggered: `readable` says that a `recv` may find something, and is taken back only by
+//! the socket itself, by a short read or EAGAIN. So a request costs one `recv` and its answer one `send`.
 
-use std::io;
-use std::net::SocketAddr;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::Duration;
 
-use crate::turn::Turn;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::sendfile::sendfile;
+use socket2::Socket;
+
+use crate::descriptors;
+use crate::output::Piece;
+use crate::turn::{Farewell, Moment, Next, Patience, Turn};
 
 /// Who is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +26,63 @@ pub enum Peer {
     Unix,
 }
 
+/// What a connection waits for, or stands ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Bytes, or room for bytes: its next edge.
+    Edge,
+    /// The application to be called.
+    Call,
+    /// The application, which has it.
+    Running,
+    /// To be ended, so.
+    End(Farewell),
+}
+
+/// What an edge says of a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Edge {
+    /// Bytes have come.
+    pub readable: bool,
+    /// The client will send no more. Linux tells it once, perhaps together with its last bytes, so it is kept.
+    pub hangup: bool,
+    /// There is room again, or the connection is broken.
+    pub writable: bool,
+}
+
+impl Edge {
+    /// Whether it says anything.
+    pub fn is_any(self) -> bool {
+        self.readable || self.hangup || self.writable
+    }
+
+    /// Both.
+    pub fn and(self, other: Edge) -> Edge {
+        Edge {
+            readable: self.readable || other.readable,
+            hangup: self.hangup || other.hangup,
+            writable: self.writable || other.writable,
+        }
+    }
+}
+
+/// How far a flush came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything is out.
+    All,
+    /// The socket is full; an edge will tell when it is not.
+    Full,
+    /// The client is gone.
+    Gone,
+}
+
 /// One client's connection.
 pub struct Connection {
+    socket: Socket,
+    readable: bool,
+    hangup: bool,
+    write_timeout: Duration,
     /// Who is at the other end.
     pub peer: Peer,
     /// Which of the assignment's listeners it came by.
@@ -25,11 +92,144 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// A connection just accepted; its socket does not block.
+    pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, write_timeout: Duration) -> Connection {
+        descriptors::note(&socket);
+        // What a client sends with its connection is there already, as a rule: the first recv is worth its try.
+        Connection { socket, readable: true, hangup: false, write_timeout, peer, listener, turn }
+    }
+
+    /// Its descriptor, for the poll.
+    pub fn raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// An edge was reported.
+    pub fn wake(&mut self, edge: Edge) {
+        self.readable |= edge.readable || edge.hangup;
+        self.hangup |= edge.hangup;
+    }
+
+    /// Moves bytes for as long as the socket and the turn want to. `scratch` is the thread's own.
+    pub fn advance(&mut self, scratch: &mut [u8], moment: &Moment) -> Standing {
+        loop {
+            match self.turn.next() {
+                Next::Call => return Standing::Call,
+                Next::Wait if self.turn.may_restart() => self.turn.restart(moment),
+                Next::Wait => return Standing::Running,
+                Next::End(farewell) => return Standing::End(farewell),
+                Next::Send => match self.flush() {
+                    Flushed::All => {}
+                    Flushed::Full => return Standing::Edge,
+                    Flushed::Gone => return Standing::End(Farewell::Reset),
+                },
+                Next::Receive if !self.readable => return Standing::Edge,
+                Next::Receive => match self.receive(scratch) {
+                    Ok(0) => self.turn.end_of_input(moment),
+                    Ok(count) => self.turn.receive(&scratch[..count], moment),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(_) => return Standing::End(Farewell::Reset),
+                },
+            }
+        }
+    }
+
+    fn receive(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match (&self.socket).read(scratch) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(count) => {
+                    // A read that did not fill the buffer emptied the socket (epoll(7), Q&A 9), but for an end behind its bytes.
+                    self.readable = count == scratch.len() || self.hangup;
+                    return Ok(count);
+                }
+                Err(error) => {
+                    self.readable = false;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Sends what the turn has ready, as far as the socket takes it.
+    pub fn flush(&mut self) -> Flushed {
+        loop {
+            let sent = match self.turn.output().front() {
+                Piece::Nothing => return Flushed::All,
+                Piece::Bytes(bytes) => self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL),
+                Piece::Stretch(stretch) => send_file(&self.socket, &stretch.file, stretch.offset, stretch.length),
+            };
+            match sent {
+                Ok(count) => self.turn.output().sent(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Full,
+                Err(_) => return Flushed::Gone,
+            }
+        }
+    }
+
     /// Sends all that the turn has ready, waiting for room in the socket: for WSGI's `write()`. Call it without the GIL.
     ///
     /// # Errors
     /// When the client is gone, or takes nothing for `timeouts.write`.
     pub fn flush_waiting(&mut self) -> io::Result<()> {
-        Ok(())
+        let patience = PollTimeout::try_from(self.write_timeout).unwrap_or(PollTimeout::MAX);
+        loop {
+            match self.flush() {
+                Flushed::All => return Ok(()),
+                Flushed::Gone => return Err(io::Error::from(ErrorKind::BrokenPipe)),
+                Flushed::Full => {}
+            }
+            match poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)], patience) {
+                Ok(0) => return Err(io::Error::from(ErrorKind::TimedOut)),
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// What its client is waited for.
+    pub fn patience(&self) -> Patience {
+        self.turn.patience()
+    }
+
+    /// Ends our side, or all, as the farewell says. By `shutdown`, so that a child forked by the application keeps nothing open.
+    pub fn say(&self, farewell: Farewell) {
+        // It fails only when the client has ended it before us, which is as good.
+        let _ = match farewell {
+            Farewell::Linger => self.socket.shutdown(Shutdown::Write),
+            Farewell::Close => self.socket.shutdown(Shutdown::Both),
+            Farewell::Reset => self.socket.set_linger(Some(Duration::ZERO)),
+        };
+    }
+
+    /// Throws away what the client still sends. Says whether it may send more.
+    pub fn discard(&mut self, scratch: &mut [u8]) -> bool {
+        loop {
+            match self.receive(scratch) {
+                Ok(0) => return false,
+                Ok(_) if self.readable => {}
+                Ok(_) => return true,
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        descriptors::forget(&self.socket);
+    }
+}
+
+fn send_file(socket: &Socket, file: &File, offset: u64, length: u64) -> io::Result<usize> {
+    /// What Linux moves at most in one call.
+    const ONCE: u64 = 0x7fff_f000;
+    let mut offset = offset as libc::off_t;
+    match sendfile(socket, file, Some(&mut offset), length.min(ONCE) as usize) {
+        // The file is shorter than it was: the answer cannot be completed.
+        Ok(0) => Err(io::Error::from(ErrorKind::UnexpectedEof)),
+        Ok(count) => Ok(count),
+        Err(error) => Err(error.into()),
     }
 }

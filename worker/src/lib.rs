@@ -8,7 +8,12 @@
 //! `conn` moves the bytes and decides nothing; `engine` decides who runs what.
 
 pub mod body;
+pub mod clock;
 pub mod conn;
+pub mod descriptors;
+pub mod engine;
+pub mod output;
 pub mod python;
+pub mod run;
 pub mod turn;
 pub mod wire;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `worker` program. The supervisor starts it; started by hand it says so.
+
+fn main() {
+    std::process::exit(monoceros_worker::run::run());
+}

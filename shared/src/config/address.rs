@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, absolute};
 
 use super::Address;
+use super::fault::shown;
 
 /// The forms, for whoever wrote none of them.
 const FORMS: &str = "`127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`";
@@ -27,32 +28,28 @@ pub fn address(text: &str, folder: &Path) -> Result<Address, String> {
 fn unix(path: &str, folder: &Path) -> Result<Address, String> {
     if path.is_empty() || path == "@" {
         return Err(format!(
-            "`unix:{path}` has no path: write `unix:/run/shop.sock` or `unix:@name`"
+            "`unix:{path}` has no name: write `unix:/run/shop.sock` or `unix:@name`"
         ));
     }
     let (length, address) = match path.strip_prefix('@') {
         Some(name) => (name.len(), Address::Abstract(name.to_owned())),
         None => {
             let path = absolute(folder.join(path))
-                .map_err(|why| format!("cannot make `{path}` absolute: {why}"))?;
+                .map_err(|why| format!("cannot make {} absolute: {why}", shown(path)))?;
             (path.as_os_str().as_bytes().len(), Address::Unix(path))
         }
     };
     if length > UNIX_MAX {
         return Err(format!(
-            "`{address}` is too long for a Unix socket: {length} bytes, and {UNIX_MAX} are the most"
+            "{} is too long for a Unix socket: {length} bytes, and {UNIX_MAX} are the most",
+            shown(&address.to_string())
         ));
     }
     Ok(address)
 }
 
 fn tcp(text: &str) -> Result<SocketAddr, String> {
-    let wrong = |why: &str| {
-        format!(
-            "`{}` is no address: {why}: write {FORMS}",
-            text.escape_debug()
-        )
-    };
+    let wrong = |why: &str| format!("{} is no address: {why}: write {FORMS}", shown(text));
     let Some((host, port)) = text.rsplit_once(':') else {
         return Err(wrong("it has no port"));
     };
@@ -73,10 +70,11 @@ fn tcp(text: &str) -> Result<SocketAddr, String> {
         None if host.parse::<Ipv6Addr>().is_ok() => {
             return Err(wrong("an IPv6 address stands in brackets"));
         }
-        None => host
+        None if host.bytes().all(|b| b.is_ascii_digit() || b == b'.') => host
             .parse::<Ipv4Addr>()
-            .map_err(|_| wrong("host names other than localhost are not looked up"))?
+            .map_err(|_| wrong("that is no IPv4 address"))?
             .into(),
+        None => return Err(wrong("host names other than localhost are not looked up")),
     };
     Ok(SocketAddr::new(ip, port))
 }

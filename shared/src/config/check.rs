@@ -9,15 +9,16 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{PathBuf, absolute};
 
 use super::address::address;
-use super::fault::Fault;
+use super::fault::{Fault, shown};
 use super::owner;
 use super::raw;
 use super::section::{At, or_defaults};
 use super::tree;
-use super::value::{Count, EngineName, Size, Workers};
+use super::value::{Count, EngineName, PathText, Principal, Size, Workers};
 use super::{Address, App, Config, Engine, Limits, Listener, Log, Place, RunAs, Timeouts};
 
 /// What the check knows of the machine.
@@ -92,7 +93,7 @@ impl Check<'_> {
             .collect::<Result<_, _>>()?;
         let workers = match raw.workers.value {
             Workers::Auto => self.machine.processors,
-            Workers::Exactly(Count(count)) => count,
+            Workers::Exactly(count) => count.get(),
         };
         Ok(App {
             wsgi: raw.wsgi.value,
@@ -118,29 +119,36 @@ impl Check<'_> {
     }
 
     /// An existing folder, absolute. Links stay as they are: a deploy that turns one is meant to be seen.
-    fn folder(&self, key: &str, path: &At<String>) -> Result<PathBuf, Fault> {
+    fn folder(&self, key: &str, path: &At<PathText>) -> Result<PathBuf, Fault> {
         let fault = |why: String| Fault::at(path.place, why).of_key(key);
-        let folder = absolute(self.machine.folder.join(&path.value))
-            .map_err(|why| fault(format!("cannot make `{}` absolute: {why}", path.value)))?;
+        let folder = absolute(self.machine.folder.join(&path.value.0)).map_err(|why| {
+            fault(format!(
+                "cannot make {} absolute: {why}",
+                shown(&path.value.0)
+            ))
+        })?;
         match fs::metadata(&folder) {
             Ok(found) if found.is_dir() => Ok(folder),
-            Ok(_) => Err(fault(format!("`{}` is not a folder", folder.display()))),
+            Ok(_) => Err(fault(format!(
+                "{} is not a folder",
+                shown(&folder.to_string_lossy())
+            ))),
             Err(why) => Err(fault(format!(
-                "cannot find the folder `{}`: {}",
-                folder.display(),
+                "cannot find the folder {}: {}",
+                shown(&folder.to_string_lossy()),
                 cause(&why)
             ))),
         }
     }
 
-    fn virtualenv(&self, path: &At<String>) -> Result<PathBuf, Fault> {
+    fn virtualenv(&self, path: &At<PathText>) -> Result<PathBuf, Fault> {
         let folder = self.folder("virtualenv", path)?;
         if folder.join("pyvenv.cfg").is_file() {
             return Ok(folder);
         }
         let text = format!(
-            "`{}` is not a virtualenv: it has no pyvenv.cfg",
-            folder.display()
+            "{} is not a virtualenv: it has no pyvenv.cfg",
+            shown(&folder.to_string_lossy())
         );
         Err(Fault::at(path.place, text).of_key("virtualenv"))
     }
@@ -159,11 +167,15 @@ impl Check<'_> {
     fn listener(&mut self, raw: raw::Listener, backlog: &At<Count>) -> Result<Listener, Fault> {
         let place = raw.address.place;
         let fault = |text: String| Fault::at(place, text).of_key("listen");
-        let address = address(&raw.address.value, &self.machine.folder).map_err(fault)?;
+        let address = address(&raw.address.value.0, &self.machine.folder).map_err(fault)?;
         if let Some(first) = self.listeners.insert(address.clone(), place) {
+            let line = Some(first.line).filter(|line| *line > 0);
+            let first = line.map_or(String::new(), |line| {
+                format!(": it is already on line {line}")
+            });
             return Err(fault(format!(
-                "duplicate address `{address}`: it is already on line {}",
-                first.line
+                "duplicate address {}{first}",
+                shown(&address.to_string())
             )));
         }
         for (key, given) in [
@@ -171,9 +183,11 @@ impl Check<'_> {
             ("owner", raw.owner.as_ref().map(|owner| owner.place)),
         ] {
             if let (Some(place), Address::Tcp(_) | Address::Abstract(_)) = (given, &address) {
-                return Err(
-                    Fault::at(place, format!("`{address}` has no file: remove it")).of_key(key),
-                );
+                return Err(Fault::at(
+                    place,
+                    format!("{} has no file: remove it", shown(&address.to_string())),
+                )
+                .of_key(key));
             }
         }
         let owner = raw
@@ -191,7 +205,7 @@ impl Check<'_> {
 
     /// The backlog as it was asked for, with a warning, once for each place, when the kernel will cut it.
     fn backlog(&mut self, asked: &At<Count>) -> u32 {
-        let Count(number) = asked.value;
+        let number = asked.value.get();
         if let Some(most) = self.machine.somaxconn.filter(|most| *most < number) {
             let text =
                 format!("{number} is above net.core.somaxconn: {most} is what the kernel allows");
@@ -204,17 +218,17 @@ impl Check<'_> {
     }
 }
 
-/// Words for the causes that a config most often has.
-pub(super) fn cause(why: &std::io::Error) -> String {
-    match why.kind() {
-        std::io::ErrorKind::NotFound => "it does not exist".into(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
-        _ => why.to_string(),
+/// The cause in words; the one that configs most often have without its number.
+pub(super) fn cause(why: &io::Error) -> String {
+    if why.kind() == ErrorKind::NotFound {
+        "it does not exist".into()
+    } else {
+        why.to_string()
     }
 }
 
 fn threads(raw: &raw::App) -> Result<usize, Fault> {
-    let Count(threads) = raw.threads.value;
+    let threads = raw.threads.value.get();
     if raw.engine.value == EngineName::Sync && threads > 1 {
         let text = format!(
             "`engine: sync` has one thread, not {threads}: remove one of the two, or write `engine: threads`"
@@ -225,8 +239,8 @@ fn threads(raw: &raw::App) -> Result<usize, Fault> {
 }
 
 fn run_as(
-    user: Option<At<super::value::Principal>>,
-    group: Option<At<super::value::Principal>>,
+    user: Option<At<Principal>>,
+    group: Option<At<Principal>>,
 ) -> Result<Option<RunAs>, Fault> {
     match (user, group) {
         (Some(user), group) => owner::of_workers(&user, group.as_ref()).map(Some),
@@ -237,26 +251,21 @@ fn run_as(
     }
 }
 
-fn limits(raw: raw::Limits) -> Result<Limits, Fault> {
-    let (line, head) = (raw.request_line_max.value.0, raw.header_bytes_max.value.0);
-    if line > head {
-        let nearest = if raw.request_line_max.given {
-            &raw.request_line_max
-        } else {
-            &raw.header_bytes_max
-        };
-        let text =
-            "`request_line_max` is above `header_bytes_max`, which counts the request line too";
-        return Err(Fault::whole(nearest.place, text));
+fn limits(mut raw: raw::Limits) -> Result<Limits, Fault> {
+    let (line, head) = (&mut raw.request_line_max, raw.header_bytes_max.value.0);
+    if line.value.0 > head && line.given {
+        let text = "it is above `header_bytes_max`, which counts the request line too";
+        return Err(Fault::at(line.place, text).of_key("request_line_max"));
     }
+    line.value.0 = line.value.0.min(head);
     let bytes = |size: At<Size>| usize::try_from(size.value.0).unwrap_or(usize::MAX);
     Ok(Limits {
         request_line_max: bytes(raw.request_line_max),
-        header_count_max: raw.header_count_max.value.0,
+        header_count_max: raw.header_count_max.value.get(),
         header_bytes_max: bytes(raw.header_bytes_max),
         body_bytes_max: raw.body_bytes_max.value.0,
         body_memory_max: bytes(raw.body_memory_max),
-        connections_max: raw.connections_max.value.0,
+        connections_max: raw.connections_max.value.get(),
     })
 }
 

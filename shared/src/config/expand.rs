@@ -7,6 +7,8 @@
 
 use std::ffi::OsString;
 
+use super::fault::shown;
+
 /// Looks a variable up; the process's environment, or a test's.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
@@ -24,7 +26,8 @@ pub fn expand(text: &str, environment: Environment) -> Result<String, String> {
             after
         } else if let Some(after) = after.strip_prefix('{') {
             let (reference, after) = after.split_once('}').ok_or_else(|| {
-                format!("`${{{after}` is not closed: write `${{NAME}}`, or `$$` for a `$`")
+                let reference = shown(&format!("${{{after}"));
+                format!("{reference} is not closed: write `${{NAME}}`, or `$$` for a `$`")
             })?;
             expanded.push_str(&value(reference, environment)?);
             after
@@ -42,14 +45,17 @@ fn value(reference: &str, environment: Environment) -> Result<String, String> {
         Some((name, default)) => (name, Some(default)),
         None => (reference, None),
     };
+    let written = || shown(&format!("${{{reference}}}"));
     if default.is_some_and(|default| default.contains("${")) {
         return Err(format!(
-            "`${{{reference}}}` has a variable within its default, which is not expanded"
+            "{} has a variable within its default, which is not expanded",
+            written()
         ));
     }
     if !is_name(name) {
         return Err(format!(
-            "`${{{reference}}}` names no variable: write `${{NAME}}` or `${{NAME:-default}}`"
+            "{} names no variable: write `${{NAME}}` or `${{NAME:-default}}`",
+            written()
         ));
     }
     let set = environment(name).filter(|value| default.is_none() || !value.is_empty());

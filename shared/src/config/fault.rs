@@ -84,6 +84,26 @@ impl fmt::Display for Warning {
 
 impl std::error::Error for Error {}
 
+/// What someone wrote, for an error's one line: in backticks, without line ends and other control characters, cut when it
+/// is long.
+pub(super) fn shown(text: &str) -> String {
+    // Longer than any address or path that is right, short enough for a terminal's line or two.
+    const LONGEST: usize = 200;
+    let mut shown = String::from("`");
+    for (count, letter) in text.chars().enumerate() {
+        match letter {
+            _ if count == LONGEST => {
+                shown.push('…');
+                break;
+            }
+            _ if letter.is_control() => shown.extend(letter.escape_default()),
+            _ => shown.push(letter),
+        }
+    }
+    shown.push('`');
+    shown
+}
+
 /// Something wrong at a place of the text, the file's name not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -114,10 +134,16 @@ impl Fault {
         }
     }
 
+    /// At `place`, unless it knows a nearer one.
+    pub fn or_at(mut self, place: Option<Place>) -> Self {
+        self.place = self.place.or(place);
+        self
+    }
+
     /// Puts the key before the text, unless a nearer one is there.
     pub fn of_key(mut self, key: &str) -> Self {
         if !self.named {
-            self.text = format!("`{key}`: {}", self.text);
+            self.text = format!("{}: {}", shown(key), self.text);
             self.named = true;
         }
         self

@@ -1,8 +1,13 @@
 //! The config that the programs run on: every value checked, every default filled in, every path absolute.
 //!
-//! A file becomes a config in two steps with no road back: `raw` is the file as written, `check` makes these types of
-//! it or says `FILE:LINE:COLUMN: what is wrong`. Nothing else constructs them, but for the command line without a file,
-//! which goes the same way.
+//! A file becomes a config in steps with no road back, and each error on the way knows its place:
+//!
+//! ```text
+//!   text --yaml--> tree --expand--> tree --raw--> the file as written --check--> Config
+//! ```
+//!
+//! Nothing else constructs a config, but for the command line without a file, which joins at the second tree. Each key is
+//! declared once, in `raw`; the suggestions, the defaults and the reference come from there.
 
 mod address;
 mod check;
@@ -12,9 +17,12 @@ mod owner;
 mod quantity;
 mod raw;
 mod read;
+mod reference;
 mod section;
+mod syntax;
 mod tree;
 mod value;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +35,7 @@ use serde::{Deserialize, Serialize};
 pub use fault::{Error, Warning};
 pub use raw::keys;
 pub use read::{Checked, CommandLine, from_command_line, read};
+pub use reference::reference;
 pub use section::Key;
 
 /// Everything a server runs on.

@@ -6,7 +6,7 @@
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::RunAs;
-use super::fault::Fault;
+use super::fault::{Fault, shown};
 use super::section::At;
 use super::value::Principal;
 
@@ -58,8 +58,8 @@ fn find_user(name: &str) -> Result<User, String> {
         Err(_) => User::from_name(name),
     };
     found
-        .map_err(|why| format!("cannot look the user `{name}` up: {why}"))?
-        .ok_or_else(|| format!("there is no user `{}`", name.escape_debug()))
+        .map_err(|why| format!("cannot look the user {} up: {why}", shown(name)))?
+        .ok_or_else(|| format!("there is no user {}", shown(name)))
 }
 
 fn find_group(name: &str) -> Result<Gid, String> {
@@ -67,8 +67,8 @@ fn find_group(name: &str) -> Result<Gid, String> {
         return Ok(Gid::from_raw(gid));
     }
     let found = Group::from_name(name)
-        .map_err(|why| format!("cannot look the group `{name}` up: {why}"))?;
+        .map_err(|why| format!("cannot look the group {} up: {why}", shown(name)))?;
     found
         .map(|group| group.gid)
-        .ok_or_else(|| format!("there is no group `{}`", name.escape_debug()))
+        .ok_or_else(|| format!("there is no group {}", shown(name)))
 }

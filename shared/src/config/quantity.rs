@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::fault::shown;
+
 /// Durations, the longest unit first. A minute is `m`, as in a duration one never means a month or a metre.
 const DURATION_UNITS: &[(&str, u64)] = &[
     ("d", 86_400_000),
@@ -34,7 +36,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     loop {
         let (part, after) = part(rest, DURATION_UNITS).map_err(|why| {
             format!(
-                "expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `{text}`: {why}"
+                "expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found {}: {why}",
+                shown(text)
             )
         })?;
         milliseconds = milliseconds.saturating_add(part);
@@ -48,11 +51,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// A size in bytes of one part, `8KiB`; or what is wrong with it.
 pub fn size(text: &str) -> Result<u64, String> {
     let wrong = |why: String| {
-        format!("expected a size such as `8KiB`, `100MiB` or `1MB`, found `{text}`: {why}")
+        format!(
+            "expected a size such as `8KiB`, `100MiB` or `1MB`, found {}: {why}",
+            shown(text)
+        )
     };
     match part(text, SIZE_UNITS).map_err(wrong)? {
         (bytes, "") => Ok(bytes),
-        (_, rest) => Err(wrong(format!("`{rest}` is too much"))),
+        (_, rest) => Err(wrong(format!("{} is too much", shown(rest)))),
     }
 }
 
@@ -77,6 +83,9 @@ fn part<'a>(text: &'a str, units: &[(&str, u64)]) -> Result<(u64, &'a str), Stri
             .collect::<Vec<_>>()
             .join(", ")
     };
+    if rest.starts_with('.') {
+        return Err("it is no whole number: use a smaller unit".into());
+    }
     if unit.is_empty() {
         return Err(format!("add a unit ({})", names()));
     }

@@ -5,16 +5,17 @@
 
 use std::time::Duration;
 
-use super::fault::Fault;
+use super::fault::{Fault, shown};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::tree::{self, Node, Value};
 use super::value::{
-    Count, EngineName, Folders, Mode, Principal, Size, Variables, Workers, one_or_more,
+    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Size, Variables, Workers,
+    one_or_more,
 };
 use super::{Callable, LogFormat, LogLevel, Protocol};
 
 section! {
-    /// The top level.
+    /// The whole file.
     File at "", later ["control", "metrics", "watch"] {
         /// How the supervisor and the workers log.
         log: Option<At<Log>> = "text from `info` up, no access log";
@@ -41,9 +42,9 @@ section! {
         /// What to import and serve: `module:attribute`, or `module:factory()` for what is called once and gives it.
         wsgi: At<Callable>;
         /// Working directory of the workers and first on `sys.path`; relative to the file.
-        directory: At<String> = ".";
+        directory: At<PathText> = ".";
         /// Root folder of the virtualenv to import from; relative to the file.
-        virtualenv: Option<At<String>> = "none: the packages of the Python that the worker was built with";
+        virtualenv: Option<At<PathText>> = "none: the packages of the Python that the worker was built with";
         /// Folders on `sys.path` behind `directory`; relative to the file.
         python_path: Option<At<Folders>> = "none";
         /// Environment variables that the workers get on top of the supervisor's.
@@ -77,10 +78,10 @@ section! {
     /// One listening socket, when its address does not say it all.
     Listener at "apps.NAME.listen", later ["tls", "proxy_protocol"] {
         /// Where, as in the short form.
-        address: At<String>;
+        address: At<AddressText>;
         /// What is spoken on it.
         protocol: At<Protocol> = "http";
-        /// Connections that may wait to be accepted.
+        /// Connections that may wait to be accepted on it.
         // As the application's own.
         backlog: Option<At<Count>> = "the application's `backlog`", "1" to "65535";
         /// Permission bits of a Unix socket's file: `"0660"`.
@@ -94,7 +95,7 @@ section! {
 section! {
     /// What a client may cost.
     Limits at "apps.NAME.limits", later [] {
-        /// The request line. A longer one is answered with 414.
+        /// The request line, by default never more than `header_bytes_max`. A longer one is answered with 414.
         // Below 256 B ordinary paths fail; above 64 KiB one line fills the memory that a whole head should.
         request_line_max: At<Size> = "8KiB", "256B" to "64KiB";
         /// Header fields of a request. More are answered with 431.
@@ -188,8 +189,8 @@ fn check_name(name: &tree::Key) -> Result<(), Fault> {
         return Ok(());
     }
     let text = format!(
-        "`{}` cannot name an application: use at most {LONGEST} letters, digits, `-`, `_` and `.`, a letter or digit first",
-        name.text.escape_debug()
+        "{} cannot name an application: use at most {LONGEST} letters, digits, `-`, `_` and `.`, a letter or digit first",
+        shown(&name.text)
     );
     Err(Fault::whole(name.place, text))
 }
@@ -234,6 +235,8 @@ impl Read for ShortOrLong {
             Value::Map(_) => Listener::read(node).map(ShortOrLong),
             Value::List(_) => Err(node.expected("an address")),
             Value::Scalar(..) => {
+                // Read on its own first, so that what is wrong with it is not said of an `address` that nobody wrote.
+                AddressText::read(node)?;
                 let address = tree::Key {
                     place: node.place,
                     text: "address".into(),

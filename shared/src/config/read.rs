@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf, absolute};
 
 use super::check::{Machine, cause, check};
 use super::expand::Environment;
-use super::fault::{Error, Fault, Warning};
+use super::fault::{Error, Fault, Warning, shown};
 use super::section::Read;
-use super::tree::{self, Key, Kind, Node, Value, place_of};
+use super::syntax::place_of;
+use super::tree::{Key, Kind, Node, Value};
 use super::value::Workers;
+use super::yaml;
 use super::{Config, Place, raw};
 
 /// Bytes that a file may have. Below some thousand apps nobody comes near; a device or a log taken for a config by
@@ -122,10 +124,14 @@ pub(super) fn check_text(
             "the file is empty: it needs at least `apps:`",
         )
     };
-    let tree = tree::parse(text)?
+    let tree = yaml::parse(text.strip_prefix('\u{feff}').unwrap_or(text))?
         .ok_or_else(empty)?
         .expanded(environment)?;
-    let file = raw::File::read(&tree).map_err(|fault| fault.of_key("the file"))?;
+    if !matches!(tree.value, Value::Map(_)) {
+        let text = format!("expected a map with `apps` in it, found {}", tree.found());
+        return Err(Fault::whole(tree.place, text));
+    }
+    let file = raw::File::read(&tree)?;
     check(file, machine)
 }
 
@@ -197,8 +203,8 @@ fn scalar(text: String) -> Node {
 fn port_address(port: &str) -> Result<String, Fault> {
     let number: u16 = port.parse().map_err(|_| {
         let text = format!(
-            "the environment variable `PORT` is no port from 0 to 65535: `{}`",
-            port.escape_debug()
+            "the environment variable `PORT` is no port from 0 to 65535: {}",
+            shown(port)
         );
         Fault::whole(None, text)
     })?;

@@ -5,7 +5,8 @@
 //! is text and is read as if it stood in the file, and so are the ends of a range.
 
 use super::Place;
-use super::fault::Fault;
+use super::fault::{Fault, shown};
+use super::raw::keys;
 use super::tree::{self, Kind, Node, Value};
 
 /// One key of the file, for the reference.
@@ -19,6 +20,8 @@ pub struct Key {
     pub form: &'static str,
     /// What holds when it is left out: a value as one would write it, or words. `None` when it cannot be left out.
     pub default: Option<&'static str>,
+    /// Whether that default is words.
+    pub default_is_words: bool,
     /// The smallest and the largest value, as one would write them.
     pub range: Option<(&'static str, &'static str)>,
     /// What it does, in a sentence or two.
@@ -45,7 +48,7 @@ pub(super) trait Read: Sized {
     fn read(node: &Node) -> Result<Self, Fault>;
 
     /// What a range compares; `None` for what has no size.
-    fn magnitude(&self) -> Option<u128> {
+    fn magnitude(&self) -> Option<i128> {
         None
     }
 }
@@ -54,6 +57,8 @@ pub(super) trait Read: Sized {
 pub(super) trait Field: Sized {
     /// The form of what is written.
     const FORM: &'static str;
+    /// Whether it may be missing, and its default is words.
+    const OPTIONAL: bool;
 
     /// From the value that stands behind the key.
     fn given(key: &Key, node: &Node) -> Result<Self, Fault>;
@@ -64,6 +69,7 @@ pub(super) trait Field: Sized {
 
 impl<T: Read> Field for At<T> {
     const FORM: &'static str = T::FORM;
+    const OPTIONAL: bool = false;
 
     fn given(key: &Key, node: &Node) -> Result<Self, Fault> {
         let value = T::read(node)
@@ -80,7 +86,7 @@ impl<T: Read> Field for At<T> {
         let Some(default) = key.default else {
             return Err(Fault::whole(
                 place,
-                format!("missing key `{}`: {}", key.name, key.about),
+                format!("missing key `{}`: add it, with {}", key.name, key.form),
             ));
         };
         let node = Node {
@@ -96,6 +102,7 @@ impl<T: Read> Field for At<T> {
 
 impl<T: Read> Field for Option<At<T>> {
     const FORM: &'static str = T::FORM;
+    const OPTIONAL: bool = true;
 
     fn given(key: &Key, node: &Node) -> Result<Self, Fault> {
         At::given(key, node).map(Some)
@@ -143,7 +150,7 @@ fn within<T: Read>(key: &Key, node: &Node, value: T) -> Result<T, Fault> {
 /// A scalar as it was written, for errors about its value.
 pub(super) fn written(node: &Node) -> String {
     match &node.value {
-        Value::Scalar(_, text) => format!("`{}`", text.escape_debug()),
+        Value::Scalar(_, text) => shown(text),
         Value::List(_) | Value::Map(_) => node.found(),
     }
 }
@@ -184,18 +191,20 @@ impl Node {
 /// The fault of a key that its section does not have: not yet, not here, or not at all.
 pub(super) fn unknown_key(key: &tree::Key, known: &[Key], later: &[&str]) -> Fault {
     let name = key.text.as_str();
+    let names: Vec<_> = known.iter().map(|key| key.name).collect();
     let text = if later.contains(&name) {
         format!("`{name}`: this version does not have it yet: remove it")
     } else if name == "<<" {
-        "`<<`: merge keys are not supported: repeat the keys, or use an alias for a whole value"
-            .into()
+        "`<<`: merge keys are not supported: use an alias for a whole value".into()
+    } else if let Some(home) = keys().iter().find(|key| key.name == name) {
+        let home = if home.section.is_empty() {
+            "the top level"
+        } else {
+            home.section
+        };
+        format!("unknown key `{name}`: it belongs to {home}")
     } else {
-        let names: Vec<_> = known.iter().map(|key| key.name).collect();
-        format!(
-            "unknown key `{}`: {}",
-            name.escape_debug(),
-            instead(name, &names)
-        )
+        format!("unknown key {}: {}", shown(name), instead(name, &names))
     };
     Fault::whole(key.place, text)
 }
@@ -208,7 +217,7 @@ pub(super) fn instead(word: &str, known: &[&str]) -> String {
     }
 }
 
-/// The known word that `word` is most likely a slip of: at most a third of its letters wrong.
+/// The known word that `word` is most likely a slip or the beginning of: at most a third of its letters wrong.
 fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     // Beyond the longest key there is nothing near, and comparing takes time by the product of the lengths.
     const LONGEST: usize = 40;
@@ -216,11 +225,15 @@ fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         return None;
     }
     let word = word.to_lowercase().replace('-', "_");
-    let distance = |known: &&&str| strsim::damerau_levenshtein(&word, known);
-    known
+    if let Some(whole) = known
         .iter()
-        .min_by_key(distance)
-        .filter(|known| distance(known) * 3 <= known.len().max(3))
+        .find(|known| word.len() >= 3 && known.starts_with(&word))
+    {
+        return Some(whole);
+    }
+    let distance = |known: &&&str| strsim::damerau_levenshtein(&word, known);
+    let near = known.iter().min_by_key(distance);
+    near.filter(|known| distance(known) * 3 <= known.len().max(3))
         .copied()
 }
 
@@ -259,6 +272,7 @@ macro_rules! section {
                 name: stringify!($key),
                 form: <$field as Field>::FORM,
                 default: section!(@optional $($default)?),
+                default_is_words: <$field as Field>::OPTIONAL,
                 range: section!(@optional $(($min, $max))?),
                 about: concat!($($key_about),+).trim_ascii(),
             }),+];

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fault::Fault;
+use super::fault::{Fault, shown};
 use super::quantity;
 use super::section::{At, Read, instead, list, written};
 use super::tree::{Kind, Node, Value};
@@ -39,32 +39,39 @@ impl Read for bool {
     }
 }
 
-/// A whole number that counts something. What does not fit is the largest there is, and so beyond any range.
+/// A whole number that counts something. What does not fit is the nearest that does, and so beyond any range.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Count(pub usize);
+pub(super) struct Count(i64);
+
+impl Count {
+    /// The number, once its range is checked; no range has negative ones.
+    pub fn get(self) -> usize {
+        usize::try_from(self.0).unwrap_or_default()
+    }
+}
 
 impl Read for Count {
     const FORM: &'static str = "a whole number";
 
     fn read(node: &Node) -> Result<Self, Fault> {
+        let wrong = || node.expected("a whole number in decimal digits");
         let Value::Scalar(Kind::Number | Kind::Expanded, text) = &node.value else {
-            return Err(node.expected(Self::FORM));
+            return Err(wrong());
         };
         let digits = text.strip_prefix('-').unwrap_or(text);
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(node.expected(Self::FORM));
+            return Err(wrong());
         }
-        if digits.len() < text.len() {
-            return Err(Fault::at(
-                node.place,
-                format!("{} is out of range: it is negative", written(node)),
-            ));
-        }
-        Ok(Count(text.parse().unwrap_or(usize::MAX)))
+        let beyond = if digits.len() < text.len() {
+            i64::MIN
+        } else {
+            i64::MAX
+        };
+        Ok(Count(text.parse().unwrap_or(beyond)))
     }
 
-    fn magnitude(&self) -> Option<u128> {
-        Some(self.0 as u128)
+    fn magnitude(&self) -> Option<i128> {
+        Some(self.0.into())
     }
 }
 
@@ -90,7 +97,7 @@ impl Read for Workers {
         }
     }
 
-    fn magnitude(&self) -> Option<u128> {
+    fn magnitude(&self) -> Option<i128> {
         match self {
             Workers::Auto => None,
             Workers::Exactly(count) => count.magnitude(),
@@ -106,8 +113,8 @@ impl Read for Duration {
         quantity::duration(text).map_err(|why| Fault::at(node.place, why))
     }
 
-    fn magnitude(&self) -> Option<u128> {
-        Some(self.as_millis())
+    fn magnitude(&self) -> Option<i128> {
+        i128::try_from(self.as_millis()).ok()
     }
 }
 
@@ -125,7 +132,7 @@ impl Read for Size {
             .map_err(|why| Fault::at(node.place, why))
     }
 
-    fn magnitude(&self) -> Option<u128> {
+    fn magnitude(&self) -> Option<i128> {
         Some(self.0.into())
     }
 }
@@ -154,9 +161,21 @@ pub(super) fn one_or_more<T: Read>(node: &Node) -> Result<Vec<At<T>>, Fault> {
     }
 }
 
+/// A path as it was written, not yet absolute.
+#[derive(Clone, Debug)]
+pub(super) struct PathText(pub String);
+
+impl Read for PathText {
+    const FORM: &'static str = "a path";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        String::read(node).map(PathText)
+    }
+}
+
 /// Folders, one or a list.
 #[derive(Clone, Debug)]
-pub(super) struct Folders(pub Vec<At<String>>);
+pub(super) struct Folders(pub Vec<At<PathText>>);
 
 impl Read for Folders {
     const FORM: &'static str = "a path, or a list of them";
@@ -178,8 +197,8 @@ impl Read for Variables {
         for (name, value) in node.map()? {
             if name.text.is_empty() || name.text.contains('=') {
                 let text = format!(
-                    "`{}` cannot name a variable: a name has no `=` and is not empty",
-                    name.text
+                    "{} cannot name a variable: a name has no `=` and is not empty",
+                    shown(&name.text)
                 );
                 return Err(Fault::at(name.place, text));
             }
@@ -212,11 +231,11 @@ impl Read for Callable {
 }
 
 fn callable(text: &str) -> Result<Callable, String> {
-    let shown = text.escape_debug();
+    let written = shown(text);
     let Some((module, target)) = text.split_once(':') else {
         let example = example_for(text);
         return Err(format!(
-            "expected `module:attribute`, found `{shown}` without a colon: write for example `{example}`"
+            "expected `module:attribute`, found {written} without a colon: write for example `{example}`"
         ));
     };
     let (attribute, factory) = match target.strip_suffix("()") {
@@ -226,12 +245,12 @@ fn callable(text: &str) -> Result<Callable, String> {
     if !is_dotted_name(module) {
         let example = example_for(module);
         return Err(format!(
-            "`{shown}` begins with no dotted module name: write for example `{example}`"
+            "{written} begins with no dotted module name: write for example `{example}`"
         ));
     }
     if !is_dotted_name(attribute) {
         return Err(format!(
-            "`{shown}` names no attribute: write `{module}:application`, or `{module}:factory()` for what makes one"
+            "{written} names no attribute: write `{module}:application`, or `{module}:factory()` for what makes one"
         ));
     }
     Ok(Callable {
@@ -258,6 +277,19 @@ fn is_dotted_name(text: &str) -> bool {
             .is_some_and(|c| c.is_alphabetic() || c == '_')
             && letters.all(|c| c.is_alphanumeric() || c == '_')
     })
+}
+
+/// The text of an address, as it was written.
+#[derive(Clone, Debug)]
+pub(super) struct AddressText(pub String);
+
+impl Read for AddressText {
+    const FORM: &'static str = "an address";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let text = node.text("an address such as `127.0.0.1:8000` or `unix:/run/shop.sock`")?;
+        Ok(AddressText(text.to_owned()))
+    }
 }
 
 /// Permission bits of a file.
@@ -296,7 +328,7 @@ impl Read for Mode {
         }
     }
 
-    fn magnitude(&self) -> Option<u128> {
+    fn magnitude(&self) -> Option<i128> {
         Some(self.0.into())
     }
 }
@@ -344,14 +376,13 @@ macro_rules! choice {
 }
 
 fn no_such_word(word: &str, words: &[&str], later: &[&str]) -> String {
-    let word = word.escape_debug().to_string();
-    if later.contains(&word.as_str()) {
+    if later.contains(&word) {
         return format!(
             "this version does not have `{word}` yet: {}",
             instead("", words)
         );
     }
-    format!("unknown value `{word}`: {}", instead(&word, words))
+    format!("unknown value {}: {}", shown(word), instead(word, words))
 }
 
 choice!(LogFormat: "text" => LogFormat::Text, "json" => LogFormat::Json; later []);

@@ -1,1 +1,139 @@
-//! stub
+//! The Python side of a worker: the only folder, beside the engines, that knows Python.
+//!
+//! ```text
+//!   load:   interpreter -> import  -> Application
+//!   call:   environ + input -> the application, with respond as its start_response -> iterate -> the turn
+//!   pull:                                                      the next item of the iterable -> the turn
+//! ```
+//!
+//! Everything here but [`load`] runs attached to the interpreter, on whichever thread the engine has at hand.
+//! A connection is lent to Python for the length of a call and comes back with it, whatever the application does.
+
+mod environ;
+mod error;
+mod file;
+mod fork;
+mod import;
+mod input;
+mod interpreter;
+mod iterate;
+mod journal;
+mod latin1;
+mod names;
+mod respond;
+mod shutdown;
+#[cfg(test)]
+mod tests;
+
+use monoceros_shared::link::{Assignment, Failure};
+use pyo3::intern;
+use pyo3::prelude::*;
+use respond::{Respond, Said};
+use slog::Logger;
+
+use crate::conn::Connection;
+pub use fork::{has_forked, on_fork};
+pub use iterate::Rest;
+pub use shutdown::finalize;
+
+/// A WSGI application and all that its calls have in common. Shared by every thread that runs Python.
+pub struct Application {
+    callable: Py<PyAny>,
+    environs: environ::Environs,
+    inputs: input::Inputs,
+    log: Logger,
+}
+
+/// What an application's call or a pull came to.
+pub struct Served {
+    /// The connection, back again.
+    pub connection: Box<Connection>,
+    /// What of the answer is still to be had. The engine pulls it when all that was written has left, also once the turn
+    /// is finished (then only `close()` is left, which may be slow and must not hold back the answer's last bytes), and begins no
+    /// other request of this connection before. `None`: the turn is finished or failed, and `close()` was called.
+    pub rest: Option<Rest>,
+}
+
+/// Starts the interpreter on this thread, which becomes Python's main thread, and imports the application. The GIL is released
+/// when it returns. The working directory becomes the application's.
+///
+/// The worker's own signal handlers must stand before this, see `interpreter`.
+///
+/// # Errors
+/// What a person needs to see why the application cannot be had: see [`Failure`].
+pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failure> {
+    let app = &assignment.app;
+    if let Some(root) = &app.virtualenv {
+        interpreter::check_virtualenv(root)?;
+    }
+    std::env::set_current_dir(&app.directory).map_err(|error| Failure {
+        why: format!(
+            "cannot enter directory {}: {error}",
+            app.directory.display()
+        ),
+        detail: String::new(),
+    })?;
+    interpreter::start(app)?;
+    Python::attach(|py| {
+        let callable = import::application(py, app)?;
+        Application::new(py, callable, assignment, log.clone()).map_err(|error| Failure {
+            why: format!("cannot prepare Python: {}", error::one_line(py, &error)),
+            detail: error::traceback(py, &error),
+        })
+    })
+}
+
+impl Application {
+    fn new(
+        py: Python<'_>,
+        callable: Py<PyAny>,
+        assignment: &Assignment,
+        log: Logger,
+    ) -> PyResult<Application> {
+        fork::register(py)?;
+        Ok(Application {
+            callable,
+            environs: environ::Environs::new(py, assignment, &log)?,
+            inputs: input::Inputs::new(py)?,
+            log,
+        })
+    }
+
+    /// Calls the application for the complete request of this connection's turn.
+    pub fn call(&self, py: Python<'_>, mut connection: Box<Connection>) -> Served {
+        let environ = self.environ(py, &mut connection);
+        let prepared = environ.and_then(|environ| Ok((environ, Py::new(py, Respond::default())?)));
+        let (environ, respond) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return self.fail(connection, (Said::default(), &error), py),
+        };
+        respond::lend(py, &respond, connection);
+        let start_response = respond.bind(py).getattr(intern!(py, "start_response"));
+        let result = start_response
+            .and_then(|start_response| self.callable.bind(py).call1((environ, start_response)));
+        fork::leave_if_child(py, result.as_ref().err());
+        let (connection, said) = respond::take_back(py, &respond);
+        match result {
+            Ok(iterable) => self.answer(connection, (respond, said), iterable),
+            Err(error) => self.fail(connection, (said, &error), py),
+        }
+    }
+
+    fn environ<'py>(
+        &self,
+        py: Python<'py>,
+        connection: &mut Connection,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let body = connection.turn.take_body();
+        let length = input::length(&body);
+        let input = self.inputs.open(py, body)?;
+        let request = environ::Request {
+            head: connection.turn.head(),
+            bytes: connection.turn.bytes(),
+            peer: &connection.peer,
+            listener: connection.listener,
+            body_length: length,
+        };
+        Ok(self.environs.make(py, &request, input)?.into_any())
+    }
+}

@@ -24,6 +24,11 @@ impl Span {
         &buffer[self.start as usize..self.end as usize]
     }
 
+    /// From the start of this one to the end of a later one.
+    pub fn to(self, later: Span) -> Span {
+        Span { start: self.start, end: later.end }
+    }
+
     /// Whether it stands for nothing.
     pub fn is_empty(self) -> bool {
         self.start == self.end

@@ -1,10 +1,443 @@
 //! What a config says, and what it means.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use super::super::{
+    Address, Callable, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place, Protocol, RunAs,
+    Timeouts, keys, reference,
+};
 use super::*;
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
 
 #[test]
 fn four_lines_are_enough() {
     let folder = Folder::new();
     let config = folder.check(&app_with("")).unwrap();
-    println!("{config:#?}");
+    let app = App {
+        name: "hello".into(),
+        wsgi: Callable {
+            module: "hello".into(),
+            attribute: "application".into(),
+            factory: false,
+        },
+        wsgi_place: Some(Place {
+            line: 3,
+            column: 11,
+        }),
+        directory: folder.path().to_owned(),
+        virtualenv: None,
+        python_path: vec![],
+        environment: BTreeMap::new(),
+        run_as: None,
+        listen: vec![Listener {
+            address: Address::Tcp("127.0.0.1:8000".parse().unwrap()),
+            protocol: Protocol::Http,
+            backlog: 2048,
+            mode: 0o660,
+            owner: (None, None),
+        }],
+        workers: 1,
+        threads: 1,
+        engine: Engine::Threads,
+        limits: Limits {
+            request_line_max: 8 << 10,
+            header_count_max: 100,
+            header_bytes_max: 64 << 10,
+            body_bytes_max: 100 << 20,
+            body_memory_max: 256 << 10,
+            connections_max: 10_000,
+        },
+        timeouts: Timeouts {
+            boot: seconds(60),
+            head: seconds(10),
+            body: seconds(30),
+            keepalive: seconds(75),
+            write: seconds(30),
+            drain: seconds(30),
+        },
+    };
+    let log = Log {
+        format: LogFormat::Text,
+        level: LogLevel::Info,
+        access: false,
+    };
+    assert_eq!(
+        config,
+        Config {
+            file: None,
+            log,
+            apps: vec![app]
+        }
+    );
+}
+
+/// Each key once, none at its default.
+const EVERY_KEY: &str = r#"
+log: {format: json, level: debug, access: true}
+apps:
+  shop:
+    wsgi: shop.wsgi:make.app()
+    directory: srv
+    virtualenv: .venv
+    python_path: [lib, srv/lib]
+    environment: {TEXT: a b, NUMBER: 1.10, YES: true, EMPTY: ""}
+    user: root
+    group: "12"
+    listen:
+      - address: unix:run/shop.sock
+        protocol: http
+        backlog: 7
+        mode: "0600"
+        owner: root:34
+      - "[::1]:8000"
+    backlog: 8
+    workers: 3
+    threads: 4
+    engine: threads
+    limits:
+      request_line_max: 1KiB
+      header_count_max: 20
+      header_bytes_max: 2KB
+      body_bytes_max: 3MiB
+      body_memory_max: 4MB
+      connections_max: 5
+    timeouts: {boot: 1m1s, head: 2s, body: 3s, keepalive: 1h30m, write: 500ms, drain: 1h}
+"#;
+
+/// A folder with all that `EVERY_KEY` names.
+fn shop() -> Folder {
+    let folder = Folder::new();
+    for name in ["srv/lib", "lib", ".venv"] {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    fs::write(folder.path().join(".venv/pyvenv.cfg"), "").unwrap();
+    folder
+}
+
+fn shop_listeners(folder: &Folder) -> Vec<Listener> {
+    vec![
+        Listener {
+            address: Address::Unix(folder.path().join("run/shop.sock")),
+            protocol: Protocol::Http,
+            backlog: 7,
+            mode: 0o600,
+            owner: (Some(0), Some(34)),
+        },
+        Listener {
+            address: Address::Tcp("[::1]:8000".parse().unwrap()),
+            protocol: Protocol::Http,
+            backlog: 8,
+            mode: 0o660,
+            owner: (None, None),
+        },
+    ]
+}
+
+fn shop_limits() -> Limits {
+    Limits {
+        request_line_max: 1024,
+        header_count_max: 20,
+        header_bytes_max: 2000,
+        body_bytes_max: 3 << 20,
+        body_memory_max: 4_000_000,
+        connections_max: 5,
+    }
+}
+
+fn shop_timeouts() -> Timeouts {
+    Timeouts {
+        boot: seconds(61),
+        head: seconds(2),
+        body: seconds(3),
+        keepalive: seconds(5400),
+        write: Duration::from_millis(500),
+        drain: seconds(3600),
+    }
+}
+
+#[test]
+fn every_key_is_taken() {
+    let folder = shop();
+    let config = folder.check(EVERY_KEY).unwrap();
+    let at = |path: &str| folder.path().join(path);
+    let environment = [
+        ("TEXT", "a b"),
+        ("NUMBER", "1.10"),
+        ("YES", "true"),
+        ("EMPTY", ""),
+    ];
+    let app = App {
+        name: "shop".into(),
+        wsgi: Callable {
+            module: "shop.wsgi".into(),
+            attribute: "make.app".into(),
+            factory: true,
+        },
+        wsgi_place: Some(Place {
+            line: 5,
+            column: 11,
+        }),
+        directory: at("srv"),
+        virtualenv: Some(at(".venv")),
+        python_path: vec![at("lib"), at("srv/lib")],
+        environment: environment
+            .map(|(name, value)| (name.into(), value.into()))
+            .into(),
+        run_as: Some(RunAs {
+            user: "root".into(),
+            uid: 0,
+            gid: 12,
+        }),
+        listen: shop_listeners(&folder),
+        workers: 3,
+        threads: 4,
+        engine: Engine::Threads,
+        limits: shop_limits(),
+        timeouts: shop_timeouts(),
+    };
+    let log = Log {
+        format: LogFormat::Json,
+        level: LogLevel::Debug,
+        access: true,
+    };
+    assert_eq!(
+        config,
+        Config {
+            file: None,
+            log,
+            apps: vec![app]
+        }
+    );
+}
+
+#[test]
+fn every_key_stands_in_the_file_that_has_every_key_and_in_the_reference() {
+    let reference = reference();
+    for key in keys() {
+        assert!(
+            EVERY_KEY.contains(&format!("{}:", key.name)),
+            "no example of {key:?}"
+        );
+        assert!(
+            reference.contains(&format!("| `{}` |", key.name)),
+            "no row for {key:?}"
+        );
+        assert!(
+            key.about.ends_with('.') || key.about.ends_with("list"),
+            "no sentence about {key:?}"
+        );
+    }
+}
+
+#[test]
+fn what_may_be_a_list_may_be_one() {
+    let folder = shop();
+    let config = folder.check(&app_with("python_path: lib")).unwrap();
+    assert_eq!(config.apps[0].python_path, [folder.path().join("lib")]);
+    let config = folder
+        .check("apps: {a: {wsgi: \"a:b\", listen: [localhost:1, {address: localhost:2}]}}")
+        .unwrap();
+    let names: Vec<_> = config.apps[0]
+        .listen
+        .iter()
+        .map(|listener| listener.address.to_string())
+        .collect();
+    assert_eq!(names, ["127.0.0.1:1", "127.0.0.1:2"]);
+}
+
+#[test]
+fn addresses_mean_what_they_say() {
+    let folder = Folder::new();
+    for (written, meant) in [
+        ("127.0.0.1:8000", "127.0.0.1:8000"),
+        ("localhost:8000", "127.0.0.1:8000"),
+        (":8000", "0.0.0.0:8000"),
+        ("0.0.0.0:0", "0.0.0.0:0"),
+        ("\"[::]:65535\"", "[::]:65535"),
+        ("unix:/run/a.sock", "unix:/run/a.sock"),
+        ("unix:@name", "unix:@name"),
+    ] {
+        let text = format!("apps: \n  a:\n    wsgi: a:b\n    listen: {written}\n");
+        let address = folder.check(&text).unwrap().apps[0].listen[0]
+            .address
+            .to_string();
+        assert_eq!(address, meant);
+    }
+    let longest = format!("/{}", "a".repeat(106));
+    let text = format!("apps: \n  a:\n    wsgi: a:b\n    listen: unix:{longest}\n");
+    assert_eq!(
+        folder.check(&text).unwrap().apps[0].listen[0].address,
+        Address::Unix(longest.into())
+    );
+}
+
+#[test]
+fn apps_keep_the_order_of_the_file_and_know_the_place_of_their_wsgi() {
+    let text = "# two apps\napps:\n  z: {listen: \"localhost:1\",\n      \"wsgi\": \"é:b\"}\n  a:\n    listen: \n    - localhost:2\n    wsgi:   a:b # here\n";
+    let config = Folder::new().check(text).unwrap();
+    let places: Vec<_> = config
+        .apps
+        .iter()
+        .map(|app| (app.name.as_str(), app.wsgi_place.unwrap()))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (
+                "z",
+                Place {
+                    line: 4,
+                    column: 15
+                }
+            ),
+            (
+                "a",
+                Place {
+                    line: 8,
+                    column: 13
+                }
+            )
+        ]
+    );
+}
+
+#[test]
+fn variables_stand_in_any_value() {
+    let text = "\
+log: {access: \"${YES}\", level: \"${NO:-debug}\"}
+apps:
+  hello:
+    wsgi: ${NO:-hello}:application
+    listen: [\"${HOST}:800${NUMBER}\", {address: unix:s, mode: \"${NO:-0600}\"}]
+    workers: ${NUMBER}
+    timeouts: {head: \"${SPAN}\"}
+    environment: {A: \"<${EMPTY}>\", B: \"${EMPTY:-x}\", C: \"$${HOST} $$\", D: \"${DOLLAR}\", E: \"${TRICK}\", F: '${NO:-}'}
+";
+    let config = Folder::new().check(text).unwrap();
+    let app = &config.apps[0];
+    assert_eq!(
+        (config.log.access, config.log.level),
+        (true, LogLevel::Debug)
+    );
+    assert_eq!(app.wsgi.to_string(), "hello:application");
+    assert_eq!(app.listen[0].address.to_string(), "127.0.0.1:8003");
+    assert_eq!(app.listen[1].mode, 0o600);
+    assert_eq!((app.workers, app.timeouts.head), (3, seconds(7)));
+    let values: Vec<_> = app.environment.values().map(String::as_str).collect();
+    assert_eq!(
+        values,
+        ["<>", "x", "${HOST} $", "${HOST}", "a\nlisten: [b]", ""]
+    );
+}
+
+#[test]
+fn keys_are_not_expanded() {
+    let app = app("environment: {\"${HOST}\": x}");
+    assert_eq!(app.environment.into_keys().collect::<Vec<_>>(), ["${HOST}"]);
+}
+
+#[test]
+fn auto_is_what_the_machine_leaves_us() {
+    assert_eq!(app("workers: auto").workers, 2);
+    assert_eq!(app("workers: ${NO:-auto}").workers, 2);
+}
+
+#[test]
+fn sync_means_one_thread() {
+    let app = app("engine: sync");
+    assert_eq!((app.engine, app.threads), (Engine::Threads, 1));
+}
+
+#[test]
+fn a_value_behind_an_alias_is_the_same_value() {
+    let app = app("environment: {A: &a 3, B: *a}\ntimeouts: &t {head: 7s}");
+    assert_eq!(app.environment["B"], "3");
+    let text = "apps:\n  a: {wsgi: \"a:b\", listen: \"localhost:1\", timeouts: &t {head: 7s}}\n  b: {wsgi: \"a:b\", listen: \"localhost:2\", timeouts: *t}\n";
+    let config = Folder::new().check(text).unwrap();
+    assert_eq!(config.apps[1].timeouts, config.apps[0].timeouts);
+}
+
+#[test]
+fn a_short_head_bounds_the_request_line_by_default() {
+    let limits = app("limits: {header_bytes_max: 2KiB}").limits;
+    assert_eq!(
+        (limits.request_line_max, limits.header_bytes_max),
+        (2048, 2048)
+    );
+}
+
+#[test]
+fn more_memory_than_body_is_no_error() {
+    let limits = app("limits: {body_bytes_max: 0B, body_memory_max: 1GiB}").limits;
+    assert_eq!(
+        (limits.body_bytes_max, limits.body_memory_max),
+        (0, 1 << 30)
+    );
+}
+
+#[test]
+fn a_user_may_be_a_number() {
+    let run_as = app("user: 0").run_as;
+    assert_eq!(
+        run_as,
+        Some(RunAs {
+            user: "root".into(),
+            uid: 0,
+            gid: 0
+        })
+    );
+}
+
+#[test]
+fn a_byte_order_mark_and_dos_line_ends_are_no_matter() {
+    let text = format!("\u{feff}{}", app_with("workers: 2").replace('\n', "\r\n"));
+    assert_eq!(Folder::new().check(&text).unwrap().apps[0].workers, 2);
+}
+
+#[test]
+fn a_backlog_above_the_kernels_is_warned_of_once_for_each_place() {
+    let folder = Folder::new();
+    let warnings = |lines: &str, somaxconn| {
+        let machine = Machine {
+            somaxconn,
+            ..folder.machine()
+        };
+        let (config, warnings) = check_text(&app_with(lines), &environment, &machine).unwrap();
+        let backlog = config.apps[0].listen[0].backlog;
+        (
+            backlog,
+            warnings
+                .into_iter()
+                .map(|fault| fault.in_file(Some(Path::new("f"))).to_string())
+                .collect::<Vec<_>>(),
+        )
+    };
+    let told = |place: &str, asked: u32| {
+        vec![format!(
+            "f:{place}: `backlog`: {asked} is above net.core.somaxconn: 128 is what the kernel allows"
+        )]
+    };
+    assert_eq!(warnings("", Some(128)), (2048, told("2:3", 2048)));
+    assert_eq!(
+        warnings("backlog: 200", Some(128)),
+        (200, told("5:14", 200))
+    );
+    assert_eq!(warnings("backlog: 128", Some(128)), (128, vec![]));
+    assert_eq!(warnings("backlog: 65535", None), (65535, vec![]));
+    let text = "apps: {a: {wsgi: \"a:b\", listen: [localhost:1, localhost:2, {address: localhost:3, backlog: 4097}]}}";
+    let (_, found) = check_text(
+        text,
+        &environment,
+        &Machine {
+            somaxconn: Some(128),
+            ..folder.machine()
+        },
+    )
+    .unwrap();
+    assert_eq!(found.len(), 2, "{found:?}");
 }

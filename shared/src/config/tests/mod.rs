@@ -1,6 +1,9 @@
 //! The config as its writers meet it: text in, a config or one located line out.
 
 mod accepted;
+mod command_line;
+mod files;
+mod hostile;
 mod refused;
 
 use std::ffi::OsString;

@@ -1,138 +1,875 @@
 //! What is refused, where, and in which words.
 
+use std::collections::HashMap;
+
+use super::super::{Key, keys};
 use super::*;
 
-#[test]
-fn show() {
-    for lines in [
+/// Lines of an application, from line 5 and column 5 on, and what is said of them after the file's name.
+const LINES: &[(&str, &str)] = &[
+    (
         "worker: 2",
-        "workers: 0",
-        "workers: x",
-        "workers: [1]",
-        "workers: {a: 1}",
-        "workers:",
-        "workers: 1.5",
-        "workers: 999999999999999999999999999999",
-        "workers: -1",
-        "workers: yes",
-        "workers: true",
-        "workers: 010",
-        "workers: 0x10",
-        "workers: 2\nworkers: 3",
-        "limits: {boot: 3s}",
-        "limits: 3",
-        "limits: [a, b]",
-        "timeouts:\n  boot: 3",
-        "timeouts: {boot: 0}",
-        "timeouts: {boot: 3x}",
-        "timeouts: {boot: 1h30m}",
-        "timeouts: {boot: 1h30}",
-        "timeouts: {request: 3s}",
-        "tls: 3",
-        "recycle: {a: b}",
+        "5:5: unknown key `worker`: did you mean `workers`?",
+    ),
+    (
+        "WORKERS: 2",
+        "5:5: unknown key `WORKERS`: did you mean `workers`?",
+    ),
+    (
+        "python-path: a",
+        "5:5: unknown key `python-path`: did you mean `python_path`?",
+    ),
+    (
+        "env: {}",
+        "5:5: unknown key `env`: did you mean `environment`?",
+    ),
+    (
         "bind: x",
-        "engine: gevent",
-        "engine: thread",
-        "engine: sync\nthreads: 2",
-        "user: nosuchuser",
-        "user: root\ngroup: nosuch",
-        "group: root",
-        "directory: nosuch",
-        "directory: /etc/passwd",
-        "virtualenv: .",
-        "python_path: [., a]",
-        "environment: {A: }",
-        "environment: {A: [1]}",
-        "environment: {A: ${NO}}",
-        "environment: {A: \"${NO\"}",
-        "environment: {A: \"${NO}\"}",
-        "environment: {A: \"$NO\"}",
-        "environment: {A: !x 3}",
-        "? [a]\n: b",
-        "environment: {A: 3",
-        "environment:\n\tA: 3",
-        "environment: {A: *x}",
-        "environment: {A: &x 3, B: *x}",
-        "a: &x [*x]",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`",
+    ),
+    (
+        "tls: 3",
+        "5:5: unknown key `tls`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`",
+    ),
+    (
+        "boot: 3s",
+        "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts",
+    ),
+    (
         "<<: 3",
+        "5:5: `<<`: merge keys are not supported: use an alias for a whole value",
+    ),
+    (
+        "recycle: {a: b}",
+        "5:5: `recycle`: this version does not have it yet: remove it",
+    ),
+    (
+        "reload: {}",
+        "5:5: `reload`: this version does not have it yet: remove it",
+    ),
+    (
+        "trusted_proxies: []",
+        "5:5: `trusted_proxies`: this version does not have it yet: remove it",
+    ),
+    (
+        "timeouts: {request: 3s}",
+        "5:16: `request`: this version does not have it yet: remove it",
+    ),
+    (
+        "timeouts: {heartbeat: 3s}",
+        "5:16: `heartbeat`: this version does not have it yet: remove it",
+    ),
+    (
+        "workers: 2\nworkers: 3",
+        "6:5: duplicate key `workers`: it is already on line 5",
+    ),
+    (
+        "wsgi: a:b",
+        "5:5: duplicate key `wsgi`: it is already on line 3",
+    ),
+    (
+        "environment: {A: 1, \"A\": 2}",
+        "5:25: duplicate key `A`: it is already on line 5",
+    ),
+    (
+        "workers: 0",
+        "5:14: `workers`: `0` is out of range: 1 to 512",
+    ),
+    (
+        "workers: x",
+        "5:14: `workers`: expected a whole number or `auto`, found the text `x`",
+    ),
+    (
+        "workers: [1]",
+        "5:5: `workers`: expected a whole number or `auto`, found a list",
+    ),
+    (
+        "workers: {a: 1}",
+        "5:5: `workers`: expected a whole number or `auto`, found a map",
+    ),
+    (
+        "workers:",
+        "5:13: `workers`: expected a whole number or `auto`, found nothing: give it a value, or remove the key",
+    ),
+    (
+        "workers: ~",
+        "5:14: `workers`: expected a whole number or `auto`, found nothing: give it a value, or remove the key",
+    ),
+    (
+        "workers: \"2\"",
+        "5:14: `workers`: expected a whole number or `auto`, found the text `2`",
+    ),
+    (
+        "workers: 1.5",
+        "5:14: `workers`: expected a whole number in decimal digits, found the number `1.5`",
+    ),
+    (
+        "workers: 0x10",
+        "5:14: `workers`: expected a whole number in decimal digits, found the number `0x10`",
+    ),
+    (
+        "workers: 010",
+        "5:14: `workers`: expected a whole number or `auto`, found `010`, which some programs read as octal",
+    ),
+    (
+        "workers: 999999999999999999999999999999",
+        "5:14: `workers`: `999999999999999999999999999999` is out of range: 1 to 512",
+    ),
+    (
+        "workers: -1",
+        "5:14: `workers`: `-1` is out of range: 1 to 512",
+    ),
+    (
+        "workers: yes",
+        "5:14: `workers`: expected a whole number or `auto`, found the text `yes`",
+    ),
+    (
+        "workers: true",
+        "5:14: `workers`: expected a whole number or `auto`, found the boolean `true`",
+    ),
+    (
+        "workers: ${HOST}",
+        "5:14: `workers`: expected a whole number or `auto`, found the text `127.0.0.1`",
+    ),
+    (
+        "workers: ${NO}",
+        "5:14: the environment variable `NO` is not set: set it, or write `${NO:-default}`",
+    ),
+    (
+        "workers: ${EMPTY}",
+        "5:14: `workers`: expected a whole number or `auto`, found the text ``",
+    ),
+    (
+        "limits: {boot: 3s}",
+        "5:14: unknown key `boot`: it belongs to apps.NAME.timeouts",
+    ),
+    (
+        "limits: 3",
+        "5:13: `limits`: expected a map, found the number `3`",
+    ),
+    (
+        "limits: [a, b]",
+        "5:5: `limits`: expected a map, found a list",
+    ),
+    (
+        "limits:",
+        "5:12: `limits`: expected a map, found nothing: give it a value, or remove the key",
+    ),
+    (
+        "limits: {request_line_max: 64KiB, header_bytes_max: 63KiB}",
+        "5:32: `request_line_max`: it is above `header_bytes_max`, which counts the request line too",
+    ),
+    (
+        "limits: {body_bytes_max: 0}",
+        "5:30: `body_bytes_max`: expected a size such as `8KiB`, `100MiB` or `1MB`, found `0`: add a unit (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB)",
+    ),
+    (
+        "limits: {body_bytes_max: 8K}",
+        "5:30: `body_bytes_max`: expected a size such as `8KiB`, `100MiB` or `1MB`, found `8K`: the units are B, KB, KiB, MB, MiB, GB, GiB, TB, TiB",
+    ),
+    (
+        "limits: {body_bytes_max: 8kb}",
+        "5:30: `body_bytes_max`: expected a size such as `8KiB`, `100MiB` or `1MB`, found `8kb`: the units are B, KB, KiB, MB, MiB, GB, GiB, TB, TiB",
+    ),
+    (
+        "limits: {body_bytes_max: 1MiB1}",
+        "5:30: `body_bytes_max`: expected a size such as `8KiB`, `100MiB` or `1MB`, found `1MiB1`: `1` is too much",
+    ),
+    (
+        "limits: {body_bytes_max: MiB}",
+        "5:30: `body_bytes_max`: expected a size such as `8KiB`, `100MiB` or `1MB`, found `MiB`: it does not begin with a whole number",
+    ),
+    (
+        "limits: {header_count_max: 100B}",
+        "5:32: `header_count_max`: expected a whole number in decimal digits, found the text `100B`",
+    ),
+    (
+        "timeouts:\n  boot: 3",
+        "6:13: `boot`: expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `3`: add a unit (d, h, m, s, ms)",
+    ),
+    (
+        "timeouts: {boot: 0}",
+        "5:22: `boot`: expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `0`: add a unit (d, h, m, s, ms)",
+    ),
+    (
+        "timeouts: {boot: 1.5s}",
+        "5:22: `boot`: expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `1.5s`: it is no whole number: use a smaller unit",
+    ),
+    (
+        "timeouts: {boot: 3x}",
+        "5:22: `boot`: expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `3x`: the units are d, h, m, s, ms",
+    ),
+    (
+        "timeouts: {boot: 1h30m}",
+        "5:22: `boot`: `1h30m` is out of range: 100ms to 1h",
+    ),
+    (
+        "timeouts: {boot: 1h30}",
+        "5:22: `boot`: expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `1h30`: add a unit (d, h, m, s, ms)",
+    ),
+    (
+        "timeouts: {boot: -3s}",
+        "5:22: `boot`: expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `-3s`: it does not begin with a whole number",
+    ),
+    (
+        "timeouts: {boot: 99999999999999999999d}",
+        "5:22: `boot`: `99999999999999999999d` is out of range: 100ms to 1h",
+    ),
+    (
+        "engine: gevent",
+        "5:13: `engine`: this version does not have `gevent` yet: expected one of `threads`, `sync`",
+    ),
+    (
+        "engine: eventlet",
+        "5:13: `engine`: this version does not have `eventlet` yet: expected one of `threads`, `sync`",
+    ),
+    (
+        "engine: tornado",
+        "5:13: `engine`: this version does not have `tornado` yet: expected one of `threads`, `sync`",
+    ),
+    (
+        "engine: thread",
+        "5:13: `engine`: unknown value `thread`: did you mean `threads`?",
+    ),
+    (
+        "engine: asyncio",
+        "5:13: `engine`: unknown value `asyncio`: expected one of `threads`, `sync`",
+    ),
+    (
+        "engine: sync\nthreads: 2",
+        "6:14: `threads`: `engine: sync` has one thread, not 2: remove one of the two, or write `engine: threads`",
+    ),
+    (
+        "user: nosuchuser",
+        "5:11: `user`: there is no user `nosuchuser`",
+    ),
+    (
+        "user: 3999999999",
+        "5:11: `user`: there is no user `3999999999`",
+    ),
+    (
+        "user: \"\"",
+        "5:11: `user`: it is empty: give it a value, or remove the key",
+    ),
+    (
+        "user: root\ngroup: nosuch",
+        "6:12: `group`: there is no group `nosuch`",
+    ),
+    ("group: root", "5:12: `group`: it needs `user` beside it"),
+    (
+        "directory: nosuch",
+        "5:16: `directory`: cannot find the folder `DIR/nosuch`: it does not exist",
+    ),
+    (
+        "directory: /etc/passwd",
+        "5:16: `directory`: `/etc/passwd` is not a folder",
+    ),
+    (
+        "directory: [a]",
+        "5:5: `directory`: expected text, found a list",
+    ),
+    (
+        "virtualenv: .",
+        "5:17: `virtualenv`: `DIR` is not a virtualenv: it has no pyvenv.cfg",
+    ),
+    (
+        "virtualenv: .venv",
+        "5:17: `virtualenv`: cannot find the folder `DIR/.venv`: it does not exist",
+    ),
+    (
+        "python_path: [., a]",
+        "5:22: `python_path`: cannot find the folder `DIR/a`: it does not exist",
+    ),
+    ("python_path: []", "5:5: `python_path`: the list is empty"),
+    (
+        "python_path: [[a]]",
+        "5:20: `python_path`: expected text, found a list",
+    ),
+    (
+        "environment: {A: }",
+        "5:22: `A`: expected a value, found nothing: write `\"\"` for an empty one",
+    ),
+    (
+        "environment: {A: [1]}",
+        "5:19: `A`: expected text, a number or a boolean, found a list",
+    ),
+    (
+        "environment: {\"A=B\": x}",
+        "5:19: `environment`: `A=B` cannot name a variable: a name has no `=` and is not empty",
+    ),
+    (
+        "environment: {\"\": x}",
+        "5:19: `environment`: `` cannot name a variable: a name has no `=` and is not empty",
+    ),
+    (
+        "environment: [A=1]",
+        "5:5: `environment`: expected a map, found a list",
+    ),
+    (
+        "environment: {A: ${NO}}",
+        "5:23: cannot parse YAML: did not find expected ',' or '}': put values with `{`, `[` or a leading `:` in quotes",
+    ),
+    (
+        "environment: {A: \"${NO\"}",
+        "5:22: `${NO` is not closed: write `${NAME}`, or `$$` for a `$`",
+    ),
+    (
+        "environment: {A: \"${NO}\"}",
+        "5:22: the environment variable `NO` is not set: set it, or write `${NO:-default}`",
+    ),
+    (
+        "environment: {A: \"$NO\"}",
+        "5:22: a single `$`: write `${NAME}` for a variable, or `$$` for a `$`",
+    ),
+    (
+        "environment: {A: \"x$\"}",
+        "5:22: a single `$`: write `${NAME}` for a variable, or `$$` for a `$`",
+    ),
+    (
+        "environment: {A: \"${}\"}",
+        "5:22: `${}` names no variable: write `${NAME}` or `${NAME:-default}`",
+    ),
+    (
+        "environment: {A: \"${1A}\"}",
+        "5:22: `${1A}` names no variable: write `${NAME}` or `${NAME:-default}`",
+    ),
+    (
+        "environment: {A: \"${NO:-${HOST}}\"}",
+        "5:22: `${NO:-${HOST}` has a variable within its default, which is not expanded",
+    ),
+    (
+        "environment: {A: !x 3}",
+        "5:22: tags such as `!name` mean nothing here: remove it",
+    ),
+    (
         "environment: {A: \"\\0\"}",
-        "--- a",
-    ] {
-        println!(
-            "{:60} {}",
-            format!("{lines:?}"),
-            Folder::new()
-                .check(&app_with(lines))
-                .map_or_else(|e| e, |_| "OK".into())
-        );
-    }
-    for listen in [
+        "5:22: a NUL character, which no value can have",
+    ),
+    ("? [a]\n: b", "3:5: a key must be text, not a list or a map"),
+    (
+        "environment: {A: 3",
+        "6:1: cannot parse YAML: did not find expected ',' or '}'",
+    ),
+    (
+        "environment:\n\tA: 3",
+        "6:5: cannot parse YAML: found character that cannot start any token: indent with spaces, not with tabs",
+    ),
+    (
+        "environment: {A: *x}",
+        "5:22: cannot parse YAML: unknown anchor",
+    ),
+    (
+        "a: &x [*x]",
+        "5:8: nested too deeply: make it flatter, or use fewer aliases",
+    ),
+    (
+        "listen: :1",
+        "5:5: duplicate key `listen`: it is already on line 4",
+    ),
+];
+
+/// Values of `listen`, from line 4 and column 13 on.
+const LISTEN: &[(&str, &str)] = &[
+    (
         "8000",
+        "4:13: `listen`: expected an address such as `127.0.0.1:8000` or `unix:/run/shop.sock`, found the number `8000`",
+    ),
+    (
         "a",
-        ":8000",
+        "4:13: `listen`: `a` is no address: it has no port: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
+        "true",
+        "4:13: `listen`: expected an address such as `127.0.0.1:8000` or `unix:/run/shop.sock`, found the boolean `true`",
+    ),
+    (
         "[a]",
+        "4:14: `listen`: `a` is no address: it has no port: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
         "[::1]:8000",
-        "\"[::1]:8000\"",
+        "4:14: cannot parse YAML: did not find expected node content: put values with `{`, `[` or a leading `:` in quotes",
+    ),
+    (
         "::1:8000",
-        "[]",
+        "4:13: `listen`: `::1:8000` is no address: an IPv6 address stands in brackets: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
+        "\"[::1]\"",
+        "4:13: `listen`: `[::1]` is no address: its port is no number: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
+        "\"[::x]:80\"",
+        "4:13: `listen`: `[::x]:80` is no address: no IPv6 address is in the brackets: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    ("[]", "4:5: `listen`: the list is empty"),
+    (
         "[{}]",
-        "{address: :1, mode: 0660}",
-        "{address: :1, mode: \"0660\"}",
-        "{address: unix:a, mode: 0660}",
-        "{address: unix:a, mode: 660}",
-        "{address: unix:a, mode: \"0960\"}",
-        "{address: unix:a, mode: \"0660\", owner: root:root}",
-        "{address: unix:a, owner: \":\"}",
-        "[:1, :1]",
-        "unix:",
-        "unix:@",
-        "[[a]]",
-        "[{mode: \"0660\"}]",
-        "{address: :1, protocol: fastcgi}",
-        "{address: :1, protocol: https}",
+        "4:5: missing key `address`: add it, with an address",
+    ),
+    ("[[a]]", "4:15: `listen`: expected an address, found a list"),
+    (
+        "~",
+        "4:13: `listen`: expected an address such as `127.0.0.1:8000` or `unix:/run/shop.sock`, found nothing: give it a value, or remove the key",
+    ),
+    (
+        "127.0.0.1:",
+        "4:22: cannot parse YAML: mapping values are not allowed in this context",
+    ),
+    (
+        "127.0.0.1:http",
+        "4:13: `listen`: `127.0.0.1:http` is no address: its port is no number: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
+        "127.0.0.1:+80",
+        "4:13: `listen`: `127.0.0.1:+80` is no address: its port is no number: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
+        "256.0.0.1:80",
+        "4:13: `listen`: `256.0.0.1:80` is no address: that is no IPv4 address: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
         "localhost:70000",
+        "4:13: `listen`: `localhost:70000` is no address: ports end at 65535: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
         "example.org:80",
-        "{address: :1, tls: {}}",
-        "[:1, {address: \":${NUMBER}\"}]",
-        "\"${HOST}:1\"",
-    ] {
-        println!(
-            "{:60} {}",
-            listen,
-            Folder::new()
-                .check(&format!(
-                    "apps:\n  hello:\n    wsgi: a:b\n    listen: {listen}\n"
-                ))
-                .map_or_else(|e| e, |_| "OK".into())
-        );
-    }
-    for text in [
-        "",
-        "# c",
+        "4:13: `listen`: `example.org:80` is no address: host names other than localhost are not looked up: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
+        "*:80",
+        "4:14: cannot parse YAML: did not find expected alphabetic or numeric character",
+    ),
+    (
+        "tcp://127.0.0.1:80",
+        "4:13: `listen`: `tcp://127.0.0.1:80` is no address: host names other than localhost are not looked up: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
+        "{address: localhost:1, mode: \"0660\"}",
+        "4:42: `mode`: `127.0.0.1:1` has no file: remove it",
+    ),
+    (
+        "{address: \"unix:@a\", owner: root}",
+        "4:41: `owner`: `unix:@a` has no file: remove it",
+    ),
+    (
+        "{address: unix:a, mode: 0660}",
+        "4:37: `mode`: `0660` is a number to YAML: write \"0660\", in quotes",
+    ),
+    (
+        "{address: unix:a, mode: 660}",
+        "4:37: `mode`: `660` is a number to YAML: write \"0660\", in quotes",
+    ),
+    (
+        "{address: unix:a, mode: 0o660}",
+        "4:37: `mode`: `0o660` is a number to YAML: write \"0660\", in quotes",
+    ),
+    (
+        "{address: unix:a, mode: \"0960\"}",
+        "4:37: `mode`: expected three or four octal digits such as \"0660\", found `0960`",
+    ),
+    (
+        "{address: unix:a, mode: \"66\"}",
+        "4:37: `mode`: expected three or four octal digits such as \"0660\", found `66`",
+    ),
+    (
+        "{address: unix:a, mode: \"+660\"}",
+        "4:37: `mode`: expected three or four octal digits such as \"0660\", found `+660`",
+    ),
+    (
+        "{address: unix:a, owner: \":\"}",
+        "4:38: `owner`: expected `user`, `user:group` or `:group`, found neither",
+    ),
+    (
+        "{address: unix:a, owner: nosuch}",
+        "4:38: `owner`: there is no user `nosuch`",
+    ),
+    (
+        "{address: unix:a, owner: \"root:nosuch\"}",
+        "4:38: `owner`: there is no group `nosuch`",
+    ),
+    (
+        "\"unix:\"",
+        "4:13: `listen`: `unix:` has no name: write `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
+        "unix:@",
+        "4:13: `listen`: `unix:@` has no name: write `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
+        "[{mode: \"0660\"}]",
+        "4:15: missing key `address`: add it, with an address",
+    ),
+    (
+        "{address: localhost:1, protocol: fastcgi}",
+        "4:46: `protocol`: this version does not have `fastcgi` yet: expected one of `http`",
+    ),
+    (
+        "{address: localhost:1, protocol: https}",
+        "4:46: `protocol`: unknown value `https`: did you mean `http`?",
+    ),
+    (
+        "{address: localhost:1, tls: {}}",
+        "4:36: `tls`: this version does not have it yet: remove it",
+    ),
+    (
+        "{address: localhost:1, proxy_protocol: true}",
+        "4:36: `proxy_protocol`: this version does not have it yet: remove it",
+    ),
+    (
+        "{adress: localhost:1}",
+        "4:14: unknown key `adress`: did you mean `address`?",
+    ),
+    (
+        "{address: 80}",
+        "4:23: `address`: expected an address such as `127.0.0.1:8000` or `unix:/run/shop.sock`, found the number `80`",
+    ),
+    (
+        "[localhost:1, localhost:1]",
+        "4:27: `listen`: duplicate address `127.0.0.1:1`: it is already on line 4",
+    ),
+    (
+        "\"${NO}:80\"",
+        "4:13: the environment variable `NO` is not set: set it, or write `${NO:-default}`",
+    ),
+    (
+        "[localhost:1, \"${NO}:80\"]",
+        "4:27: the environment variable `NO` is not set: set it, or write `${NO:-default}`",
+    ),
+];
+
+/// Values of `wsgi`, from line 3 and column 11 on.
+const WSGI: &[(&str, &str)] = &[
+    (
+        "hello",
+        "3:11: `wsgi`: expected `module:attribute`, found `hello` without a colon: write for example `hello:application`",
+    ),
+    (
+        "hello.py",
+        "3:11: `wsgi`: expected `module:attribute`, found `hello.py` without a colon: write for example `hello:application`",
+    ),
+    (
+        "./shop/hello.py",
+        "3:11: `wsgi`: expected `module:attribute`, found `./shop/hello.py` without a colon: write for example `hello:application`",
+    ),
+    (
+        "8000",
+        "3:11: `wsgi`: expected text such as `hello:application`, found the number `8000`: write it in quotes",
+    ),
+    (
+        "[a]",
+        "3:5: `wsgi`: expected text such as `hello:application`, found a list",
+    ),
+    (
+        "\"\"",
+        "3:11: `wsgi`: expected `module:attribute`, found `` without a colon: write for example `hello:application`",
+    ),
+    (
+        "\":app\"",
+        "3:11: `wsgi`: `:app` begins with no dotted module name: write for example `hello:application`",
+    ),
+    (
+        "shop/hello:app",
+        "3:11: `wsgi`: `shop/hello:app` begins with no dotted module name: write for example `hello:application`",
+    ),
+    (
+        "hello-world:app",
+        "3:11: `wsgi`: `hello-world:app` begins with no dotted module name: write for example `hello:application`",
+    ),
+    (
+        "\"hello:\"",
+        "3:11: `wsgi`: `hello:` names no attribute: write `hello:application`, or `hello:factory()` for what makes one",
+    ),
+    (
+        "hello:app(1)",
+        "3:11: `wsgi`: `hello:app(1)` names no attribute: write `hello:application`, or `hello:factory()` for what makes one",
+    ),
+    (
+        "hello:app()()",
+        "3:11: `wsgi`: `hello:app()()` names no attribute: write `hello:application`, or `hello:factory()` for what makes one",
+    ),
+    (
+        "hello:a:b",
+        "3:11: `wsgi`: `hello:a:b` names no attribute: write `hello:application`, or `hello:factory()` for what makes one",
+    ),
+    (
+        "a..b:c",
+        "3:11: `wsgi`: `a..b:c` begins with no dotted module name: write for example `hello:application`",
+    ),
+    (
+        "${NO:-hello}",
+        "3:11: `wsgi`: expected `module:attribute`, found `hello` without a colon: write for example `hello:application`",
+    ),
+];
+
+/// Whole files.
+const FILES: &[(&str, &str)] = &[
+    ("", "1:1: the file is empty: it needs at least `apps:`"),
+    ("# c", "1:1: the file is empty: it needs at least `apps:`"),
+    (
         "apps:",
-        "apps: {}",
-        "- a",
-        "app: 3",
-        "apps: {a: 3}",
-        "apps: {a: {}}",
-        "apps: {a b: {}}",
-        "apps: {a: {wsgi: hello, listen: :1}}",
-        "apps: {a: {wsgi: ./shop/hello.py:x, listen: :1}}",
-        "apps: {a: {wsgi: \"a:b\", listen: \":1\"}}\n---\n",
-        "metrics: 3",
-        "\u{1}",
-        "a: \u{1}",
-        "log: {level: warn}\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
-        "workers: 3\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
+        "1:6: `apps`: expected a map, found nothing: give it a value, or remove the key",
+    ),
+    ("apps: {}", "1:1: `apps`: there is no application in it"),
+    ("apps: []", "1:1: `apps`: expected a map, found a list"),
+    ("- a", "1:1: expected a map with `apps` in it, found a list"),
+    (
         "a",
-        "\u{feff}app: 3",
-    ] {
-        println!(
-            "{:60} {}",
-            format!("{text:?}"),
-            Folder::new()
-                .check(text)
-                .map_or_else(|e| e, |_| "OK".into())
+        "1:1: expected a map with `apps` in it, found the text `a`",
+    ),
+    (
+        "3",
+        "1:1: expected a map with `apps` in it, found the number `3`",
+    ),
+    (
+        "log: {}",
+        "1:1: missing key `apps`: add it, with a map of names to applications",
+    ),
+    ("app: 3", "1:1: unknown key `app`: did you mean `apps`?"),
+    (
+        "apps: {a: 3}",
+        "1:11: `a`: expected a map, found the number `3`",
+    ),
+    (
+        "apps: {a: }",
+        "1:11: `a`: expected a map, found nothing: give it a value, or remove the key",
+    ),
+    (
+        "apps: {a: {}}",
+        "1:8: missing key `wsgi`: add it, with module:attribute | module:factory()",
+    ),
+    (
+        "apps: {a: {wsgi: \"a:b\"}}",
+        "1:8: missing key `listen`: add it, with an address, a map, or a list of them",
+    ),
+    (
+        "apps: {a: {wsgi: \"a:b\", listen: \":1\"}}\n---\n",
+        "2:1: a second YAML document begins here: a config is one",
+    ),
+    (
+        "apps: {a b: {}}",
+        "1:8: `a b` cannot name an application: use at most 64 letters, digits, `-`, `_` and `.`, a letter or digit first",
+    ),
+    (
+        "apps: {\"\": {}}",
+        "1:8: `` cannot name an application: use at most 64 letters, digits, `-`, `_` and `.`, a letter or digit first",
+    ),
+    (
+        "apps: {-a: {}}",
+        "1:8: `-a` cannot name an application: use at most 64 letters, digits, `-`, `_` and `.`, a letter or digit first",
+    ),
+    (
+        "apps: {a: {}, a: {}}",
+        "1:15: duplicate key `a`: it is already on line 1",
+    ),
+    (
+        "metrics: 3",
+        "1:1: `metrics`: this version does not have it yet: remove it",
+    ),
+    (
+        "control: a",
+        "1:1: `control`: this version does not have it yet: remove it",
+    ),
+    (
+        "watch: true",
+        "1:1: `watch`: this version does not have it yet: remove it",
+    ),
+    (
+        "workers: 3",
+        "1:1: unknown key `workers`: it belongs to apps.NAME",
+    ),
+    (
+        "log: {level: warn}",
+        "1:14: `level`: unknown value `warn`: did you mean `warning`?",
+    ),
+    (
+        "log: {format: xml}",
+        "1:15: `format`: unknown value `xml`: expected one of `text`, `json`",
+    ),
+    ("log: 3", "1:6: `log`: expected a map, found the number `3`"),
+    (
+        "\u{1}",
+        "1:1: cannot parse YAML: control characters are not allowed",
+    ),
+    ("a: \u{1}", "1:4: a character that YAML does not allow"),
+    ("é: \u{7}", "1:4: a character that YAML does not allow"),
+    (
+        "a: b: c",
+        "1:5: cannot parse YAML: mapping values are not allowed in this context",
+    ),
+    (
+        "@",
+        "1:1: cannot parse YAML: found character that cannot start any token, while scanning for the next token",
+    ),
+    ("%x", "1:3: cannot parse YAML: found unknown directive name"),
+];
+
+fn compare(cases: &[(&str, &str)], text: impl Fn(&str) -> String) {
+    for (written, told) in cases {
+        let folder = Folder::new();
+        let error = folder
+            .check(&text(written))
+            .expect_err(written)
+            .replace(&*folder.path().to_string_lossy(), "DIR");
+        assert_eq!(error, format!("f:{told}"), "for {written:?}");
+    }
+}
+
+#[test]
+fn an_application_that_is_wrong_is_told_so_at_its_place() {
+    compare(LINES, app_with);
+}
+
+#[test]
+fn a_listener_that_is_wrong_is_told_so_at_its_place() {
+    compare(LISTEN, |listen| {
+        format!("apps:\n  hello:\n    wsgi: a:b\n    listen: {listen}\n")
+    });
+}
+
+#[test]
+fn a_callable_that_is_none_is_told_so_at_its_place() {
+    compare(WSGI, |wsgi| {
+        format!("apps:\n  hello:\n    wsgi: {wsgi}\n    listen: localhost:1\n")
+    });
+}
+
+#[test]
+fn a_file_that_is_wrong_is_told_so_at_its_place() {
+    compare(FILES, str::to_owned);
+}
+
+#[test]
+fn an_address_belongs_to_one_listener_of_all_apps() {
+    let text = "apps:\n  a: {wsgi: \"a:b\", listen: localhost:1}\n  b:\n    wsgi: a:b\n    listen:\n      - localhost:2\n      - address: 127.0.0.1:1\n";
+    assert_eq!(
+        error(text),
+        "f:7:18: `listen`: duplicate address `127.0.0.1:1`: it is already on line 2"
+    );
+}
+
+#[test]
+fn a_unix_path_above_what_the_kernel_takes_is_refused() {
+    let text = |path: &str| format!("apps:\n  a:\n    wsgi: a:b\n    listen: {path}\n");
+    let path = format!("/{}", "a".repeat(107));
+    let told = |name: &str| {
+        format!(
+            "f:4:13: `listen`: `unix:{name}` is too long for a Unix socket: 108 bytes, and 107 are the most"
+        )
+    };
+    assert_eq!(error(&text(&format!("unix:{path}"))), told(&path));
+    let name = format!("@{}", "a".repeat(108));
+    assert_eq!(error(&text(&format!("unix:{name}"))), told(&name));
+}
+
+#[test]
+fn a_long_value_is_cut_in_the_error() {
+    let error = app_error(&format!("engine: {}", "é".repeat(1000)));
+    assert!(
+        error.chars().count() < 300 && error.contains("é…`"),
+        "{error}"
+    );
+}
+
+/// One below the smallest value of each key with a range, and one above the largest.
+fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
+    HashMap::from([
+        ("workers", ("0", "513")),
+        ("threads", ("0", "513")),
+        ("backlog", ("0", "65536")),
+        // Not out of range: no number is, below.
+        ("mode", ("\"-1\"", "\"1000\"")),
+        ("request_line_max", ("255B", "65537B")),
+        ("header_count_max", ("15", "1001")),
+        ("header_bytes_max", ("1023B", "1048577B")),
+        ("body_bytes_max", ("-1B", "1099511627777B")),
+        ("body_memory_max", ("1023B", "1073741825B")),
+        ("connections_max", ("0", "1000001")),
+        ("boot", ("99ms", "3600001ms")),
+        ("head", ("99ms", "3600001ms")),
+        ("body", ("99ms", "3600001ms")),
+        ("keepalive", ("99ms", "86400001ms")),
+        ("write", ("99ms", "3600001ms")),
+        ("drain", ("99ms", "86400001ms")),
+    ])
+}
+
+/// An application that has this key with this value.
+fn with(key: &Key, value: &str) -> String {
+    let Key { section, name, .. } = key;
+    match section.strip_prefix("apps.NAME").unwrap() {
+        "" => app_with(&format!("{name}: {value}")),
+        ".listen" => {
+            format!(
+                "apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, {name}: {value}}}\n"
+            )
+        }
+        section => app_with(&format!("{}: {{{name}: {value}}}", &section[1..])),
+    }
+}
+
+#[test]
+fn every_range_takes_its_ends_and_nothing_beyond_them() {
+    let ranged: Vec<_> = keys()
+        .into_iter()
+        .filter(|key| key.range.is_some())
+        .collect();
+    assert!(ranged.len() >= beyond().len());
+    for key in ranged {
+        let (min, max) = key.range.unwrap();
+        for end in [min, max] {
+            let quoted = if key.name == "mode" {
+                format!("\"{end}\"")
+            } else {
+                end.to_owned()
+            };
+            Folder::new().check(&with(&key, &quoted)).unwrap();
+        }
+        let (below, above) = beyond()[key.name];
+        for value in [below, above] {
+            let error = error(&with(&key, value));
+            let told = format!("is out of range: {min} to {max}");
+            assert!(error.contains(&format!("`{}`", key.name)), "{error}");
+            assert!(error.ends_with(&told) || value.contains('-'), "{error}");
+        }
+    }
+}
+
+#[test]
+fn every_key_refuses_a_value_of_another_kind() {
+    for key in keys()
+        .iter()
+        .filter(|key| key.section.starts_with("apps.NAME"))
+    {
+        let wrong = if matches!(key.name, "listen" | "environment" | "limits" | "timeouts") {
+            "true"
+        } else {
+            "{a: b}"
+        };
+        let text =
+            with(key, wrong).replacen(&format!("    {}: hello:application\n", key.name), "", 1);
+        let text = if key.name == "listen" {
+            text.replacen("    listen: 127.0.0.1:8000\n", "", 1)
+        } else {
+            text
+        };
+        let text = text.replacen("address: unix:s, address:", "address:", 1);
+        let error = error(&text);
+        assert!(
+            error.contains(&format!("`{}`: expected ", key.name)),
+            "{error} for {text}"
         );
     }
+    assert_eq!(
+        error("log: {format: [a]}"),
+        "f:1:7: `format`: expected one of `text`, `json`, found a list"
+    );
+    assert_eq!(
+        error("log: {level: 3}"),
+        "f:1:14: `level`: expected one of `critical`, `error`, `warning`, `info`, `debug`, found the number `3`"
+    );
+    assert_eq!(
+        error("log: {access: yes}"),
+        "f:1:15: `access`: expected true or false, found the text `yes`"
+    );
 }

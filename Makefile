@@ -1,0 +1,75 @@
+# `make run` serves the hello example; `make test` proves that it is right; `make help` lists the rest.
+# PYTHON chooses the interpreter: the worker is built against it, and every virtual environment is made with it.
+
+PYTHON ?= python3
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+FLAGS ?=
+
+# Asked here for its own path, since `python3` may be a shim that answers differently in another folder.
+override PYTHON := $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
+export PYO3_PYTHON := $(PYTHON)
+ifeq ($(PYTHON),)
+$(error cannot run python3: install CPython with pip, or name one: make PYTHON=/path/to/python3)
+endif
+# Part of each stamp, so that another interpreter makes the environments anew.
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+
+VENV := $(TARGET)/venv
+BENCH_VENV := $(TARGET)/bench-venv
+REQUIREMENTS := examples/flask/requirements.txt examples/django/requirements.txt
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+
+# A virtual environment in $(1) with the requirements $(2). Debian's python3 has no ensurepip; there pip installs from outside.
+define environment
+rm -rf $(1)
+$(PYTHON) -m venv --without-pip $(1)
+$(PYTHON) -m pip --python $(1)/bin/python install --quiet --disable-pip-version-check $(addprefix --requirement=,$(2))
+touch $@
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint unit venv bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: build ## build, and serve the hello example
+	@echo
+	@echo "Serving http://127.0.0.1:8000/ until Ctrl-C."
+	@exec $(TARGET)/release/supervisor run -c examples/hello/server.yaml
+
+build: ## both programs, optimised, in target/release
+	cargo build --release --workspace --bins
+
+test: lint unit ## format, lints, and every test
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+
+# cargo builds a program only for the tests of its own package, so both are built before the tests that start them.
+unit: venv
+	cargo build --workspace --bins
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	    set -x; cargo nextest run --workspace; \
+	else \
+	    set -x; RUST_TEST_THREADS=1 cargo test --workspace; \
+	fi
+
+venv: $(VENV)/ready-$(VERSION) ## what the tests need of Python, in target/venv
+
+$(VENV)/ready-$(VERSION): $(REQUIREMENTS)
+	$(call environment,$(VENV),$^)
+
+bench: build $(BENCH_VENV)/ready-$(VERSION) ## hello world beside bjoern, granian and gunicorn (FLAGS=--help)
+	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }
+	@$(PYTHON) tests/bench/hello.py --programs $(TARGET)/release --rivals $(BENCH_VENV) $(FLAGS)
+
+# bjoern is compiled where it is installed, against libev.
+$(BENCH_VENV)/ready-$(VERSION): tests/bench/requirements.txt
+	@test -e /usr/include/ev.h || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes gcc libev-dev; }
+	$(call environment,$(BENCH_VENV),$^)
+
+clean: ## forget everything that was built
+	cargo clean
+	rm -rf $(VENV) $(BENCH_VENV)

@@ -1,0 +1,1 @@
+"""The project: its settings, its addresses, its way in for the server."""

@@ -1,0 +1,1 @@
+"""Notes: one table, one page, and the admin to write them in."""

@@ -1,0 +1,24 @@
+//! Every promise of Monoceros that needs real processes, and the house rules that need the whole tree. One binary.
+//!
+//! A test starts the two programs as `cargo build --workspace --bins` left them, talks to them as strangers do, and
+//! waits for facts: never for time. What pure parts promise is tested beside them, in their own files.
+
+mod harness;
+
+// The house rules, held to the source itself.
+mod tidy;
+
+// Four lines of YAML, and somebody is served.
+mod serve;
+// Each folder of `examples/`, used as a person would.
+mod examples;
+// The rules of RFC 9110 and 9112 that servers get wrong, over a socket.
+mod http;
+// PEP 3333, by applications in `apps/`.
+mod wsgi;
+// Killed workers, slow clients, floods of nonsense.
+mod faults;
+// Signals, processes, descriptors.
+mod supervise;
+// What the command line says, and its exit status.
+mod cli;

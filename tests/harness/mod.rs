@@ -1,0 +1,21 @@
+//! What the tests stand on: a server in a folder of its own, a client that believes nothing, facts waited for.
+//!
+//! ```text
+//!   Site: a temporary folder with an app, a YAML and an address     (site)
+//!     └─ Server: the real programs, started there                    (server, process)
+//!          └─ Client: bytes out, bytes in, every rule checked        (client, answer)
+//! ```
+//!
+//! Every failure prints what was seen: the server's log, or the bytes on the wire.
+
+mod answer;
+mod client;
+mod process;
+mod server;
+mod site;
+
+pub use answer::{Answer, Broken, Ending, Framing};
+pub use client::Client;
+pub use process::{Process, eventually, program, python, target_folder};
+pub use server::{Server, command_line, descriptors, living};
+pub use site::{Site, repository};

@@ -1,0 +1,171 @@
+//! A folder with all that a server needs: an app, a YAML that names it, an address nobody else has.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use tempfile::TempDir;
+
+use super::process::{Process, program};
+use super::server::Server;
+
+/// The checkout that these tests were built from.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the repository")
+        .to_owned()
+}
+
+/// A temporary folder, not yet served.
+pub struct Site {
+    folder: TempDir,
+    listen: SocketAddr,
+    app: Vec<String>,
+    top: Vec<String>,
+    pub(super) variables: Vec<(String, String)>,
+}
+
+impl Site {
+    /// A site that serves `wsgi` (`module:attribute`) of `tests/apps/module.py`.
+    pub fn new(wsgi: &str) -> Site {
+        let site = Site::empty().app(&format!("wsgi: {wsgi}"));
+        let module = wsgi.split(':').next().expect("a split has a first part");
+        let source = repository().join(format!("tests/apps/{module}.py"));
+        if source.exists() {
+            fs::copy(&source, site.path(&format!("{module}.py"))).expect("an app can be copied");
+        }
+        let listen = site.listen;
+        site.app(&format!("listen: {listen}"))
+            .top("log: {format: json, level: debug}")
+    }
+
+    /// A folder with nothing in it.
+    pub fn empty() -> Site {
+        let folder = tempfile::Builder::new()
+            .prefix("monoceros-")
+            .tempdir()
+            .expect("a temporary folder can be made");
+        Site {
+            folder,
+            listen: free_address(),
+            app: Vec::new(),
+            top: Vec::new(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// A folder with a copy of everything in `folder`.
+    pub fn copy_of(folder: &Path) -> Site {
+        let site = Site::empty();
+        copy(folder, site.folder.path());
+        site
+    }
+
+    /// Adds a line (or several) to the app's part of the YAML.
+    pub fn app(mut self, lines: &str) -> Site {
+        self.app.extend(lines.lines().map(str::to_owned));
+        self
+    }
+
+    /// Adds a line (or several) to the top level of the YAML.
+    pub fn top(mut self, lines: &str) -> Site {
+        self.top.extend(lines.lines().map(str::to_owned));
+        self
+    }
+
+    /// Adds a variable to the supervisor's environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Site {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Writes a file into the folder.
+    pub fn file(self, name: &str, text: &str) -> Site {
+        fs::write(self.path(name), text).expect("a file can be written into a temporary folder");
+        self
+    }
+
+    /// Writes `server.yaml` as it stands here instead of one made from lines.
+    pub fn yaml(self, text: &str) -> Site {
+        self.file("server.yaml", text)
+    }
+
+    /// The address that the YAML names: a loopback address that this process alone uses, with a free port.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What a file in the folder holds; nothing when it is not there.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// Starts the server and waits until it serves.
+    pub fn serve(self) -> Server {
+        let server = self.launch();
+        server.wait_until_serving();
+        server
+    }
+
+    /// Starts the server and waits for nothing.
+    pub fn launch(self) -> Server {
+        self.write_yaml();
+        Server::start(self)
+    }
+
+    /// Runs `supervisor` with `arguments` in the folder, watched.
+    pub fn supervisor(&self, arguments: &[&str]) -> Process {
+        self.write_yaml();
+        Process::start(
+            &program("supervisor"),
+            arguments,
+            self.folder.path(),
+            &self.variables,
+        )
+    }
+
+    fn write_yaml(&self) {
+        let path = self.path("server.yaml");
+        if path.exists() || self.app.is_empty() {
+            return;
+        }
+        let app: String = self
+            .app
+            .iter()
+            .map(|line| format!("    {line}\n"))
+            .collect();
+        let top: String = self.top.iter().map(|line| format!("{line}\n")).collect();
+        fs::write(&path, format!("{top}apps:\n  main:\n{app}")).expect("the YAML can be written");
+    }
+}
+
+/// A loopback address that belongs to this process alone, so that no other test takes the port in between.
+fn free_address() -> SocketAddr {
+    let [_, a, b, c] = process::id().to_be_bytes();
+    let own = IpAddr::V4(Ipv4Addr::new(127, a.wrapping_add(1), b, c));
+    let probe = TcpListener::bind((own, 0)).expect("every address of 127.0.0.0/8 is ours on Linux");
+    probe.local_addr().expect("a bound socket has an address")
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("an example can be listed") {
+        let entry = entry.expect("an example can be listed");
+        let (name, target) = (entry.file_name(), to.join(entry.file_name()));
+        if name == ".venv" || name == "__pycache__" {
+            continue;
+        }
+        if entry.path().is_dir() {
+            fs::create_dir(&target).expect("a folder can be made");
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).expect("a file can be copied");
+        }
+    }
+}

@@ -1,0 +1,532 @@
+//! PEP 3333, kept by real processes: how an application answers, fails, reads, and is told the truth.
+
+use std::fs;
+use std::io::Write;
+
+use crate::harness::{Broken, Client, Ending, Framing, Server, Site, eventually};
+
+fn server() -> Server {
+    Site::new("answers:application").serve()
+}
+
+/// The lines that the application recorded.
+fn recorded(server: &Server) -> Vec<String> {
+    server
+        .site()
+        .read("record")
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Waits until the application has recorded just this.
+fn expect_record(server: &Server, expected: &[&str]) {
+    eventually(&format!("the record {expected:?}"), || {
+        (recorded(server) == expected).then_some(())
+    });
+}
+
+// How an application may answer.
+
+#[test]
+fn an_answer_may_come_in_any_of_the_ways_of_the_pep() {
+    let server = server();
+    let mut client = server.connect();
+    for (path, text) in [
+        ("/plain", "plain"),
+        ("/pieces", "one two three"),
+        ("/nothing", ""),
+        ("/lazy", "lazy"),
+        ("/custom_iterable", "by index"),
+        ("/written", "written before returned"),
+    ] {
+        assert_eq!(client.get(path).expect_status(200).text(), text, "{path}");
+    }
+}
+
+#[test]
+fn a_generator_may_call_start_response_on_its_first_item() {
+    let answer = server().get("/lazy");
+    assert_eq!(answer.field("x-lazy"), Some("yes"));
+}
+
+#[test]
+fn fields_arrive_in_order_repeated_ones_apart_and_in_latin1() {
+    let answer = server().get("/repeated_fields").expect_status(200);
+    assert_eq!(answer.reason, "All \u{e9} right");
+    assert_eq!(answer.values("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(answer.field("x-latin"), Some("caf\u{e9}"));
+    let own: Vec<&str> = answer
+        .fields
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !["Date", "Server"].contains(name))
+        .collect();
+    assert_eq!(
+        own[..4],
+        ["Content-Type", "Set-Cookie", "X-Latin", "Set-Cookie"]
+    );
+}
+
+#[test]
+fn close_is_called_once_however_the_answer_ends() {
+    for path in ["/closed", "/raises_after", "/too_long", "/raises_in_close"] {
+        let server = server();
+        let mut client = server.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        // The answer itself is another test's matter.
+        let _ = client.try_answer("GET");
+        expect_record(&server, &["closed"]);
+        server.get("/plain").expect_status(200);
+        assert_eq!(recorded(&server), ["closed"], "{path}: once");
+    }
+    let server = server();
+    server
+        .connect()
+        .send("HEAD /closed HTTP/1.1\r\nHost: h\r\n\r\n")
+        .answer_to_head();
+    expect_record(&server, &["closed"]);
+}
+
+#[test]
+fn close_is_called_when_the_client_goes_away() {
+    let server = server();
+    let mut client = server.connect();
+    client.send("GET /endless HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.head();
+    drop(client);
+    eventually("the generator to be closed", || {
+        recorded(&server).first().cloned()
+    });
+}
+
+#[test]
+fn items_are_asked_for_only_as_the_client_takes_them() {
+    let server = server();
+    let mut client = server.connect();
+    client.send("GET /endless HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.head();
+    // While this client takes nothing more, others are served by the same single thread.
+    for _ in 0..50 {
+        assert_eq!(server.get("/plain").text(), "plain");
+    }
+    drop(client);
+    let line = eventually("the generator to be closed", || {
+        recorded(&server).first().cloned()
+    });
+    let asked: u32 = line
+        .trim_start_matches("asked ")
+        .parse()
+        .expect("a number was recorded");
+    assert!(
+        asked < 500,
+        "{asked} items of 64 KiB were made for a client that reads nothing"
+    );
+}
+
+#[test]
+fn each_item_is_sent_before_the_next_is_asked_for() {
+    let site = Site::new("answers:application");
+    for step in 0..3 {
+        nix::unistd::mkfifo(
+            &site.path(&format!("go{step}")),
+            nix::sys::stat::Mode::S_IRWXU,
+        )
+        .expect("a FIFO can be made");
+    }
+    let server = site.serve();
+    let mut client = server.connect();
+    client.send("GET /stepwise HTTP/1.1\r\nHost: h\r\n\r\n");
+    for step in 0..3 {
+        // Opening a FIFO to write waits for its reader: the application is at this item.
+        let mut fifo = fs::OpenOptions::new()
+            .write(true)
+            .open(server.site().path(&format!("go{step}")))
+            .expect("a FIFO opens");
+        write!(fifo, "item {step}").expect("a FIFO takes a few bytes");
+        drop(fifo);
+        if step == 0 {
+            assert_eq!(client.head().status, 200);
+        }
+        assert_eq!(
+            client.chunk().expect("the item arrives"),
+            format!("item {step}").as_bytes()
+        );
+    }
+    assert_eq!(client.chunk().expect("the last chunk arrives"), b"");
+}
+
+// Errors.
+
+#[test]
+fn an_error_before_the_head_is_a_500_that_tells_no_secret() {
+    let server = server();
+    let mut client = server.connect();
+    for path in [
+        "/raises_before",
+        "/raises_after_start",
+        "/raises_in_first",
+        "/never_starts",
+        "/returns_none",
+        "/returns_text",
+        "/exits",
+    ] {
+        let answer = client.get(path).expect_status(500);
+        assert!(
+            !answer.text().contains("Traceback") && !answer.text().contains("ValueError"),
+            "{path}: {answer}"
+        );
+        assert_eq!(answer.field("x-of-the-app"), None, "{path}: {answer}");
+        if answer.says_close() {
+            client = server.connect();
+        }
+    }
+    assert_eq!(server.get("/plain").text(), "plain", "the worker lives");
+}
+
+#[test]
+fn an_error_of_the_application_is_logged_with_its_traceback() {
+    let server = server();
+    server.get("/raises_before").expect_status(500);
+    let line = server.process().line("raised before the head");
+    assert!(
+        line.contains("raises_before"),
+        "the traceback names the function: {line}"
+    );
+    assert!(line.contains("ValueError"), "{line}");
+}
+
+#[test]
+fn an_answer_that_fails_midway_never_looks_complete() {
+    let server = server();
+    let mut client = server.connect();
+    client.send("GET /raises_after HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(client.head().framing, Framing::Chunked);
+    assert_eq!(
+        client.chunk().expect("what was sent before arrives"),
+        b"the beginning"
+    );
+    match client.chunk() {
+        Err(Broken::Ended(Ending::Eof | Ending::Reset, _)) => {}
+        other => panic!("the connection was to be cut: {other:?}"),
+    }
+    let old = server
+        .connect()
+        .send("GET /raises_after HTTP/1.0\r\n\r\n")
+        .try_answer("GET");
+    assert!(
+        matches!(old, Err(Broken::Ended(Ending::Reset, _))),
+        "an end of stream would look complete to HTTP/1.0: {old:?}"
+    );
+}
+
+#[test]
+fn a_wrong_content_length_garbles_nothing() {
+    let server = server();
+    let mut client = server.connect();
+    assert_eq!(client.get("/too_long").text(), "long");
+    match client
+        .send("GET /plain HTTP/1.1\r\nHost: h\r\n\r\n")
+        .try_answer("GET")
+    {
+        Ok(answer) => assert_eq!(answer.text(), "plain"),
+        Err(broken) => assert!(matches!(broken, Broken::Ended(Ending::Eof, _)), "{broken}"),
+    }
+    let mut client = server.connect();
+    client.send("GET /too_short HTTP/1.1\r\nHost: h\r\n\r\nGET /plain HTTP/1.1\r\nHost: h\r\n\r\n");
+    match client.try_answer("GET") {
+        Ok(answer) => drop(answer.expect_status(500)),
+        Err(broken) => assert!(
+            matches!(&broken, Broken::Ended(_, seen) if seen.ends_with(b"short")),
+            "{broken}"
+        ),
+    }
+}
+
+#[test]
+fn start_response_is_called_once_or_with_exc_info() {
+    let server = server();
+    let mut client = server.connect();
+    let refused = client.get("/starts_twice").expect_status(200);
+    assert!(refused.text().starts_with("refused: "), "{refused}");
+    let replaced = client.get("/exc_info_before").expect_status(503);
+    assert_eq!(
+        (replaced.field("x-first"), replaced.field("x-second")),
+        (None, Some("yes"))
+    );
+    assert_eq!(replaced.text(), "replaced");
+    client
+        .send("GET /exc_info_after HTTP/1.1\r\nHost: h\r\n\r\n")
+        .try_answer("GET")
+        .expect_err("it was to be cut");
+    expect_record(&server, &["raised again"]);
+}
+
+#[test]
+fn a_malformed_head_of_the_application_is_a_500() {
+    let server = server();
+    let mut broken = Vec::new();
+    for case in [
+        "cr",
+        "lf",
+        "nul",
+        "beyond_latin1",
+        "name",
+        "name_lf",
+        "empty_name",
+        "status_lf",
+        "status_long",
+        "status_word",
+        "status_number",
+        "value_number",
+        "bytes",
+        "length_word",
+        "length_twice",
+        "hop",
+        "pair",
+        "none",
+    ] {
+        match server
+            .connect()
+            .send(format!("GET /bad_head?{case} HTTP/1.1\r\nHost: h\r\n\r\n"))
+            .try_answer("GET")
+        {
+            Ok(answer) if answer.status == 500 && answer.field("x-b").is_none() => {}
+            Ok(answer) => broken.push(format!("{case}: {answer}")),
+            Err(why) => broken.push(format!("{case}: {why}")),
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    server.get("/plain").expect_status(200);
+}
+
+// Files.
+
+#[test]
+fn a_file_is_sent_whole_from_where_it_stands_and_through_a_pipe() {
+    let site = Site::new("answers:application");
+    let big: Vec<u8> = (0..50_000_000_u32)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    fs::write(site.path("big"), &big).expect("a file can be written");
+    let server = site.serve();
+    let mut client = server.connect();
+    let whole = client.get("/file_plain").expect_status(200);
+    assert_eq!(whole.framing, Framing::Length(50_000_000));
+    assert!(whole.body == big, "50 MB arrive as they are");
+    let middle = client.get("/file_from_the_middle").expect_status(200);
+    assert!(
+        middle.body == big[1_000_000..3_000_000],
+        "from the position, as far as Content-Length says"
+    );
+    assert_eq!(client.get("/file_pipe").text(), "through a pipe");
+    assert_eq!(client.get("/file_in_memory").body, vec![b'm'; 100_000]);
+    expect_record(&server, &["file closed"]);
+    assert_eq!(
+        client.get("/file_wrapper_by_hand").text(),
+        "BY HAND".repeat(10_000)
+    );
+    let head = client
+        .send("HEAD /file_plain HTTP/1.1\r\nHost: h\r\n\r\n")
+        .answer_to_head();
+    assert_eq!(head.status, 200);
+    assert_eq!(
+        client.get("/plain").text(),
+        "plain",
+        "the connection is in step"
+    );
+}
+
+#[test]
+fn a_file_that_the_client_does_not_take_holds_up_nobody() {
+    let site = Site::new("answers:application");
+    fs::write(site.path("big"), vec![b'x'; 50_000_000]).expect("a file can be written");
+    let server = site.serve();
+    let mut slow = server.connect();
+    slow.send("GET /file_plain HTTP/1.1\r\nHost: h\r\n\r\n");
+    slow.head();
+    for _ in 0..20 {
+        assert_eq!(server.get("/plain").text(), "plain");
+    }
+    assert_eq!(
+        slow.take(50_000_000)
+            .expect("the rest is still to come")
+            .len(),
+        50_000_000
+    );
+}
+
+// Input.
+
+#[test]
+fn the_input_reads_as_a_bytes_io_does() {
+    let server = Site::new("readers:application")
+        .app("limits: {body_memory_max: 16KiB}")
+        .serve();
+    let mut client = server.connect();
+    let calls = [
+        r#"[["read"], ["read"], ["read", 5], ["readline"], ["readlines"]]"#,
+        r#"[["read", 0], ["read", 1], ["read", 4096], ["read", -1], ["read", 1]]"#,
+        r#"[["readline"], ["readline", 3], ["readline", 0], ["readline", -1], ["readline", 100000], ["read", 7], ["readline"]]"#,
+        r#"[["readlines", 100], ["readlines", 0], ["readlines"], ["readlines"]]"#,
+        r#"[["iterate", 3], ["read", 10], ["iterate", 100], ["readline"], ["iterate", 100000]]"#,
+        r#"[["read", null], ["readline", null], ["readlines", null]]"#,
+        r#"[["read", 100000000], ["readline", 5], ["iterate", 1]]"#,
+        r#"[["readinto", 10], ["read1", 5], ["read1"], ["readinto", 100000]]"#,
+    ];
+    for length in [0, 1, 50, 1000, 16_000, 70_000, 400_000] {
+        for calls in calls {
+            let body = [calls.as_bytes(), b"\n", &lines(length)].concat();
+            let head = format!(
+                "POST / HTTP/1.1\r\nHost: h\r\nX-Length: {length}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let answer = client.send(head).send(body).answer().expect_status(200);
+            assert_eq!(answer.text(), "", "of {length} bytes by {calls}");
+        }
+    }
+}
+
+/// The same lines that `apps/readers.py` compares with.
+fn lines(length: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    let mut number = 0;
+    while body.len() < length {
+        body.extend(format!("{number} ").repeat(number % 50).into_bytes());
+        body.push(b'\n');
+        number += 1;
+    }
+    body.truncate(length);
+    body
+}
+
+#[test]
+fn wsgiref_validate_finds_nothing_wrong() {
+    let server = Site::new("mirror:validated").serve();
+    let mut client = server.connect();
+    client.get("/a%20b?c=d").expect_status(200);
+    assert_eq!(
+        client.post("/", &[b'x'; 100_000]).expect_status(200).body,
+        vec![b'x'; 100_000]
+    );
+    client
+        .send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
+        .answer_to_head()
+        .expect_status(200);
+    client
+        .send("DELETE /x HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-A: 2\r\n\r\n")
+        .answer()
+        .expect_status(200);
+    client.send(
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    );
+    assert_eq!(client.answer().expect_status(200).text(), "abc");
+}
+
+#[test]
+fn what_the_application_writes_to_wsgi_errors_is_in_the_log() {
+    let server = server();
+    server.get("/complains").expect_status(200);
+    server.process().line("to wsgi.errors: \u{263a}");
+    server.process().line("and more of it");
+}
+
+// Threads.
+
+#[test]
+fn a_blocking_call_delays_no_other_while_a_thread_is_idle() {
+    let server = Site::new("gate:application").app("threads: 4").serve();
+    let mut blocked: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut blocked {
+        client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    // Each of these answers comes while all that were sent before are still waiting.
+    let mut others: Vec<Client> = (0..5).map(|_| server.connect()).collect();
+    for _ in 0..20 {
+        for client in &mut others {
+            client.get("/").expect_status(200);
+        }
+    }
+    eventually("three calls to block", || {
+        (server.get("/").text() == "3").then_some(())
+    });
+    assert!(blocked.iter_mut().all(|client| !client.has_something()));
+    server.get("/open").expect_status(200);
+    for client in &mut blocked {
+        client.answer().expect_status(200);
+    }
+}
+
+#[test]
+fn requests_that_arrive_together_with_a_blocking_one_are_not_held_up_by_it() {
+    // One wake-up of the poll brings them all: the batch must not stand behind its first call.
+    for _ in 0..20 {
+        let server = Site::new("gate:application").app("threads: 2").serve();
+        let mut clients: Vec<Client> = (0..6).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            client.get("/").expect_status(200);
+        }
+        let (first, rest) = clients.split_first_mut().expect("there are six");
+        first.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+        for client in &mut *rest {
+            client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        }
+        for client in rest {
+            client.answer().expect_status(200);
+        }
+        assert!(!first.has_something());
+        server.get("/open").expect_status(200);
+        first.answer().expect_status(200);
+    }
+}
+
+#[test]
+fn a_pipelined_request_behind_a_blocking_one_waits_its_turn() {
+    let server = Site::new("gate:application").app("threads: 4").serve();
+    let mut client = server.connect();
+    client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\nGET /pid HTTP/1.1\r\nHost: h\r\n\r\n");
+    eventually("the first to block", || {
+        (server.get("/").text() == "1").then_some(())
+    });
+    assert!(
+        !client.has_something(),
+        "the second is not answered before the first"
+    );
+    server.get("/open");
+    assert!(
+        client
+            .answer()
+            .text()
+            .parse::<u32>()
+            .is_ok_and(|waiting| waiting < 4)
+    );
+    assert!(
+        client
+            .answer()
+            .text()
+            .parse::<i32>()
+            .is_ok_and(|pid| pid == server.workers()[0])
+    );
+}
+
+// Children.
+
+#[test]
+fn a_child_that_the_application_forks_holds_no_client_and_no_listener() {
+    let server = Site::new("forker:application").serve();
+    let mut kept = server.connect();
+    kept.get("/").expect_status(200);
+    let mut client = server.connect();
+    client.send("GET /fork HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let child: i32 = client.answer().text().parse().expect("the child's number");
+    client.expect_close();
+    let open = crate::harness::descriptors(child);
+    let sockets: Vec<_> = open
+        .iter()
+        .filter(|(_, target)| target.starts_with("socket:"))
+        .collect();
+    assert!(sockets.is_empty(), "the child holds {open:?}");
+    let strange: Vec<_> = open.iter().filter(|(number, _)| *number > 2).collect();
+    assert!(strange.is_empty(), "the child holds {open:?}");
+    kept.get("/").expect_status(200);
+}

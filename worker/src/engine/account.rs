@@ -1,0 +1,99 @@
+//! What is written down of each call: on the scoreboard for whoever looks from outside, and in the access log.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::Engine;
+use super::guest::Guest;
+use super::runner::Runner;
+use crate::conn::Peer;
+use crate::turn::Turn;
+use crate::wire::{Field, Refusal};
+
+impl Runner {
+    /// A call for this connection begins: the first of its request, or one for the next piece of an answer.
+    pub(super) fn begin(&mut self, guest: &mut Guest) {
+        self.moment = self.clock.moment();
+        let engine = &self.engine;
+        if guest.rest.is_none() {
+            if engine.mode_is(super::Mode::Drain) {
+                guest.connection.turn.make_last();
+            }
+            guest.connection.turn.run(&self.moment);
+            guest.began = engine.settings.access.then(Instant::now);
+            engine.scoreboard.counters().requests.fetch_add(1, Relaxed);
+        }
+        let turn = &guest.connection.turn;
+        let line = turn.text(turn.head().method.to(turn.head().target));
+        engine.scoreboard.threads()[self.index].begin(line, self.moment.now);
+        engine.watch.begin(self.index);
+    }
+
+    /// The call is over.
+    pub(super) fn end(&mut self, guest: &mut Guest) {
+        self.engine.watch.end(self.index);
+        self.engine.scoreboard.threads()[self.index].end();
+        self.moment = self.clock.moment();
+        guest.patience = None;
+        let turn = &guest.connection.turn;
+        if turn.is_answered() && guest.rest.is_none() {
+            self.engine.count_answer(turn.status());
+            if let Some(began) = guest.began.take() {
+                self.engine.write_access(&guest.connection.peer, turn, began);
+            }
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn count_accepted(&self) {
+        let counters = self.scoreboard.counters();
+        counters.accepted.fetch_add(1, Relaxed);
+        counters.open.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_closed(&self) {
+        self.scoreboard.counters().open.fetch_sub(1, Relaxed);
+    }
+
+    /// A request that the application never saw.
+    pub(super) fn count_refusal(&self, peer: &Peer, refusal: Refusal) {
+        self.scoreboard.counters().refused.fetch_add(1, Relaxed);
+        self.count_answer(refusal.status);
+        if self.settings.access {
+            slog::info!(self.log, "request refused"; "client" => client(peer), "status" => refusal.status, "why" => refusal.why);
+        }
+    }
+
+    fn count_answer(&self, status: u16) {
+        let class = usize::from(status / 100).saturating_sub(1);
+        if let Some(responses) = self.scoreboard.counters().responses.get(class) {
+            responses.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn write_access(&self, peer: &Peer, turn: &Turn, began: Instant) {
+        let text = |span| String::from_utf8_lossy(turn.text(span)).into_owned();
+        let field = |name: &[u8]| {
+            let named = |field: &&Field| turn.text(field.name).eq_ignore_ascii_case(name);
+            turn.head().fields.iter().find(named).map_or_else(|| "-".into(), |field| text(field.value))
+        };
+        slog::info!(self.log, "request";
+            "client" => client(peer),
+            "method" => text(turn.head().method),
+            "target" => text(turn.head().target),
+            "status" => turn.status(),
+            "bytes" => turn.content_sent(),
+            "milliseconds" => began.elapsed().as_micros() as f64 / 1000.0,
+            "referer" => field(b"referer"),
+            "agent" => field(b"user-agent"),
+        );
+    }
+}
+
+fn client(peer: &Peer) -> String {
+    match peer {
+        Peer::Tcp(address) => address.ip().to_string(),
+        Peer::Unix => "unix".into(),
+    }
+}

@@ -1,0 +1,90 @@
+//! A connection and what the engine keeps with it.
+
+use std::time::{Duration, Instant};
+
+use monoceros_shared::config::Timeouts;
+
+use super::slots::Key;
+use crate::conn::Connection;
+use crate::python::Rest;
+use crate::turn::Patience;
+
+/// How long a client may go on sending to a connection that we have ended, in milliseconds. Less lets a reset overtake the
+/// last answer to a slow client; more lets clients that never close hold descriptors.
+pub const LINGER: u64 = 2_000;
+
+/// A connection and what the engine keeps with it.
+pub struct Guest {
+    /// Its name.
+    pub key: Key,
+    /// The connection itself.
+    pub connection: Box<Connection>,
+    /// What of the application's answer is still to be pulled.
+    pub rest: Option<Rest>,
+    /// When patience with its client ends.
+    pub deadline: u64,
+    /// With what it is waited for; `None` when that begins anew.
+    pub patience: Option<Patience>,
+    /// Our side is ended, and what the client still sends is thrown away.
+    pub lingering: bool,
+    /// When its request was given to the application, if anybody wants to know.
+    pub began: Option<Instant>,
+}
+
+impl Guest {
+    /// A new connection.
+    pub fn new(key: Key, connection: Connection) -> Box<Guest> {
+        Box::new(Guest { key, connection: Box::new(connection), rest: None, deadline: 0, patience: None, lingering: false, began: None })
+    }
+
+    /// Sets the deadline for what it waits for now. A head has one deadline for all its bytes; a body and an answer have a
+    /// new one with each piece.
+    pub fn wait(&mut self, patiences: &Patiences, now: u64) {
+        if self.lingering {
+            return;
+        }
+        let patience = self.connection.patience();
+        let renews = matches!(patience, Patience::Body | Patience::Write);
+        if renews || self.patience != Some(patience) {
+            self.patience = Some(patience);
+            self.deadline = now + patiences.of(patience);
+        }
+    }
+}
+
+/// The config's timeouts as the engine uses them, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Patiences {
+    head: u64,
+    body: u64,
+    keepalive: u64,
+    write: u64,
+}
+
+impl Patiences {
+    /// Those of this config.
+    pub fn new(timeouts: &Timeouts) -> Patiences {
+        let milliseconds = |duration: Duration| duration.as_millis() as u64;
+        Patiences {
+            head: milliseconds(timeouts.head),
+            body: milliseconds(timeouts.body),
+            keepalive: milliseconds(timeouts.keepalive),
+            write: milliseconds(timeouts.write),
+        }
+    }
+
+    /// How long.
+    pub fn of(&self, patience: Patience) -> u64 {
+        match patience {
+            Patience::Head => self.head,
+            Patience::Body => self.body,
+            Patience::Keepalive => self.keepalive,
+            Patience::Write => self.write,
+        }
+    }
+
+    /// The shortest.
+    pub fn shortest(&self) -> u64 {
+        self.head.min(self.body).min(self.keepalive).min(self.write)
+    }
+}

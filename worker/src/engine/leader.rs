@@ -1,0 +1,287 @@
+//! The leader's turn at the poll: waits, takes in what came, and leaves a batch of work behind.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use super::guest::{Guest, LINGER};
+use super::listen::{Accepted, Listener};
+use super::runner::Runner;
+use super::slots::{Key, Look, lock};
+use super::Mode;
+use crate::conn::{Connection, Edge};
+use crate::turn::{Farewell, Patience, Turn};
+use crate::clock;
+
+/// Events taken from the kernel at once. More makes the first call of a batch wait longer for the rest to be read, fewer
+/// costs more waits.
+const EVENTS_MAX: usize = 128;
+
+/// How long accepting pauses when descriptors or memory have run out, in milliseconds. Less spins, more makes clients wait
+/// though there is room again.
+const EXHAUSTED_PAUSE: u64 = 100;
+
+/// How long the log is spared a repeated complaint, in milliseconds.
+const COMPLAINT_PAUSE: u64 = 10_000;
+
+const WAKER: Token = Token(usize::MAX);
+const TIMER: Token = Token(usize::MAX - 1);
+const ALARM: Token = Token(usize::MAX - 2);
+/// The first listener's token; the others' count down from it.
+const LISTENER: usize = usize::MAX - 16;
+/// No worker has more.
+const LISTENERS_MAX: usize = 1 << 16;
+
+/// What only the leader touches.
+pub struct Leader {
+    poll: Poll,
+    events: Events,
+    listeners: Vec<Listener>,
+    /// The next deadline, as a descriptor, so that a foreign event loop that waits on the poll wakes for it too.
+    timer: TimerFd,
+    armed: u64,
+    /// Kept open: the poll watches them.
+    _alarms: Vec<OwnedFd>,
+    joined: bool,
+    /// When to accept again after everything had run out.
+    resume: Option<u64>,
+    /// When the log was last told of that.
+    complained: Option<u64>,
+    draining: bool,
+}
+
+impl Leader {
+    /// A poll that watches the alarms, its timer and its waker, and no listener yet.
+    pub fn new(listeners: Vec<OwnedFd>, alarms: Vec<OwnedFd>) -> io::Result<(Leader, Registry, Waker)> {
+        let poll = Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = Waker::new(&registry, WAKER)?;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        registry.register(&mut SourceFd(&timer.as_fd().as_raw_fd()), TIMER, Interest::READABLE)?;
+        for alarm in &alarms {
+            registry.register(&mut SourceFd(&alarm.as_raw_fd()), ALARM, Interest::READABLE)?;
+        }
+        let leader = Leader {
+            poll,
+            events: Events::with_capacity(EVENTS_MAX),
+            listeners: listeners.into_iter().map(Listener::new).collect::<io::Result<_>>()?,
+            timer,
+            armed: u64::MAX,
+            _alarms: alarms,
+            joined: false,
+            resume: None,
+            complained: None,
+            draining: false,
+        };
+        Ok((leader, registry, waker))
+    }
+
+    /// Lets the timer come at the next deadline, if it would come later.
+    fn arm(&mut self, next: Option<u64>, now: u64) -> io::Result<()> {
+        let next = next.into_iter().chain(self.resume).min().unwrap_or(u64::MAX);
+        if next < self.armed {
+            self.armed = next;
+            let wait = Duration::from_millis(next.saturating_sub(now).max(1));
+            self.timer.set(Expiration::OneShot(TimeSpec::from_duration(wait)), TimerSetTimeFlags::empty())?;
+        }
+        Ok(())
+    }
+}
+
+impl Runner {
+    /// Waits for events, unless long answers go on meanwhile, and takes them in. What is ready for the application is in the queue afterwards.
+    pub(super) fn lead(&mut self, leader: &mut Leader) -> io::Result<()> {
+        let next = lock(&self.engine.deadlines).next();
+        leader.arm(next, clock::now())?;
+        let patience = self.engine.has_later().then_some(Duration::ZERO);
+        match leader.poll.poll(&mut leader.events, patience) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        self.moment = self.clock.moment();
+        let events = std::mem::replace(&mut leader.events, Events::with_capacity(0));
+        for event in &events {
+            self.take_in(event, leader)?;
+        }
+        leader.events = events;
+        self.engine.queue(self.batch.drain(..));
+        Ok(())
+    }
+
+    fn take_in(&mut self, event: &Event, leader: &mut Leader) -> io::Result<()> {
+        match event.token() {
+            WAKER => self.follow_mode(leader),
+            ALARM => {
+                self.engine.enter(Mode::Drain);
+                Ok(())
+            }
+            TIMER => self.look_at_deadlines(leader),
+            Token(token) if token > LISTENER - LISTENERS_MAX => self.accept(leader, LISTENER - token),
+            Token(index) => {
+                let edge = Edge {
+                    readable: event.is_readable(),
+                    hangup: event.is_read_closed(),
+                    writable: event.is_writable() || event.is_error(),
+                };
+                if let Some(guest) = self.engine.slots.wake(index, edge) {
+                    self.settle(guest);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn follow_mode(&mut self, leader: &mut Leader) -> io::Result<()> {
+        if self.engine.mode_is(Mode::Serve) && !leader.joined {
+            leader.joined = true;
+            self.join(leader)?;
+        }
+        if self.engine.mode_is(Mode::Drain) && !leader.draining {
+            leader.draining = true;
+            self.drain(leader)?;
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, leader: &mut Leader) -> io::Result<()> {
+        for (index, listener) in leader.listeners.iter_mut().enumerate() {
+            listener.join(&self.engine.registry, LISTENER - index)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the listeners, takes what already waits in them, and gives every client between two requests a moment to send
+    /// one more, which is answered with a close: to cut it off at once would race with a request on its way.
+    fn drain(&mut self, leader: &mut Leader) -> io::Result<()> {
+        // A worker that was never adopted leaves what waits to those that were.
+        let left = if leader.joined { leader.listeners.len() } else { 0 };
+        for index in 0..left {
+            leader.listeners[index].part(&self.engine.registry)?;
+            while self.accept_one(leader, index)? {}
+        }
+        for listener in leader.listeners.drain(..) {
+            listener.close();
+        }
+        let end = self.moment.now + LINGER;
+        let mut idle: Vec<Key> = Vec::new();
+        self.engine.slots.each_parked(|guest| {
+            guest.connection.turn.make_last();
+            if guest.connection.turn.is_idle() {
+                guest.deadline = guest.deadline.min(end);
+                idle.push(guest.key);
+            }
+        });
+        let mut deadlines = lock(&self.engine.deadlines);
+        idle.into_iter().for_each(|key| deadlines.watch(key, end, self.moment.now));
+        drop(deadlines);
+        self.engine.drained.store(true, Ordering::SeqCst);
+        if self.engine.slots.open() == 0 {
+            self.engine.enter(Mode::Done);
+        }
+        Ok(())
+    }
+
+    fn look_at_deadlines(&mut self, leader: &mut Leader) -> io::Result<()> {
+        // Spent, whatever it says: an edge of it comes again only when it is set again.
+        let _ = nix::unistd::read(&leader.timer, &mut [0; 8]);
+        leader.armed = u64::MAX;
+        if leader.resume.is_some_and(|resume| resume <= self.moment.now) {
+            leader.resume = None;
+            self.join(leader)?;
+        }
+        loop {
+            let Some(key) = lock(&self.engine.deadlines).due(self.moment.now) else { return Ok(()) };
+            match self.engine.slots.look(key, self.moment.now) {
+                Look::Gone => {}
+                Look::Later(deadline) => lock(&self.engine.deadlines).watch(key, deadline, self.moment.now),
+                Look::Due(guest) => {
+                    lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
+                    self.expire(guest);
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self, mut guest: Box<Guest>) {
+        if guest.lingering {
+            self.close(guest, Farewell::Close);
+        } else if guest.patience == Some(Patience::Write) {
+            self.close(guest, Farewell::Reset);
+        } else {
+            guest.connection.turn.expire(&self.moment);
+            self.settle(guest);
+        }
+    }
+
+    fn accept(&mut self, leader: &mut Leader, index: usize) -> io::Result<()> {
+        if index >= leader.listeners.len() {
+            return Ok(());
+        }
+        for _ in 0..self.engine.settings.accept_max {
+            if !self.accept_one(leader, index)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a waiting connection and reads what it sent already. Says whether another may wait.
+    fn accept_one(&mut self, leader: &mut Leader, index: usize) -> io::Result<bool> {
+        let Some(key) = self.engine.slots.enter() else {
+            self.pause(leader, "the worker holds limits.connections_max connections")?;
+            return Ok(false);
+        };
+        let (socket, peer) = match leader.listeners[index].accept() {
+            Accepted::Client(socket, peer) => (socket, peer),
+            Accepted::Nobody => {
+                self.engine.slots.leave(key);
+                return Ok(false);
+            }
+            Accepted::Exhausted(error) => {
+                self.engine.slots.leave(key);
+                self.pause(leader, &error.to_string())?;
+                return Ok(false);
+            }
+        };
+        let turn = Turn::new(self.engine.settings.limits.clone());
+        let connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
+        let token = Token(key.index as usize);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.engine.registry.register(&mut SourceFd(&connection.raw_fd()), token, interest) {
+            self.engine.slots.leave(key);
+            self.pause(leader, &error.to_string())?;
+            return Ok(false);
+        }
+        self.engine.count_accepted();
+        let mut guest = Guest::new(key, connection);
+        if leader.draining || self.engine.mode_is(Mode::Drain) {
+            guest.connection.turn.make_last();
+        }
+        lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
+        self.settle(guest);
+        Ok(true)
+    }
+
+    /// Stops to accept for a moment, for a listener that stays in the poll would wake us at once and for nothing.
+    fn pause(&mut self, leader: &mut Leader, why: &str) -> io::Result<()> {
+        if leader.draining {
+            return Ok(());
+        }
+        for listener in &mut leader.listeners {
+            listener.part(&self.engine.registry)?;
+        }
+        leader.resume = Some(self.moment.now + EXHAUSTED_PAUSE);
+        if leader.complained.is_none_or(|at| at + COMPLAINT_PAUSE <= self.moment.now) {
+            leader.complained = Some(self.moment.now);
+            slog::warn!(self.engine.log, "cannot accept connections: they wait in the backlog"; "why" => why);
+        }
+        Ok(())
+    }
+}

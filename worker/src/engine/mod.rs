@@ -1,0 +1,267 @@
+//! Who runs what: runner threads that share one poll.
+//!
+//! ```text
+//!   whoever holds the poll is the leader:   poll -> read, parse -> the batch of whole requests into the shared queue
+//!   then it lets the poll go, and runs:     queue -> call -> send -> next ... until the queue is empty -> leads again
+//!   a runner that finds neither is idle
+//! ```
+//!
+//! With one thread that is one loop. With more it costs nothing until a call blocks: then the [`watch`] notices, within a
+//! tick, that requests wait or nobody leads while a runner is idle, and wakes it. While calls keep blocking, runners wake
+//! each other at once instead.
+//!
+//! A connection has one owner ([`slots`]); when to look at it again is in [`deadlines`].
+//!
+//! Known fault: the leader reads its whole batch before the first call of it starts.
+
+mod account;
+pub mod deadlines;
+pub mod guest;
+mod leader;
+mod listen;
+pub mod runner;
+pub mod slots;
+pub mod threads;
+mod watch;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
+
+use mio::{Registry, Waker};
+use monoceros_shared::config::App;
+use monoceros_shared::scoreboard::Scoreboard;
+use slog::Logger;
+
+use deadlines::Deadlines;
+use guest::{Guest, Patiences};
+use leader::Leader;
+use slots::{Slots, lock};
+use watch::Watch;
+
+use crate::python::Rest;
+use crate::turn::Limits;
+use crate::wire::http;
+
+/// Work for a thread that has Python.
+pub enum Task {
+    /// Call the application for a whole request, or pull the next piece of its answer.
+    Serve(Box<Guest>),
+    /// Close what is left of an answer whose client is gone.
+    Abandon(Rest),
+}
+
+/// What the engine is told to do, in the order it can come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Mode {
+    /// The application is loaded; nothing is accepted.
+    Loaded,
+    /// Accept and serve.
+    Serve,
+    /// Finish what there is.
+    Drain,
+    /// Nothing is left.
+    Done,
+}
+
+/// What all threads of a worker share.
+pub struct Engine {
+    registry: Registry,
+    waker: Waker,
+    lead: Mutex<Leader>,
+    led: AtomicBool,
+    slots: Slots,
+    deadlines: Mutex<Deadlines>,
+    ready: Mutex<Ready>,
+    idle: Condvar,
+    idlers: AtomicU32,
+    watch: Watch,
+    mode: AtomicU8,
+    /// The listeners are left and what waited in them is taken: when the last connection ends, so does the worker.
+    drained: AtomicBool,
+    broken: AtomicBool,
+    settings: Settings,
+    scoreboard: Arc<Scoreboard>,
+    log: Logger,
+}
+
+/// Work that any runner may take.
+#[derive(Default)]
+struct Ready {
+    now: VecDeque<Task>,
+    /// Answers that go on and on: their next pieces come after everybody else, and after a look at the poll.
+    later: VecDeque<Task>,
+}
+
+impl Ready {
+    fn is_empty(&self) -> bool {
+        self.now.is_empty() && self.later.is_empty()
+    }
+}
+
+/// What the config says to the engine.
+struct Settings {
+    limits: Arc<Limits>,
+    patiences: Patiences,
+    write_timeout: std::time::Duration,
+    /// Connections taken from a listener at one wake. More would take from the other workers what they could begin with now.
+    accept_max: usize,
+    threads: usize,
+    access: bool,
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    /// The listening sockets, in the assignment's order.
+    pub listeners: Vec<OwnedFd>,
+    /// Where it keeps its counts.
+    pub scoreboard: Arc<Scoreboard>,
+    /// Where it logs.
+    pub log: Logger,
+    /// Whether each request is logged.
+    pub access: bool,
+    /// Readable when it is time to drain: the supervisor's end is gone, or a signal came.
+    pub alarms: Vec<OwnedFd>,
+}
+
+/// Buffer that an idle connection may keep, in bytes. Less costs most clients an allocation for each request, more costs memory
+/// for each idle client.
+const IDLE_BUFFER_MAX: usize = 1024;
+
+impl Engine {
+    /// An engine that accepts nothing yet.
+    ///
+    /// # Errors
+    /// When the kernel gives no poll.
+    pub fn new(app: &App, siblings: usize, parts: Parts) -> io::Result<Engine> {
+        let patiences = Patiences::new(&app.timeouts);
+        let shortest = patiences.shortest().min(guest::LINGER);
+        let slots = Slots::new(app.limits.connections_max);
+        let (leader, registry, waker) = Leader::new(parts.listeners, parts.alarms)?;
+        Ok(Engine {
+            registry,
+            waker,
+            lead: Mutex::new(leader),
+            led: AtomicBool::new(false),
+            slots,
+            deadlines: Mutex::new(Deadlines::new(shortest)),
+            ready: Mutex::new(Ready::default()),
+            idle: Condvar::new(),
+            idlers: AtomicU32::new(0),
+            watch: Watch::new(app.threads),
+            mode: AtomicU8::new(Mode::Loaded as u8),
+            drained: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            settings: Settings {
+                limits: Arc::new(limits(app)),
+                patiences,
+                write_timeout: app.timeouts.write,
+                accept_max: if siblings > 1 { app.threads } else { 64 },
+                threads: app.threads,
+                access: parts.access,
+            },
+            scoreboard: parts.scoreboard,
+            log: parts.log,
+        })
+    }
+
+    /// Goes on to a mode; never back.
+    pub fn enter(&self, mode: Mode) {
+        self.mode.fetch_max(mode as u8, Ordering::AcqRel);
+        if mode == Mode::Done {
+            // The lock orders this after the look of whoever is about to wait.
+            drop(lock(&self.ready));
+            self.idle.notify_all();
+        }
+        if let Err(error) = self.waker.wake() {
+            slog::error!(self.log, "cannot wake the poll"; "why" => %error);
+        }
+    }
+
+    /// Whether it ended because it could not go on.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    fn mode_is(&self, mode: Mode) -> bool {
+        self.mode.load(Ordering::Acquire) == mode as u8
+    }
+
+    /// Puts work into the queue that all runners share.
+    fn queue(&self, tasks: impl IntoIterator<Item = Task>) {
+        lock(&self.ready).now.extend(tasks);
+    }
+
+    /// Puts the next piece of a long answer behind all other work.
+    fn queue_later(&self, task: Task) {
+        lock(&self.ready).later.push_back(task);
+    }
+
+    /// The next piece of work, if one stands ready.
+    fn pop(&self) -> Option<Task> {
+        lock(&self.ready).now.pop_front()
+    }
+
+    fn has_later(&self) -> bool {
+        !lock(&self.ready).later.is_empty()
+    }
+
+    fn pop_later(&self) -> Option<Task> {
+        lock(&self.ready).later.pop_front()
+    }
+
+    /// Whether no other work waits for a thread.
+    fn is_queue_empty(&self) -> bool {
+        lock(&self.ready).is_empty()
+    }
+
+    /// Whether work stands in the queue, or the poll has nobody.
+    fn wants_runner(&self) -> bool {
+        !self.led.load(Ordering::Acquire) || !lock(&self.ready).is_empty()
+    }
+
+    /// Wakes an idle runner, if there is one.
+    fn wake_idle(&self) {
+        if self.idlers.load(Ordering::Acquire) > 0 {
+            drop(lock(&self.ready));
+            self.idle.notify_one();
+        }
+    }
+
+    fn try_lead(&self) -> Option<MutexGuard<'_, Leader>> {
+        match self.lead.try_lock() {
+            Ok(leader) => Some(leader),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(_)) => unreachable!("a panic ends the process"),
+        }
+    }
+
+    /// Waits until there may be something to do for an idle runner.
+    fn rest(&self) {
+        let ready = lock(&self.ready);
+        self.idlers.fetch_add(1, Ordering::AcqRel);
+        if ready.is_empty() && self.led.load(Ordering::Acquire) && !self.mode_is(Mode::Done) {
+            drop(self.idle.wait(ready).expect("no thread panics while it holds a lock"));
+        } else {
+            drop(ready);
+        }
+        self.idlers.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn limits(app: &App) -> Limits {
+    let limits = &app.limits;
+    Limits {
+        head: http::head::Limits {
+            request_line_max: limits.request_line_max,
+            header_count_max: limits.header_count_max,
+            header_bytes_max: limits.header_bytes_max,
+        },
+        body: http::body::Limits { body_bytes_max: limits.body_bytes_max, trailer_bytes_max: limits.header_bytes_max },
+        body_memory_max: limits.body_memory_max,
+        idle_buffer_max: IDLE_BUFFER_MAX,
+    }
+}

@@ -1,0 +1,162 @@
+//! A runner: one thread's share of the engine, but for the calls into Python.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mio::unix::SourceFd;
+
+use super::guest::{Guest, LINGER};
+use super::slots::{Parking, lock};
+use super::{Engine, Mode, Task};
+use crate::clock::Clock;
+use crate::conn::{Flushed, Standing};
+use crate::turn::{Farewell, Moment};
+
+/// Bytes read at once. Less costs large uploads more reads, more costs each thread memory.
+const SCRATCH: usize = 64 * 1024;
+
+/// One thread's share of the engine.
+pub struct Runner {
+    pub(super) engine: Arc<Engine>,
+    /// Which of the worker's threads this is, from 0.
+    pub(super) index: usize,
+    pub(super) clock: Clock,
+    pub(super) moment: Moment,
+    pub(super) scratch: Box<[u8]>,
+    /// Work found while leading, on its way to the queue.
+    pub(super) batch: Vec<Task>,
+}
+
+impl Runner {
+    /// The runner of thread `index`.
+    pub fn new(engine: Arc<Engine>, index: usize) -> Runner {
+        let mut clock = Clock::new();
+        let moment = clock.moment();
+        Runner { engine, index, clock, moment, scratch: vec![0; SCRATCH].into(), batch: Vec::new() }
+    }
+
+    /// Work that stands ready, without waiting.
+    pub fn pop(&self) -> Option<Task> {
+        let task = self.engine.pop()?;
+        self.hand_on();
+        Some(task)
+    }
+
+    /// Leads or rests until there is work; `None` when the worker is done. Call it without the GIL.
+    pub fn await_task(&mut self) -> Option<Task> {
+        let engine = self.engine.clone();
+        loop {
+            if let Some(task) = self.pop() {
+                return Some(task);
+            }
+            if engine.mode_is(Mode::Done) {
+                return None;
+            }
+            let Some(mut leader) = engine.try_lead() else {
+                match engine.pop_later() {
+                    Some(task) => return Some(task),
+                    None => engine.rest(),
+                }
+                continue;
+            };
+            engine.led.store(true, Ordering::Release);
+            let led = self.lead(&mut leader);
+            engine.led.store(false, Ordering::Release);
+            drop(leader);
+            if let Err(error) = led {
+                slog::crit!(engine.log, "cannot wait for events: this worker ends"; "why" => %error);
+                engine.broken.store(true, Ordering::Release);
+                engine.enter(Mode::Done);
+            }
+            if let Some(task) = self.pop().or_else(|| engine.pop_later()) {
+                return Some(task);
+            }
+        }
+    }
+
+    /// While calls are known to block, whoever takes work leaves no other work behind unattended.
+    fn hand_on(&self) {
+        if self.engine.watch.is_eager() && self.engine.wants_runner() {
+            self.engine.wake_idle();
+        }
+    }
+
+    /// Goes on with a connection whose turn the application does not have: reads, sends, ends it, puts it down, or puts it
+    /// into the batch for the application.
+    pub(super) fn settle(&mut self, mut guest: Box<Guest>) {
+        loop {
+            if guest.lingering {
+                if !guest.connection.discard(&mut self.scratch) {
+                    return self.close(guest, Farewell::Close);
+                }
+            } else if guest.rest.is_some() {
+                // The application is asked for the next piece when the last one has left, and for nothing else before.
+                match guest.connection.flush() {
+                    Flushed::All => return self.engine.queue_later(Task::Serve(guest)),
+                    Flushed::Full => {}
+                    Flushed::Gone => return self.close(guest, Farewell::Reset),
+                }
+            } else {
+                let standing = guest.connection.advance(&mut self.scratch, &self.moment);
+                if let Some(refusal) = guest.connection.turn.take_refusal() {
+                    self.engine.count_refusal(&guest.connection.peer, refusal);
+                }
+                match standing {
+                    Standing::Edge => {}
+                    Standing::Running => unreachable!("a turn without a rest is not with the application"),
+                    Standing::Call => return self.batch.push(Task::Serve(guest)),
+                    Standing::End(Farewell::Linger) => self.linger(&mut guest),
+                    Standing::End(farewell) => return self.close(guest, farewell),
+                }
+            }
+            guest = match self.park(guest) {
+                Parking::Parked => return,
+                Parking::Woken(guest) => guest,
+            };
+        }
+    }
+
+    fn park(&mut self, mut guest: Box<Guest>) -> Parking {
+        let now = self.moment.now;
+        if self.engine.mode_is(Mode::Drain) && guest.connection.turn.is_idle() && !guest.lingering {
+            guest.connection.turn.make_last();
+            guest.deadline = now + LINGER;
+            lock(&self.engine.deadlines).watch(guest.key, guest.deadline, now);
+        } else {
+            guest.wait(&self.engine.settings.patiences, now);
+        }
+        self.engine.slots.park(guest)
+    }
+
+    fn linger(&mut self, guest: &mut Guest) {
+        guest.connection.say(Farewell::Linger);
+        guest.lingering = true;
+        guest.deadline = self.moment.now + LINGER;
+        // What came before the shutdown is thrown away by the next edge or this look, whichever is first.
+        guest.connection.wake(crate::conn::Edge { readable: true, ..Default::default() });
+    }
+
+    /// Ends a connection for good.
+    pub(super) fn close(&mut self, mut guest: Box<Guest>, farewell: Farewell) {
+        if let Some(rest) = guest.rest.take() {
+            self.batch.push(Task::Abandon(rest));
+        }
+        // It was registered when it was accepted, so this fails only for a descriptor that is no longer ours: a bug.
+        let removed = self.engine.registry.deregister(&mut SourceFd(&guest.connection.raw_fd()));
+        debug_assert!(removed.is_ok(), "{removed:?}");
+        guest.connection.say(farewell);
+        let key = guest.key;
+        drop(guest);
+        self.engine.count_closed();
+        if self.engine.slots.leave(key) == 0 && self.engine.drained.load(Ordering::SeqCst) {
+            self.engine.enter(Mode::Done);
+        }
+    }
+
+    /// Puts what was found outside of leading into the queue.
+    pub(super) fn flush_batch(&mut self) {
+        if !self.batch.is_empty() {
+            self.engine.queue(self.batch.drain(..));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Where connections stand while nobody works on them, and who may take one.
+//!
+//! A connection has one owner. Whoever takes it out of its slot owns it; an edge that comes meanwhile is left in the slot,
+//! and the owner finds it when it wants to put the connection back. For mio reports an edge once and has no one-shot.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::guest::Guest;
+use crate::conn::Edge;
+
+/// Names a connection: its slot, and which connection of that slot it is, so that an old name reaches no new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The slot.
+    pub index: u32,
+    birth: u32,
+}
+
+struct Slot {
+    birth: u32,
+    state: State,
+}
+
+enum State {
+    Vacant,
+    Parked(Box<Guest>),
+    Out(Edge),
+}
+
+/// How a try to park ended.
+pub enum Parking {
+    /// It stands.
+    Parked,
+    /// An edge had come; go on with it.
+    Woken(Box<Guest>),
+}
+
+/// The slots of all connections that a worker can have.
+pub struct Slots {
+    slots: Box<[Mutex<Slot>]>,
+    free: Mutex<Vec<u32>>,
+    open: AtomicUsize,
+}
+
+impl Slots {
+    /// Room for so many connections.
+    pub fn new(count: usize) -> Slots {
+        let slot = |_| Mutex::new(Slot { birth: 0, state: State::Vacant });
+        Slots {
+            slots: (0..count).map(slot).collect(),
+            free: Mutex::new((0..count as u32).rev().collect()),
+            open: AtomicUsize::new(0),
+        }
+    }
+
+    /// Connections that there are, parked or owned.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// A slot for a new connection, owned by the caller; `None` when all are in use.
+    pub fn enter(&self) -> Option<Key> {
+        let index = lock(&self.free).pop()?;
+        self.open.fetch_add(1, Ordering::AcqRel);
+        let mut slot = lock(&self.slots[index as usize]);
+        slot.birth = slot.birth.wrapping_add(1);
+        slot.state = State::Out(Edge::default());
+        Some(Key { index, birth: slot.birth })
+    }
+
+    /// The connection of this slot is no more. Says how many are left.
+    pub fn leave(&self, key: Key) -> usize {
+        lock(&self.slots[key.index as usize]).state = State::Vacant;
+        lock(&self.free).push(key.index);
+        self.open.fetch_sub(1, Ordering::AcqRel) - 1
+    }
+
+    /// Puts a connection down, unless an edge has come while it was owned.
+    pub fn park(&self, mut guest: Box<Guest>) -> Parking {
+        let mut slot = lock(&self.slots[guest.key.index as usize]);
+        match &mut slot.state {
+            State::Out(edge) if edge.is_any() => {
+                guest.connection.wake(std::mem::take(edge));
+                Parking::Woken(guest)
+            }
+            State::Out(_) => {
+                slot.state = State::Parked(guest);
+                Parking::Parked
+            }
+            State::Vacant | State::Parked(_) => unreachable!("only the owner parks"),
+        }
+    }
+
+    /// An edge was reported for this slot: gives the connection, woken, if nobody owns it.
+    pub fn wake(&self, index: usize, edge: Edge) -> Option<Box<Guest>> {
+        let mut slot = lock(self.slots.get(index)?);
+        match std::mem::replace(&mut slot.state, State::Out(Edge::default())) {
+            State::Parked(mut guest) => {
+                guest.connection.wake(edge);
+                Some(guest)
+            }
+            State::Out(earlier) => {
+                slot.state = State::Out(earlier.and(edge));
+                None
+            }
+            State::Vacant => {
+                slot.state = State::Vacant;
+                None
+            }
+        }
+    }
+
+    /// Looks at a connection's deadline.
+    pub fn look(&self, key: Key, now: u64) -> Look {
+        let mut slot = lock(&self.slots[key.index as usize]);
+        if slot.birth != key.birth {
+            return Look::Gone;
+        }
+        match std::mem::replace(&mut slot.state, State::Out(Edge::default())) {
+            State::Parked(guest) if guest.deadline <= now => Look::Due(guest),
+            State::Parked(guest) => {
+                let deadline = guest.deadline;
+                slot.state = State::Parked(guest);
+                Look::Later(deadline)
+            }
+            State::Out(edge) => {
+                slot.state = State::Out(edge);
+                Look::Later(u64::MAX)
+            }
+            State::Vacant => {
+                slot.state = State::Vacant;
+                Look::Gone
+            }
+        }
+    }
+
+    /// Does something to every parked connection, in place.
+    pub fn each_parked(&self, mut change: impl FnMut(&mut Guest)) {
+        for slot in &self.slots {
+            if let State::Parked(guest) = &mut lock(slot).state {
+                change(guest);
+            }
+        }
+    }
+}
+
+/// What a look at a connection's deadline found.
+pub enum Look {
+    /// It has passed; the caller owns the connection now.
+    Due(Box<Guest>),
+    /// It has not; or somebody owns the connection, who sets a new one.
+    Later(u64),
+    /// The connection is no more.
+    Gone,
+}
+
+/// A thread that panicked is a bug that has ended the process, so no lock is ever poisoned.
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("no thread panics while it holds a lock")
+}

@@ -1,0 +1,94 @@
+//! The threads engine: each runner calls Python itself. The main thread is one of them, and with one thread all of them.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use pyo3::Python;
+
+use super::guest::Guest;
+use super::runner::Runner;
+use super::{Engine, Task, watch};
+use crate::conn::Flushed;
+use crate::python::{self, Application, Served};
+use crate::turn::Farewell;
+
+/// How long threads of the application's may hold up the exit of a worker that has no request left. Less cuts off what they
+/// are at, more holds up a reload; `timeouts.drain` ends it in any case.
+const PYTHON_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Pieces of one answer that are pulled in a row while nobody is known to wait. Less costs a look at the poll more often, more makes
+/// others wait behind a client that reads as fast as the application writes.
+const PIECES_MAX: usize = 16;
+
+/// Serves on this thread and as many more as the config says, until the engine is done and this thread's last call is over.
+///
+/// # Errors
+/// When a thread cannot be made.
+pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<()> {
+    if engine.settings.threads > 1 {
+        watch::start(engine)?;
+    }
+    let mut others = Vec::new();
+    for index in 1..engine.settings.threads {
+        let (engine, application) = (engine.clone(), application.clone());
+        let runner = thread::Builder::new().name(format!("runner-{index}"));
+        others.push(runner.spawn(move || Runner::new(engine, index).run(&application))?);
+    }
+    Runner::new(engine.clone(), 0).run(application);
+    for other in others {
+        // A panic has ended the process already.
+        let _ = other.join();
+    }
+    Python::attach(|py| python::finalize(py, PYTHON_PATIENCE, &engine.log));
+    Ok(())
+}
+
+impl Runner {
+    fn run(mut self, application: &Application) {
+        Python::attach(|py| {
+            loop {
+                let task = match self.pop() {
+                    Some(task) => task,
+                    None => match py.detach(|| self.await_task()) {
+                        Some(task) => task,
+                        None => return,
+                    },
+                };
+                match task {
+                    Task::Serve(guest) => self.serve(py, application, guest),
+                    Task::Abandon(rest) => application.abandon(py, rest),
+                }
+                self.flush_batch();
+            }
+        });
+    }
+
+    /// Calls the application, or pulls at its answer, for as long as its client takes what comes of it.
+    fn serve(&mut self, py: Python<'_>, application: &Application, mut guest: Box<Guest>) {
+        self.begin(&mut guest);
+        for piece in 1.. {
+            let Served { connection, rest } = match guest.rest.take() {
+                None => application.call(py, guest.connection),
+                Some(rest) => application.pull(py, guest.connection, rest),
+            };
+            (guest.connection, guest.rest) = (connection, rest);
+            let flushed = guest.connection.flush();
+            let goes_on = flushed == Flushed::All && guest.rest.is_some();
+            if !goes_on || piece == PIECES_MAX || !self.engine.is_queue_empty() {
+                return self.leave(guest, flushed);
+            }
+        }
+    }
+
+    /// The application has done for now what it had to do for this connection.
+    fn leave(&mut self, mut guest: Box<Guest>, flushed: Flushed) {
+        self.end(&mut guest);
+        match flushed {
+            Flushed::Gone => self.close(guest, Farewell::Reset),
+            Flushed::All if guest.rest.is_some() => self.engine.queue_later(Task::Serve(guest)),
+            Flushed::All | Flushed::Full => self.settle(guest),
+        }
+    }
+}

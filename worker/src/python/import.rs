@@ -1,0 +1,197 @@
+//! Imports the application, and says what a person needs to know where that fails.
+
+use std::fmt::Write;
+
+use monoceros_shared::config::App;
+use monoceros_shared::link::Failure;
+use pyo3::exceptions::{PyAttributeError, PySystemExit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyModule, PyType};
+
+use super::error;
+use super::interpreter::VERSION;
+
+/// Bytes of a failure's detail: with its frame it must stay below the 64 KiB of a message to the supervisor.
+const DETAIL_BYTES_MAX: usize = 48 * 1024;
+/// Callables named where the wanted one is missing.
+const NAMED_MAX: usize = 10;
+
+/// Imports the module and gives its application.
+///
+/// # Errors
+/// When the import raises or exits, the attribute is missing, the factory raises, or there is nothing callable in the end.
+pub fn application(py: Python<'_>, app: &App) -> Result<Py<PyAny>, Failure> {
+    find(py, app).map_err(|fault| Failure {
+        why: format!("cannot import {}: {}", app.wsgi, fault.cause),
+        detail: cut(&detail(py, fault.traceback)),
+    })
+}
+
+/// What went wrong: one line, and the traceback if something was raised.
+struct Fault {
+    cause: String,
+    traceback: Option<String>,
+}
+
+impl Fault {
+    fn raised(py: Python<'_>, doing: &str, error: &PyErr) -> Fault {
+        let exit = error.is_instance_of::<PySystemExit>(py);
+        let what = if exit { "exited by " } else { "raised " };
+        let prefix = if doing.is_empty() {
+            String::new()
+        } else {
+            format!("{doing} {what}")
+        };
+        Fault {
+            cause: format!("{prefix}{}", error::one_line(py, error)),
+            traceback: Some(error::traceback(py, error)),
+        }
+    }
+}
+
+fn find(py: Python<'_>, app: &App) -> Result<Py<PyAny>, Fault> {
+    prepare(py, app).map_err(|error| Fault::raised(py, "preparing sys.path", &error))?;
+    let module = py.import(app.wsgi.module.as_str()).map_err(|error| {
+        let exited = error.is_instance_of::<PySystemExit>(py);
+        Fault::raised(py, if exited { "the module" } else { "" }, &error)
+    })?;
+    let mut found = module.clone().into_any();
+    for name in app.wsgi.attribute.split('.') {
+        found = found
+            .getattr(name)
+            .map_err(|error| missing(py, (&module, &found), (name, &error)))?;
+    }
+    if app.wsgi.factory {
+        found = found
+            .call0()
+            .map_err(|error| Fault::raised(py, "the factory", &error))?;
+    }
+    if found.is_callable() {
+        return Ok(found.unbind());
+    }
+    let kind = super::respond::type_name(&found);
+    let subject = if app.wsgi.factory {
+        "what the factory gave"
+    } else {
+        "it"
+    };
+    Err(Fault {
+        cause: format!("{subject} is of type {kind}, which cannot be called"),
+        traceback: None,
+    })
+}
+
+/// Puts `directory` first on `sys.path` and `python_path` behind it, and has `threading` take this thread for the main one.
+fn prepare(py: Python<'_>, app: &App) -> PyResult<()> {
+    py.import("threading")?;
+    let path = py.import("sys")?.getattr("path")?;
+    for (place, folder) in std::iter::once(&app.directory)
+        .chain(&app.python_path)
+        .enumerate()
+    {
+        path.call_method1("insert", (place, folder.as_os_str()))?;
+    }
+    Ok(())
+}
+
+fn missing(
+    py: Python<'_>,
+    holders: (&Bound<'_, PyModule>, &Bound<'_, PyAny>),
+    what: (&str, &PyErr),
+) -> Fault {
+    let ((module, holder), (name, error)) = (holders, what);
+    if !error.is_instance_of::<PyAttributeError>(py) {
+        return Fault::raised(py, "", error);
+    }
+    let module_name = module
+        .name()
+        .map_or_else(|_| String::new(), |name| name.to_string());
+    if !holder.is(module) {
+        let kind = super::respond::type_name(holder);
+        return Fault {
+            cause: format!(
+                "an object of type {kind} in module {module_name} has no attribute {name}"
+            ),
+            traceback: None,
+        };
+    }
+    let others = callables(module);
+    let instead = if others.is_empty() {
+        "it has nothing that can be called".to_owned()
+    } else {
+        format!("it has: {}", others.join(", "))
+    };
+    let place = module.filename().map_or_else(
+        |_| String::new(),
+        |file| format!("module {module_name} is {file}"),
+    );
+    Fault {
+        cause: format!("module {module_name} has no attribute {name}; {instead}"),
+        traceback: (!place.is_empty()).then_some(place),
+    }
+}
+
+/// The public callables of a module that could be meant, without classes, those defined in it first.
+fn callables(module: &Bound<'_, PyModule>) -> Vec<String> {
+    let is_own = |value: &Bound<'_, PyAny>| {
+        let home = value.getattr("__module__").ok();
+        home.zip(module.name().ok())
+            .is_some_and(|(home, name)| home.eq(name).unwrap_or(false))
+    };
+    let mut found: Vec<(bool, String)> = module
+        .dict()
+        .iter()
+        .filter(|(_, value)| value.is_callable() && !value.is_instance_of::<PyType>())
+        .filter_map(|(name, value)| Some((!is_own(&value), name.extract::<String>().ok()?)))
+        .filter(|(_, name)| !name.starts_with('_'))
+        .collect();
+    found.sort();
+    found
+        .into_iter()
+        .map(|(_, name)| name)
+        .take(NAMED_MAX)
+        .collect()
+}
+
+/// The traceback, and what Python it was.
+fn detail(py: Python<'_>, traceback: Option<String>) -> String {
+    let mut text = traceback.map_or_else(String::new, |traceback| traceback + "\n");
+    let sys = py
+        .import("sys")
+        .map(|sys| sys.dict())
+        .unwrap_or_else(|_| PyDict::new(py));
+    let get = |name: &str| sys.get_item(name).ok().flatten();
+    text.push_str("sys.path was:\n");
+    for entry in get("path")
+        .iter()
+        .flat_map(|path| path.try_iter())
+        .flatten()
+        .flatten()
+    {
+        let _ = writeln!(text, "  {entry}");
+    }
+    if let Some(executable) = get("executable") {
+        let _ = writeln!(text, "sys.executable was: {executable}");
+    }
+    let version = get("version").map_or_else(|| VERSION.to_owned(), |version| version.to_string());
+    let _ = write!(
+        text,
+        "Python {}",
+        version.split_whitespace().next().unwrap_or(VERSION)
+    );
+    text
+}
+
+/// The text without lines from its middle, if it is too long for a message.
+fn cut(text: &str) -> String {
+    if text.len() <= DETAIL_BYTES_MAX {
+        return text.to_owned();
+    }
+    let half = DETAIL_BYTES_MAX / 2 - 16;
+    let is_end = |place: &usize| text.is_char_boundary(*place);
+    let head = &text[..(0..=half).rev().find(is_end).unwrap_or(0)];
+    let tail = &text[(text.len() - half..).find(is_end).unwrap_or(text.len())..];
+    let head = head.rfind('\n').map_or(head, |end| &head[..end]);
+    let tail = tail.find('\n').map_or(tail, |start| &tail[start + 1..]);
+    format!("{head}\n[...]\n{tail}")
+}

@@ -1,0 +1,67 @@
+//! `wsgi.input`: the body, which is complete before Python is involved.
+//!
+//! It is Python's own: an `io.BytesIO` over memory, an `io.BufferedReader` over the unlinked file of a long body. So every
+//! reading method behaves as PEP 3333 and the applications expect, the end of the file after the body's last byte included.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, IntoRawFd};
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::body::Body;
+
+/// Bytes that a long body is read from its file at once: a `readline()` loop should not be a system call a line, and a
+/// worker with many uploads should not hold megabytes of them.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Opens bodies.
+pub struct Inputs {
+    bytes_io: Py<PyAny>,
+    file_io: Py<PyAny>,
+    buffered_reader: Py<PyAny>,
+}
+
+impl Inputs {
+    /// Looks the types up.
+    ///
+    /// # Errors
+    /// When Python has no memory.
+    pub fn new(py: Python<'_>) -> PyResult<Inputs> {
+        let io = py.import("io")?;
+        let get = |name: &str| io.getattr(name).map(Bound::unbind);
+        Ok(Inputs {
+            bytes_io: get("BytesIO")?,
+            file_io: get("FileIO")?,
+            buffered_reader: get("BufferedReader")?,
+        })
+    }
+
+    /// The body as a file object at its start.
+    ///
+    /// # Errors
+    /// When Python has no memory.
+    pub fn open<'py>(&self, py: Python<'py>, body: Body) -> PyResult<Bound<'py, PyAny>> {
+        match body {
+            Body::Empty => self.bytes_io.bind(py).call0(),
+            Body::Memory(bytes) => self.bytes_io.bind(py).call1((PyBytes::new(py, &bytes),)),
+            Body::File(file, _) => self.open_file(py, file),
+        }
+    }
+
+    fn open_file<'py>(&self, py: Python<'py>, file: File) -> PyResult<Bound<'py, PyAny>> {
+        let raw = self.file_io.bind(py).call1((file.as_raw_fd(), "rb"))?;
+        // Python's object closes the descriptor from here on.
+        let _ = file.into_raw_fd();
+        self.buffered_reader.bind(py).call1((raw, BUFFER_BYTES))
+    }
+}
+
+/// Bytes of a body.
+pub fn length(body: &Body) -> u64 {
+    match body {
+        Body::Empty => 0,
+        Body::Memory(bytes) => bytes.len() as u64,
+        Body::File(_, length) => *length,
+    }
+}

@@ -1,0 +1,126 @@
+//! The answering half of a turn: what the application sees of it.
+
+use std::fs::File;
+
+use super::{Follow, Moment, Phase, Turn};
+use crate::body::Body;
+use crate::output::Stretch;
+use crate::wire::http::answer::{Asked, Ending, Fault};
+use crate::wire::{Head, Span};
+
+impl Turn {
+    /// The application takes it from here.
+    pub fn run(&mut self, moment: &Moment) {
+        debug_assert_eq!(self.phase, Phase::Ready);
+        self.phase = Phase::Running;
+        self.served += 1;
+        let asked = Asked {
+            version: self.head.version,
+            head: self.text(self.head.method) == b"HEAD",
+            keep_alive: self.head.keep_alive && self.follow == Follow::Another,
+        };
+        self.reply.prepare(asked, moment.date);
+    }
+
+    /// The request's head; its spans are of [`Turn::bytes`].
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The bytes that the head's spans are of.
+    pub fn bytes(&self) -> &[u8] {
+        &self.input[self.start..]
+    }
+
+    /// What a span of the head stands for.
+    pub fn text(&self, span: Span) -> &[u8] {
+        span.of(self.bytes())
+    }
+
+    /// The request's body, once.
+    pub fn take_body(&mut self) -> Body {
+        std::mem::take(&mut self.body)
+    }
+
+    /// Whether the application has begun a head.
+    pub fn has_begun(&self) -> bool {
+        self.reply.has_begun()
+    }
+
+    /// Whether the answer's head has gone out: it can no longer be replaced.
+    pub fn is_head_out(&self) -> bool {
+        self.reply.is_head_out()
+    }
+
+    /// The status of the answer; 0 before there is one.
+    pub fn status(&self) -> u16 {
+        self.reply.status()
+    }
+
+    /// Bytes of content in the answer so far.
+    pub fn content_sent(&self) -> u64 {
+        self.reply.sent()
+    }
+
+    /// How many bytes the application's Content-Length still allows; `None` when it gave none.
+    pub fn remaining(&self) -> Option<u64> {
+        self.reply.remaining()
+    }
+
+    /// Begins the answer's head with a status line such as `200 OK`, dropping one begun before (PEP 3333, exc_info).
+    ///
+    /// # Errors
+    /// When the status is malformed.
+    pub fn begin(&mut self, status: &[u8]) -> Result<(), Fault> {
+        self.reply.draft().begin(status)
+    }
+
+    /// Adds a field to the answer's head, latin-1 bytes.
+    ///
+    /// # Errors
+    /// When the name is no token, the value has control characters, or the field is hop-by-hop (PEP 3333, Other HTTP Features).
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.reply.draft().field(name, value)
+    }
+
+    /// Says that the whole content will be so many bytes, which saves a chunked answer where the app gave no Content-Length.
+    pub fn total(&mut self, length: u64) {
+        self.reply.total(length);
+    }
+
+    /// Answers with these bytes next, the head before them if it is not out. More than Content-Length is dropped. Empty: nothing happens.
+    pub fn write(&mut self, data: &[u8]) {
+        self.reply.write(data, &mut self.output);
+    }
+
+    /// Answers with `length` bytes of a plain file from `offset` on (sendfile).
+    pub fn write_file(&mut self, file: File, offset: u64, length: u64) {
+        self.reply.write_file(Stretch { file, offset, length }, &mut self.output);
+    }
+
+    /// The answer is complete.
+    pub fn finish(&mut self) {
+        self.phase = Phase::Answered(self.reply.end(&mut self.output));
+    }
+
+    /// The application failed: a 500 while the head is not out, else the connection is cut so that nothing looks complete.
+    pub fn fail(&mut self) {
+        if self.reply.is_head_out() {
+            self.output.clear();
+            self.phase = Phase::Answered(Ending::Short);
+        } else {
+            self.reply.apologise(&mut self.output);
+            self.finish();
+        }
+    }
+
+    /// Whether the answer is complete, though some of it may still have to leave.
+    pub fn is_answered(&self) -> bool {
+        matches!(self.phase, Phase::Answered(_))
+    }
+
+    /// Whether the answer is complete and another request may follow.
+    pub fn may_restart(&self) -> bool {
+        self.phase == Phase::Answered(Ending::KeepAlive)
+    }
+}

@@ -1,0 +1,207 @@
+//! One request, from its first byte to the last of its answer: the same life for every engine.
+//!
+//! ```text
+//!            receive           receive            call            finish / fail          all sent
+//!   Head ------------> Body ------------> Ready ------> Running ---------------> Answered --------> Head (the next request)
+//!     \                  \                                                          \
+//!      \__ refuse ________\____________________> Refused --- all sent ---> farewell  \--> farewell
+//! ```
+//!
+//! A turn is told what came in and holds what is to go out; it has no socket and no clock. What it was told of the time
+//! ([`Moment`]) is what its answers say. It never reads ahead of an answer: bytes of the next request wait in the input.
+//!
+//! Known fault: a body is spooled to disk from the thread that reads, so a slow disk is felt by that thread's other clients.
+
+mod answering;
+mod reading;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use reply::Reply;
+
+use crate::body::Body;
+use crate::output::Output;
+use crate::wire::http::answer::Ending;
+use crate::wire::http::{body, head};
+use crate::wire::{Head, Refusal};
+
+/// What the turns of one application may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Of a head.
+    pub head: head::Limits,
+    /// Of a body.
+    pub body: body::Limits,
+    /// Bytes of a body kept in memory.
+    pub body_memory_max: usize,
+    /// Bytes of buffer that an idle connection may keep. Less costs an allocation per request, more costs memory per idle client.
+    pub idle_buffer_max: usize,
+}
+
+/// What a turn needs to know of the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Milliseconds of a clock that never goes back.
+    pub now: u64,
+    /// The value of a Date field: an IMF-fixdate (RFC 9110 5.6.7).
+    pub date: [u8; 29],
+}
+
+/// What a turn needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// More bytes from the client.
+    Receive,
+    /// What is in its output to be sent.
+    Send,
+    /// The application to be called: a whole request stands ready.
+    Call,
+    /// Nothing from us: the application has it.
+    Wait,
+    /// The connection to end, so.
+    End(Farewell),
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// The client expects it.
+    Close,
+    /// The client may still be sending: our side first, then what comes is thrown away for a while, so that no reset
+    /// overtakes the answer (RFC 9112 9.6).
+    Linger,
+    /// What was sent must not look complete, and only a reset can say so.
+    Reset,
+}
+
+/// What a client is being waited for, which decides how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// The rest of a head, or the first byte of a new connection.
+    Head,
+    /// The next bytes of a body.
+    Body,
+    /// The next request.
+    Keepalive,
+    /// Room for the next bytes of an answer.
+    Write,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Head,
+    Body,
+    Ready,
+    Running,
+    Answered(Ending),
+    Refused,
+}
+
+/// Whether another request may follow on the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Follow {
+    Another,
+    Last,
+}
+
+/// One request's life, and then the next one's.
+pub struct Turn {
+    limits: Arc<Limits>,
+    phase: Phase,
+    follow: Follow,
+    /// Received and not yet given up; the current request begins at `start`, what is not yet understood at `unread`.
+    input: Vec<u8>,
+    start: usize,
+    unread: usize,
+    heads: head::Reader,
+    head: Head,
+    bodies: Option<body::Reader>,
+    body: Body,
+    reply: Reply,
+    output: Output,
+    served: u64,
+    refusal: Option<Refusal>,
+}
+
+impl Turn {
+    /// The first turn of a new connection.
+    pub fn new(limits: Arc<Limits>) -> Turn {
+        Turn {
+            heads: head::Reader::new(limits.head),
+            limits,
+            phase: Phase::Head,
+            follow: Follow::Another,
+            input: Vec::new(),
+            start: 0,
+            unread: 0,
+            head: Head::default(),
+            bodies: None,
+            body: Body::Empty,
+            reply: Reply::default(),
+            output: Output::default(),
+            served: 0,
+            refusal: None,
+        }
+    }
+
+    /// What it needs next.
+    pub fn next(&self) -> Next {
+        if !self.output.is_empty() {
+            return Next::Send;
+        }
+        match self.phase {
+            Phase::Head | Phase::Body => Next::Receive,
+            Phase::Ready => Next::Call,
+            Phase::Running | Phase::Answered(Ending::KeepAlive) => Next::Wait,
+            Phase::Answered(Ending::Short) if self.reply.shows_its_end() => Next::End(Farewell::Close),
+            Phase::Answered(Ending::Short) => Next::End(Farewell::Reset),
+            Phase::Answered(Ending::Close) if self.expects_more_of_client() => Next::End(Farewell::Linger),
+            Phase::Answered(Ending::Close) => Next::End(Farewell::Close),
+            Phase::Refused => Next::End(Farewell::Linger),
+        }
+    }
+
+    /// A client that did not ask for the close may have sent its next request already.
+    fn expects_more_of_client(&self) -> bool {
+        self.head.keep_alive || self.unread < self.input.len()
+    }
+
+    /// What the client is waited for, and so how long.
+    pub fn patience(&self) -> Patience {
+        match self.next() {
+            Next::Send => Patience::Write,
+            Next::Receive if self.phase == Phase::Body => Patience::Body,
+            Next::Receive if self.is_idle() && self.served > 0 => Patience::Keepalive,
+            Next::Receive | Next::Call | Next::Wait | Next::End(_) => Patience::Head,
+        }
+    }
+
+    /// Whether it stands between requests: nothing of the next one has come.
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Head && self.output.is_empty() && !self.heads.has_begun()
+    }
+
+    /// Requests that the application was called for on this connection.
+    pub fn served(&self) -> u64 {
+        self.served
+    }
+
+    /// The current request is the last of its connection: its answer says so.
+    pub fn make_last(&mut self) {
+        self.follow = Follow::Last;
+        self.reply.make_last();
+    }
+
+    /// Why the request was refused, once.
+    pub fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
+    }
+
+    /// What is ready to leave.
+    pub fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+}

@@ -1,0 +1,147 @@
+//! The reading half of a turn: from the client's bytes to a whole request, or to a refusal.
+
+use super::{Moment, Phase, Turn};
+use crate::body::Body;
+use crate::wire::http::answer::{self, Ending};
+use crate::wire::http::body;
+use crate::wire::{Framing, Refusal};
+
+const CANNOT_STORE: Refusal = Refusal { status: 503, why: "the server has no room for the body of the request" };
+
+impl Turn {
+    /// Takes bytes that came from the client, while [`Next::Receive`] was asked for.
+    pub fn receive(&mut self, bytes: &[u8], moment: &Moment) {
+        if self.phase == Phase::Body && self.unread == self.input.len() {
+            return self.receive_body(bytes, moment);
+        }
+        // Requests that came together were answered without moving the ones behind them; now is the time.
+        self.input.drain(..self.start);
+        self.unread -= self.start;
+        self.start = 0;
+        self.input.extend_from_slice(bytes);
+        self.advance(moment);
+    }
+
+    /// The answer is out and another request may follow: begins with what has come of it.
+    pub fn restart(&mut self, moment: &Moment) {
+        debug_assert_eq!(self.phase, Phase::Answered(Ending::KeepAlive));
+        self.body = Body::Empty;
+        self.bodies = None;
+        self.phase = Phase::Head;
+        self.start = self.unread;
+        if self.start < self.input.len() {
+            return self.advance(moment);
+        }
+        self.input.clear();
+        (self.start, self.unread) = (0, 0);
+        if self.input.capacity() > self.limits.idle_buffer_max {
+            self.input = Vec::new();
+        }
+        self.output.shrink(self.limits.idle_buffer_max);
+    }
+
+    /// The client will send no more. Says whether that leaves anything to be done: an answer to what it sent before.
+    pub fn end_of_input(&mut self, moment: &Moment) {
+        match self.phase {
+            Phase::Head if !self.heads.has_begun() => self.phase = Phase::Answered(Ending::Close),
+            Phase::Head => self.refuse(Refusal { status: 400, why: "the request ended within its head" }, moment),
+            Phase::Body => self.refuse(Refusal { status: 400, why: "the request ended within its body" }, moment),
+            Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Refused => {}
+        }
+    }
+
+    /// The patience with a client that was to send something has run out.
+    pub fn expire(&mut self, moment: &Moment) {
+        match self.phase {
+            Phase::Head if !self.heads.has_begun() => self.phase = Phase::Answered(Ending::Close),
+            Phase::Head => self.refuse(Refusal { status: 408, why: "the head of the request did not come in time" }, moment),
+            Phase::Body => self.refuse(Refusal { status: 408, why: "the body of the request did not come in time" }, moment),
+            Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Refused => {}
+        }
+    }
+
+    fn advance(&mut self, moment: &Moment) {
+        if self.phase == Phase::Head {
+            match self.heads.read(&self.input[self.start..], &mut self.head) {
+                Err(refusal) => return self.refuse(refusal, moment),
+                Ok(None) => return,
+                Ok(Some(length)) => self.unread = self.start + length,
+            }
+            if let Err(refusal) = self.open_body() {
+                return self.refuse(refusal, moment);
+            }
+        }
+        while self.phase == Phase::Body {
+            let Some(bodies) = &mut self.bodies else { break };
+            let piece = match bodies.read(&self.input[self.unread..]) {
+                Err(refusal) => return self.refuse(refusal, moment),
+                Ok(piece) => piece,
+            };
+            let data = self.unread + piece.data.start..self.unread + piece.data.end;
+            if self.body.append(&self.input[data], self.limits.body_memory_max).is_err() {
+                return self.refuse(CANNOT_STORE, moment);
+            }
+            self.unread += piece.taken;
+            if piece.complete {
+                return self.complete_body(moment);
+            }
+            if piece.taken == 0 {
+                break;
+            }
+        }
+    }
+
+    fn open_body(&mut self) -> Result<(), Refusal> {
+        if self.head.framing == Framing::None {
+            self.phase = Phase::Ready;
+            return Ok(());
+        }
+        self.bodies = Some(body::Reader::new(self.head.framing, self.limits.body)?);
+        if let Framing::Length(length) = self.head.framing {
+            self.body.expect(length, self.limits.body_memory_max);
+        }
+        if self.head.expects_continue && self.unread == self.input.len() {
+            self.output.tail().extend_from_slice(answer::CONTINUE);
+        }
+        self.phase = Phase::Body;
+        Ok(())
+    }
+
+    /// Body bytes that need not pass through the input: the head's spans keep theirs.
+    fn receive_body(&mut self, bytes: &[u8], moment: &Moment) {
+        let mut taken = 0;
+        while let Some(bodies) = &mut self.bodies {
+            let piece = match bodies.read(&bytes[taken..]) {
+                Err(refusal) => return self.refuse(refusal, moment),
+                Ok(piece) => piece,
+            };
+            let data = &bytes[taken..][piece.data];
+            if self.body.append(data, self.limits.body_memory_max).is_err() {
+                return self.refuse(CANNOT_STORE, moment);
+            }
+            taken += piece.taken;
+            if piece.complete {
+                self.input.extend_from_slice(&bytes[taken..]);
+                return self.complete_body(moment);
+            }
+            if piece.taken == 0 {
+                break;
+            }
+        }
+        self.input.extend_from_slice(&bytes[taken..]);
+    }
+
+    fn complete_body(&mut self, moment: &Moment) {
+        match self.body.complete() {
+            Ok(()) => self.phase = Phase::Ready,
+            Err(_) => self.refuse(CANNOT_STORE, moment),
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal, moment: &Moment) {
+        answer::refuse(refusal, &moment.date, self.output.tail());
+        self.refusal = Some(refusal);
+        self.body = Body::Empty;
+        self.phase = Phase::Refused;
+    }
+}

@@ -1,0 +1,191 @@
+//! Turns fed by bytes, however cut, and answered by hand.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::output::Piece;
+
+const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
+
+fn limits() -> Limits {
+    Limits {
+        head: head::Limits { request_line_max: 100, header_count_max: 10, header_bytes_max: 400 },
+        body: body::Limits { body_bytes_max: 40, trailer_bytes_max: 100 },
+        body_memory_max: 8,
+        idle_buffer_max: 64,
+    }
+}
+
+fn turn() -> Turn {
+    Turn::new(Arc::new(limits()))
+}
+
+/// Takes what the turn has to send.
+fn sent(turn: &mut Turn) -> String {
+    let mut all = Vec::new();
+    loop {
+        let count = match turn.output().front() {
+            Piece::Nothing => return String::from_utf8(all).unwrap(),
+            Piece::Bytes(bytes) => {
+                all.extend_from_slice(bytes);
+                bytes.len()
+            }
+            Piece::Stretch(stretch) => stretch.length as usize,
+        };
+        turn.output().sent(count);
+    }
+}
+
+/// Answers each request with its method, path and body, until the input is used up; gives all that was sent.
+fn serve(pieces: &[&[u8]]) -> String {
+    let mut turn = turn();
+    let mut pieces = pieces.iter();
+    let mut all = String::new();
+    loop {
+        match turn.next() {
+            Next::Send => all += &sent(&mut turn),
+            Next::Receive => match pieces.next() {
+                Some(piece) => turn.receive(piece, &MOMENT),
+                None => return all,
+            },
+            Next::Call => echo(&mut turn),
+            Next::Wait => turn.restart(&MOMENT),
+            Next::End(farewell) => return format!("{all}<{farewell:?}>"),
+        }
+    }
+}
+
+fn echo(turn: &mut Turn) {
+    turn.run(&MOMENT);
+    let mut answer = turn.text(turn.head().method.to(turn.head().path)).to_vec();
+    answer.push(b' ');
+    match turn.take_body() {
+        Body::Empty => {}
+        Body::Memory(bytes) => answer.extend(bytes),
+        Body::File(mut file, _) => {
+            std::io::Read::read_to_end(&mut file, &mut answer).unwrap();
+        }
+    }
+    turn.begin(b"200 OK").unwrap();
+    turn.total(answer.len() as u64);
+    turn.write(&answer);
+    turn.finish();
+}
+
+fn ok(content: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n{content}", content.len())
+}
+
+#[test]
+fn requests_are_the_same_however_the_bytes_are_cut() {
+    let stream = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n\
+        POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345\
+        POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n6;x=y\r\nefghij\r\n0\r\nX: y\r\n\r\n\
+        GET /d HTTP/1.1\r\nHost: x\r\n\r\n";
+    let expected = [ok("GET /a "), ok("POST /b 12345"), ok("POST /c abcdefghij"), ok("GET /d ")].concat();
+    assert_eq!(serve(&[stream]), expected);
+    assert_eq!(serve(&stream.chunks(1).collect::<Vec<_>>()), expected);
+    for cut in 1..stream.len() {
+        let (first, second) = stream.split_at(cut);
+        assert_eq!(serve(&[first, second]), expected, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_client_that_expects_it_is_told_to_go_on_before_its_body_but_not_behind_it() {
+    let head = &b"POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"[..];
+    assert_eq!(serve(&[head, b"12"]), format!("HTTP/1.1 100 Continue\r\n\r\n{}", ok("POST /b 12")));
+    assert_eq!(serve(&[&[head, b"12"].concat()]), ok("POST /b 12"));
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_before_it_is_read() {
+    let answer = serve(&[b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 41\r\n\r\n"]);
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("<Linger>"), "{answer}");
+    assert!(answer.contains("Connection: close"), "{answer}");
+}
+
+#[test]
+fn the_first_request_is_answered_and_the_broken_second_refused() {
+    let answer = serve(&[b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost : x\r\n\r\nGET /c HTTP/1.1\r\nHost: x\r\n\r\n"]);
+    assert!(answer.starts_with(&ok("GET /a ")), "{answer}");
+    assert!(answer[ok("GET /a ").len()..].starts_with("HTTP/1.1 400 ") && answer.ends_with("<Linger>"), "{answer}");
+    assert!(!answer.contains("/c"), "{answer}");
+}
+
+#[test]
+fn an_end_within_a_request_is_refused_and_between_requests_is_none_of_our_business() {
+    for (bytes, expected) in [
+        (&b""[..], "<Close>"),
+        (b"GET / HTTP/1.1\r\nHo", "HTTP/1.1 400 "),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n12", "HTTP/1.1 400 "),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", "HTTP/1.1 400 "),
+    ] {
+        let mut turn = turn();
+        turn.receive(bytes, &MOMENT);
+        turn.end_of_input(&MOMENT);
+        let answer = sent(&mut turn) + &format!("<{:?}>", turn.next()).replace("End(", "").replace(')', "");
+        assert!(answer.starts_with(expected), "{answer}");
+    }
+}
+
+#[test]
+fn patience_is_with_heads_then_bodies_then_the_next_request() {
+    let mut turn = turn();
+    assert_eq!(turn.patience(), Patience::Head, "a new connection");
+    turn.receive(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n", &MOMENT);
+    assert_eq!(turn.patience(), Patience::Body);
+    turn.receive(b"123", &MOMENT);
+    echo(&mut turn);
+    assert_eq!(turn.patience(), Patience::Write);
+    sent(&mut turn);
+    turn.restart(&MOMENT);
+    assert_eq!(turn.patience(), Patience::Keepalive);
+    turn.receive(b"G", &MOMENT);
+    assert_eq!(turn.patience(), Patience::Head);
+    turn.expire(&MOMENT);
+    assert!(sent(&mut turn).starts_with("HTTP/1.1 408 "));
+}
+
+#[test]
+fn an_application_that_fails_before_its_first_byte_is_a_500_and_after_it_a_cut() {
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut early = turn();
+    early.receive(request, &MOMENT);
+    early.run(&MOMENT);
+    early.begin(b"200 OK").unwrap();
+    early.field(b"X-Secret", b"1").unwrap();
+    early.fail();
+    let answer = sent(&mut early);
+    assert!(answer.starts_with("HTTP/1.1 500 ") && !answer.contains("Secret"), "{answer}");
+    assert!(early.may_restart());
+
+    let mut late = turn();
+    late.receive(request, &MOMENT);
+    late.run(&MOMENT);
+    late.begin(b"200 OK").unwrap();
+    late.write(b"part");
+    let part = sent(&mut late);
+    assert!(part.ends_with("4\r\npart\r\n"), "{part}");
+    late.fail();
+    assert_eq!(late.next(), Next::End(Farewell::Close), "the last chunk is missing");
+
+    let mut old = turn();
+    old.receive(b"GET / HTTP/1.0\r\n\r\n", &MOMENT);
+    old.run(&MOMENT);
+    old.begin(b"200 OK").unwrap();
+    old.write(b"part");
+    sent(&mut old);
+    old.fail();
+    assert_eq!(old.next(), Next::End(Farewell::Reset), "a 1.0 client would take a close for the end");
+}
+
+#[test]
+fn the_last_turn_of_a_connection_says_so() {
+    let mut turn = turn();
+    turn.receive(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &MOMENT);
+    turn.make_last();
+    echo(&mut turn);
+    assert!(sent(&mut turn).contains("\r\nConnection: close\r\n"));
+    assert_eq!(turn.next(), Next::End(Farewell::Linger), "the client may have sent its next request already");
+}
