@@ -1,9 +1,18 @@
 //! The supervisor: owns the sockets and every process.
 //!
 //! ```text
-//!   sources -> Event -> core -> Effect -> effects
+//!   sources (+ bridge) -> Event -> core -> Effect -> effects (+ listen, spawn)
+//!                                  pure
 //! ```
+//!
+//! `run` is the loop that joins them; it decides nothing.
 
+pub mod bridge;
+pub mod check;
+pub mod command;
 pub mod core;
+pub mod effects;
 pub mod listen;
+pub mod run;
+pub mod sources;
 pub mod spawn;

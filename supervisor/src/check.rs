@@ -1,0 +1,156 @@
+//! `supervisor check`: would it run? Reads the config, then asks a worker of each application to import it.
+//!
+//! A worker is given no listeners and never told to serve, so a check beside a running server disturbs nothing.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use monoceros_shared::config::{App, Config, Error};
+use monoceros_shared::exit;
+use monoceros_shared::link::Failure;
+
+use crate::core::line::Text;
+use crate::core::{Event, Exit, Stop, WorkerId};
+use crate::effects::{Means, Workers};
+use crate::sources::{Sources, Stir};
+use crate::spawn::Program;
+
+/// Checks the applications of a config that is right in itself, and prints what is wrong with them. `file` is as the
+/// user named it.
+pub fn check(config: &Config, file: Option<&Path>) -> i32 {
+    match check_apps(config, file) {
+        Ok(0) => {
+            let name =
+                file.map_or_else(|| "command line".into(), |file| file.display().to_string());
+            println!("{name}: ok");
+            exit::DONE
+        }
+        Ok(_) => exit::USAGE,
+        Err(why) => {
+            eprintln!("supervisor: {why}");
+            exit::FAILED
+        }
+    }
+}
+
+/// How many of them cannot be imported.
+fn check_apps(config: &Config, file: Option<&Path>) -> Result<usize, String> {
+    let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
+    let watch = sources
+        .watch()
+        .map_err(|error| format!("cannot watch processes: {error}"))?;
+    let means = Means {
+        program: Program::find()?,
+        log: config.log.clone(),
+        post: sources.post(),
+        watch,
+    };
+    let mut trial = Trial {
+        sources,
+        workers: Workers::new(means),
+    };
+    let mut failed = 0;
+    for (worker, app) in (1..).zip(&config.apps) {
+        if let Err(failure) = trial.of(worker, app)? {
+            failed += 1;
+            eprintln!("{}", Error::new(file, app.wsgi_place, failure.why));
+            for line in failure.detail.lines() {
+                eprintln!("    {line}");
+            }
+        }
+    }
+    Ok(failed)
+}
+
+struct Trial {
+    sources: Sources,
+    workers: Workers,
+}
+
+impl Trial {
+    /// Whether a worker can load an application. The outer error is that nobody can tell.
+    fn of(&mut self, worker: WorkerId, app: &App) -> Result<Verdict, String> {
+        let deadline = Instant::now() + app.timeouts.boot;
+        let mut events = vec![self.workers.spawn(worker, 1, app, &[])];
+        let verdict = loop {
+            if let Some(verdict) = events
+                .into_iter()
+                .find_map(|event| verdict(event, worker, app))
+            {
+                break verdict;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let why = format!(
+                    "cannot import {}: not done within {}",
+                    app.wsgi,
+                    app.timeouts.boot.text()
+                );
+                break Ok(Err(Failure::new(why, "")));
+            }
+            match self.next(left) {
+                Ok(next) => events = next,
+                Err(why) => break Err(why),
+            }
+        };
+        self.workers.kill(worker);
+        verdict
+    }
+
+    fn next(&mut self, left: Duration) -> Result<Vec<Event>, String> {
+        let farewell = self
+            .workers
+            .deadline()
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        let stirs = self
+            .sources
+            .wait(Some(farewell.map_or(left, |farewell| farewell.min(left))));
+        let mut events = Vec::new();
+        for stir in stirs.map_err(|error| format!("cannot wait for events: {error}"))? {
+            match stir {
+                Stir::Signal(event) => events.push(event),
+                Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
+                Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
+            }
+        }
+        events.extend(self.workers.farewells());
+        Ok(events)
+    }
+}
+
+/// Whether an application can be imported.
+type Verdict = Result<(), Failure>;
+
+/// What an event says of the application that this worker was to import, if anything. The outer error ends the check.
+fn verdict(event: Event, of: WorkerId, app: &App) -> Option<Result<Verdict, String>> {
+    let cannot = |why: String| {
+        Some(Ok(Err(Failure::new(
+            format!("cannot import {}: {why}", app.wsgi),
+            "",
+        ))))
+    };
+    match event {
+        Event::Loaded { worker } if worker == of => Some(Ok(Ok(()))),
+        Event::Failed { worker, failure } if worker == of => Some(Ok(Err(failure))),
+        Event::Exited { worker, exit, .. } if worker == of => match exit {
+            Exit::Code(code) => cannot(format!("the worker exited with code {code}")),
+            Exit::Signal(_) | Exit::Dumped(_) => {
+                cannot(format!("the worker died of {}", exit.text()))
+            }
+            Exit::Unknown => cannot("the worker is gone".into()),
+        },
+        Event::Unreachable { worker, why } if worker == of => {
+            cannot(format!("the worker cannot be reached: {why}"))
+        }
+        Event::NotSpawned { why, .. } => Some(Err(why)),
+        Event::Stop(Stop::Graceful | Stop::Quick) => Some(Err("the check was interrupted".into())),
+        Event::Loaded { .. }
+        | Event::Failed { .. }
+        | Event::Exited { .. }
+        | Event::Unreachable { .. }
+        | Event::Start
+        | Event::Spawned { .. }
+        | Event::NotYet { .. }
+        | Event::Tick => None,
+    }
+}

@@ -1,0 +1,289 @@
+//! Does what the core answers: the register of processes, and how each is reached.
+//!
+//! ```text
+//!   Spawn   door + carrier + scoreboard -> process; greeting, scoreboard and listeners on the carrier; a bridge
+//!           (connected) -> Assignment
+//!   exit    reaped at once, told when the bridge has ended: a word said before the exit is told before it
+//! ```
+//!
+//! Rules: nothing here decides. What fails is told to the core as an event.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use monoceros_shared::config::{App, Log};
+use monoceros_shared::link::channel::{self, Door, Sender};
+use monoceros_shared::link::fd::{Carrier, Greeting};
+use monoceros_shared::link::{Assignment, FromWorker, ToWorker};
+use monoceros_shared::scoreboard::Scoreboard;
+use nix::time::{ClockId, clock_gettime};
+
+use crate::bridge::{self, News};
+use crate::core::line::Text;
+use crate::core::{Event, Exit, Word, WorkerId};
+use crate::listen::{Bound, cause};
+use crate::sources::{Post, Watch};
+use crate::spawn::{Process, Program};
+
+/// How long the exit of a worker waits for its bridge. The bridge ends within microseconds of the process, unless a
+/// child of the application's holds the channel; then a failure's reason may come after its exit, and is lost.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What all workers of a server share.
+pub struct Means {
+    /// Their binary.
+    pub program: Program,
+    /// How they log.
+    pub log: Log,
+    /// Where their bridges leave news.
+    pub post: Post,
+    /// What tells of their end.
+    pub watch: Watch,
+}
+
+/// The workers that there are.
+pub struct Workers {
+    means: Means,
+    register: BTreeMap<WorkerId, Worker>,
+}
+
+struct Worker {
+    process: Process,
+    /// Held for as long as the worker lives: its end would tell the worker that the supervisor is gone.
+    _carrier: Carrier,
+    door: String,
+    scoreboard: Scoreboard,
+    assignment: Option<Assignment>,
+    words: Words,
+    exit: Option<(Exit, Instant)>,
+}
+
+enum Words {
+    NotYet,
+    By(Sender<ToWorker>),
+    Ended,
+}
+
+impl Workers {
+    /// None yet.
+    pub fn new(means: Means) -> Workers {
+        Workers {
+            means,
+            register: BTreeMap::new(),
+        }
+    }
+
+    /// Makes a process and tells it everything but to serve.
+    pub fn spawn(
+        &mut self,
+        worker: WorkerId,
+        generation: u64,
+        app: &App,
+        listeners: &[&Bound],
+    ) -> Event {
+        match self.try_spawn(worker, generation, app, listeners) {
+            Ok(pid) => Event::Spawned { worker, pid },
+            Err(error) => Event::NotSpawned {
+                worker,
+                why: format!("cannot spawn a worker: {}", cause(&error)),
+            },
+        }
+    }
+
+    fn try_spawn(
+        &mut self,
+        worker: WorkerId,
+        generation: u64,
+        app: &App,
+        listeners: &[&Bound],
+    ) -> io::Result<u32> {
+        let (scoreboard, memory) = Scoreboard::create(app.threads)?;
+        let (carrier, theirs) = Carrier::pair()?;
+        let door = Door::open()?;
+        let name = door.name().to_owned();
+        carrier.greet(&Greeting::new(&name))?;
+        carrier.send("scoreboard", memory.as_fd())?;
+        for listener in listeners {
+            carrier.send(&listener.name, listener.as_fd())?;
+        }
+        let title = [
+            app.name.clone(),
+            "generation".to_owned(),
+            generation.to_string(),
+        ];
+        let process = self
+            .means
+            .program
+            .spawn(&title, &app.environment, theirs.into())?;
+        let pid = process.pid();
+        let begun = self.means.watch.begin(worker, process.as_fd());
+        if let Err(error) =
+            begun.and_then(|()| bridge::start(worker, door, self.means.post.clone()))
+        {
+            process.kill();
+            return Err(error);
+        }
+        let assignment = Assignment {
+            worker,
+            generation,
+            app: App {
+                environment: BTreeMap::new(),
+                ..app.clone()
+            },
+            siblings: app.workers,
+            log: self.means.log.clone(),
+            listeners: listeners
+                .iter()
+                .map(|listener| listener.name.clone())
+                .collect(),
+        };
+        let known = Worker {
+            process,
+            _carrier: carrier,
+            door: name,
+            scoreboard,
+            assignment: Some(assignment),
+            words: Words::NotYet,
+            exit: None,
+        };
+        self.register.insert(worker, known);
+        Ok(pid)
+    }
+
+    /// Says a word.
+    pub fn say(&self, worker: WorkerId, word: Word) -> Option<Event> {
+        let word = match word {
+            Word::Serve => ToWorker::Serve,
+            Word::Drain => ToWorker::Drain,
+            Word::Quit => ToWorker::Quit,
+        };
+        self.tell(worker, &word)
+    }
+
+    /// Asks a worker to drain, by signal.
+    pub fn terminate(&self, worker: WorkerId) {
+        if let Some(known) = self.living(worker) {
+            known.process.terminate();
+        }
+    }
+
+    /// Ends a worker now.
+    pub fn kill(&self, worker: WorkerId) {
+        if let Some(known) = self.living(worker) {
+            known.process.kill();
+        }
+    }
+
+    /// Takes in what a bridge heard; the events that it is for the core.
+    pub fn hear(&mut self, worker: WorkerId, news: News) -> Vec<Event> {
+        let Some(known) = self.register.get_mut(&worker) else {
+            return Vec::new();
+        };
+        match news {
+            News::Connected(sender) => {
+                known.words = Words::By(sender);
+                let assignment = known
+                    .assignment
+                    .take()
+                    .map(|assignment| ToWorker::Assignment(Box::new(assignment)));
+                assignment
+                    .and_then(|word| self.tell(worker, &word))
+                    .into_iter()
+                    .collect()
+            }
+            News::Word(FromWorker::Loaded) => vec![Event::Loaded { worker }],
+            News::Word(FromWorker::Failed(failure)) => vec![Event::Failed { worker, failure }],
+            News::Ended => {
+                known.words = Words::Ended;
+                self.farewells()
+            }
+        }
+    }
+
+    /// A process's pidfd says that it is gone.
+    pub fn gone(&mut self, worker: WorkerId) -> Vec<Event> {
+        let Some(known) = self.register.get_mut(&worker) else {
+            return Vec::new();
+        };
+        if known.exit.is_none()
+            && let Some(exit) = known.process.reap()
+        {
+            known.exit = Some((exit, Instant::now() + LAST_WORDS));
+            self.means.watch.end(known.process.as_fd());
+            if matches!(known.words, Words::NotYet) {
+                channel::release(&known.door);
+            }
+        }
+        self.farewells()
+    }
+
+    /// The exits that can be told now.
+    pub fn farewells(&mut self) -> Vec<Event> {
+        let now = Instant::now();
+        let told = |known: &Worker| match known.exit {
+            Some((_, latest)) => matches!(known.words, Words::Ended) || latest <= now,
+            None => false,
+        };
+        let told: Vec<WorkerId> = self
+            .register
+            .iter()
+            .filter(|(_, known)| told(known))
+            .map(|(worker, _)| *worker)
+            .collect();
+        told.into_iter()
+            .filter_map(|worker| self.farewell(worker))
+            .collect()
+    }
+
+    /// When an exit is told at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.register
+            .values()
+            .filter_map(|known| known.exit.map(|(_, latest)| latest))
+            .min()
+    }
+
+    fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
+        let known = self.register.remove(&worker)?;
+        let (exit, _) = known.exit?;
+        Some(Event::Exited {
+            worker,
+            exit,
+            running: running(&known.scoreboard),
+        })
+    }
+
+    fn tell(&self, worker: WorkerId, word: &ToWorker) -> Option<Event> {
+        let known = self.living(worker)?;
+        let why = match &known.words {
+            Words::By(sender) => cause(&sender.send(word).err()?),
+            Words::NotYet => "it has not connected".to_owned(),
+            Words::Ended => "it has closed its channel".to_owned(),
+        };
+        Some(Event::Unreachable { worker, why })
+    }
+
+    /// A worker that is not reaped yet: only then does its number mean it.
+    fn living(&self, worker: WorkerId) -> Option<&Worker> {
+        self.register
+            .get(&worker)
+            .filter(|known| known.exit.is_none())
+    }
+}
+
+/// What a worker's threads were at when it ended: `GET /report HTTP/1.1 (for 12.3s)`.
+fn running(scoreboard: &Scoreboard) -> Vec<String> {
+    let now_ms = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| {
+        now.tv_sec().unsigned_abs() * 1000 + now.tv_nsec().unsigned_abs() / 1_000_000
+    });
+    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
+    let lines = scoreboard.threads().iter().filter_map(|row| row.current());
+    let told = |(line, since_ms)| {
+        let age = Duration::from_millis(now_ms.saturating_sub(since_ms));
+        format!("{line} (for {}, after {requests} requests)", age.text())
+    };
+    lines.map(told).collect()
+}

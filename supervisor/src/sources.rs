@@ -1,0 +1,167 @@
+//! Where events come from: signals, ends of processes, words of workers, and time.
+//!
+//! ```text
+//!   signals  (signal-hook's pipe) --.
+//!   pidfds   (readable at an exit) --+--> mio poll --> Stir
+//!   bridges  (threads, by a queue  --'
+//!             and mio's waker)
+//! ```
+//!
+//! This is the only place where the supervisor waits. It knows what stirred, not what follows from it.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use signal_hook::consts::signal::{
+    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
+};
+use signal_hook_mio::v1_0::Signals;
+
+use crate::bridge::News;
+use crate::core::{Event, Stop, WorkerId};
+
+const SIGNALS: Token = Token(usize::MAX - 1);
+const NEWS: Token = Token(usize::MAX - 2);
+
+/// Things taken up in one round. Fewer only mean more rounds.
+const STIRS_MAX: usize = 128;
+
+/// What made the supervisor wake up.
+#[derive(Debug)]
+pub enum Stir {
+    /// A signal came that means this.
+    Signal(Event),
+    /// A worker's process is gone.
+    Gone(WorkerId),
+    /// A worker's bridge heard something.
+    News(WorkerId, News),
+}
+
+/// The poll and what is registered with it.
+pub struct Sources {
+    poll: Poll,
+    events: Events,
+    signals: Signals,
+    news: Receiver<(WorkerId, News)>,
+    post: Post,
+}
+
+/// How a bridge reaches the supervisor.
+#[derive(Clone)]
+pub struct Post {
+    news: Sender<(WorkerId, News)>,
+    waker: Arc<Waker>,
+}
+
+impl Post {
+    /// Leaves news and wakes the supervisor.
+    pub fn leave(&self, worker: WorkerId, news: News) {
+        // Both fail only when the supervisor is about to be gone.
+        let _ = self.news.send((worker, news));
+        let _ = self.waker.wake();
+    }
+}
+
+impl Sources {
+    /// Takes over the signals that mean something to a supervisor.
+    pub fn new() -> io::Result<Sources> {
+        let poll = Poll::new()?;
+        let mut signals = Signals::new([
+            SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH,
+        ])?;
+        poll.registry()
+            .register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), NEWS)?);
+        let (sender, news) = mpsc::channel();
+        let post = Post {
+            news: sender,
+            waker,
+        };
+        Ok(Sources {
+            poll,
+            events: Events::with_capacity(STIRS_MAX),
+            signals,
+            news,
+            post,
+        })
+    }
+
+    /// What bridges are given.
+    pub fn post(&self) -> Post {
+        self.post.clone()
+    }
+
+    /// What processes are watched with.
+    pub fn watch(&self) -> io::Result<Watch> {
+        Ok(Watch {
+            registry: self.poll.registry().try_clone()?,
+        })
+    }
+
+    /// Waits for something to stir, no longer than `timeout`.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Stir>> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
+        let mut stirs = Vec::new();
+        for event in &self.events {
+            match event.token() {
+                SIGNALS => {
+                    stirs.extend(self.signals.pending().filter_map(meaning).map(Stir::Signal))
+                }
+                NEWS => stirs.extend(
+                    self.news
+                        .try_iter()
+                        .map(|(worker, news)| Stir::News(worker, news)),
+                ),
+                Token(worker) => stirs.push(Stir::Gone(worker as WorkerId)),
+            }
+        }
+        Ok(stirs)
+    }
+}
+
+/// Watches processes for their end.
+pub struct Watch {
+    registry: Registry,
+}
+
+impl Watch {
+    /// Begins, with a process's pidfd.
+    pub fn begin(&self, worker: WorkerId, pidfd: BorrowedFd<'_>) -> io::Result<()> {
+        self.registry.register(
+            &mut SourceFd(&pidfd.as_raw_fd()),
+            Token(worker as usize),
+            Interest::READABLE,
+        )
+    }
+
+    /// Ends, before the pidfd is closed.
+    pub fn end(&self, pidfd: BorrowedFd<'_>) {
+        // Fails only when it was not watched.
+        let _ = self.registry.deregister(&mut SourceFd(&pidfd.as_raw_fd()));
+    }
+}
+
+/// What a signal asks for.
+fn meaning(signal: i32) -> Option<Event> {
+    let not_yet = |signal, what| Some(Event::NotYet { signal, what });
+    match signal {
+        SIGTERM => Some(Event::Stop(Stop::Graceful)),
+        SIGINT | SIGQUIT => Some(Event::Stop(Stop::Quick)),
+        SIGHUP => not_yet("HUP", "reload"),
+        SIGUSR1 => not_yet("USR1", "reopen logs"),
+        SIGUSR2 => not_yet("USR2", "upgrade in place"),
+        SIGTTIN => not_yet("TTIN", "one worker more"),
+        SIGTTOU => not_yet("TTOU", "one worker less"),
+        SIGWINCH => not_yet("WINCH", "drain workers and keep the sockets"),
+        _ => None,
+    }
+}
