@@ -82,7 +82,6 @@ impl FileWrapper {
         if !is_plain(filelike)? || !filelike.call_method0("readable")?.extract::<bool>()? {
             return Ok(None);
         }
-        filelike.call_method0("flush")?;
         let offset: u64 = match filelike.call_method0("tell") {
             Ok(position) => position.extract()?,
             Err(_) => return Ok(None),

@@ -59,15 +59,6 @@ fn content_length_bounds_a_file_and_cuts_what_is_missing() {
 }
 
 #[test]
-fn what_was_written_to_a_file_but_not_flushed_is_sent() {
-    let exchange = wrapped(
-        "(lambda f: (f.write(b'new'), f.seek(0), f)[2])(open(FILE, 'r+b'))",
-        "[]",
-    );
-    assert_eq!(exchange.content(), "new3456789");
-}
-
-#[test]
 fn anything_else_is_read_in_blocks() {
     for (expression, content) in [
         ("io.BytesIO(b'in memory')", "in memory"),

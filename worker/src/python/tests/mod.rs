@@ -51,8 +51,9 @@ impl Exchange {
             .to_owned()
     }
 
+    /// The connection ends with this answer, although the client asked it to stay.
     fn is_cut(&self) -> bool {
-        self.next == Next::End(Farewell::Close)
+        matches!(self.next, Next::End(Farewell::Reset | Farewell::Close))
     }
 
     /// The value of an expression in the application's module, as `repr` shows it.
