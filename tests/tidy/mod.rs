@@ -1,9 +1,10 @@
 //! The house rules as tests: each failure names the place and the reason.
 //!
 //! `source` reads the tree; `shape` holds how files look, `crossings` what a part must not know, `tree` what lies
-//! where, `words` that the README and the code say the same.
+//! where, `reference` that the README says of the config what the code does.
 
 mod crossings;
+mod reference;
 mod shape;
 mod source;
 mod tree;

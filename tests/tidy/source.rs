@@ -55,16 +55,19 @@ impl Source {
     /// Every path that the code names, with its line: each `a::b::c`, and each leaf of a `use` tree.
     pub fn paths(&self) -> Vec<(usize, Vec<String>)> {
         let mut found = Vec::new();
+        let (mut line, mut counted) = (1, 0);
         for (at, word) in words(&self.code) {
+            line += self.code[counted..at].matches('\n').count();
+            counted = at;
             if word == "use" && !self.code[at + 3..].trim_start().starts_with('<') {
                 let end = self.code[at..]
                     .find(';')
                     .map_or(self.code.len(), |end| at + end);
                 leaves(&self.code[at + 3..end], &[], &mut |path| {
-                    found.push((self.line(at), path))
+                    found.push((line, path))
                 });
             } else if !self.code[..at].ends_with("::") {
-                found.push((self.line(at), path_at(&self.code[at..])));
+                found.push((line, path_at(&self.code[at..])));
             }
         }
         found

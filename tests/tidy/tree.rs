@@ -109,8 +109,11 @@ fn mapped() -> Vec<String> {
 /// examples and of the tests.
 fn landmarks() -> Vec<String> {
     let product = files(&["shared/src", "supervisor/src", "worker/src"]);
+    // A folder's own file is named by the folder, and so are the files of a folder of tests.
     let is_named = |path: &str| {
-        path.ends_with(".rs") && !path.ends_with("/mod.rs") && !path.ends_with("/lib.rs")
+        path.ends_with(".rs")
+            && !["/mod.rs", "/lib.rs"].iter().any(|own| path.ends_with(own))
+            && !path.contains("/tests/")
     };
     let mut found: Vec<String> = product
         .iter()

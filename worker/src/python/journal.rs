@@ -6,11 +6,6 @@
 //!
 //! Known fault: all requests share one stream, as under other servers, so unfinished lines of two threads can run together.
 
-#![expect(
-    clippy::too_many_arguments,
-    reason = "pyo3's expansion for a method has five"
-)]
-
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 

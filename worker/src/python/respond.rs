@@ -7,11 +7,6 @@
 //!
 //! Faults of status and headers are raised inside the application's own call, where its traceback says who gave them.
 
-#![expect(
-    clippy::too_many_arguments,
-    reason = "pyo3's expansion for a method has five"
-)]
-
 use std::io;
 use std::thread;
 

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::wire::http::answer::{
-    Asked, CONTINUE, Content, Draft, Ending, Fault, Plain, plain, reason, refuse,
+    Asked, CONTINUE, Content, Draft, Ending, Plain, plain, reason, refuse,
 };
 use crate::wire::{Refusal, Version};
 
