@@ -215,13 +215,7 @@ impl Core {
                 running,
             } => self.exited(now, worker, exit, running),
             Event::Stop(stop) => self.stop(now, stop),
-            Event::NotYet { signal, what } => {
-                let line = Line::new(
-                    Level::Warning,
-                    "signal ignored: this version cannot do that yet",
-                );
-                self.log(line.with("signal", signal).with("wanted", what));
-            }
+            Event::NotYet { signal, what } => self.not_yet(signal, what),
             Event::Tick => self.tick(now),
         }
         std::mem::take(&mut self.effects)
@@ -229,9 +223,16 @@ impl Core {
 
     /// When [`Event::Tick`] is due next.
     pub fn deadline(&self) -> Option<Now> {
-        let lives = self.lives.values().filter_map(Life::until);
-        let retries = self.teams.iter().filter_map(Team::next_retry);
-        lives.chain(retries).min()
+        let lives = self.lives.values().filter_map(Life::until).min();
+        match self.phase {
+            Phase::Up => self
+                .teams
+                .iter()
+                .filter_map(Team::next_retry)
+                .chain(lives)
+                .min(),
+            Phase::Draining | Phase::Quitting | Phase::Gone => lives,
+        }
     }
 
     fn spawned(&mut self, worker: WorkerId, pid: u32) {
@@ -332,9 +333,6 @@ impl Core {
                 .with("workers", self.lives.len()),
         );
         self.effects.push(Effect::CloseListeners);
-        for team in &mut self.teams {
-            team.give_up_retries();
-        }
         for worker in self.lives.keys().copied().collect::<Vec<_>>() {
             self.step(
                 now,
@@ -421,6 +419,17 @@ impl Core {
                 .with("listen", &plan.listen);
             self.log(line.with("workers", serving));
         }
+    }
+
+    fn not_yet(&mut self, signal: &'static str, what: &'static str) {
+        // A terminal sends WINCH at every resize, to a server that is being tried out.
+        let level = if signal == "WINCH" {
+            Level::Debug
+        } else {
+            Level::Warning
+        };
+        let line = Line::new(level, "signal ignored: this version cannot do that yet");
+        self.log(line.with("signal", signal).with("wanted", what));
     }
 
     fn exit_when_gone(&mut self) {

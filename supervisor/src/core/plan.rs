@@ -97,7 +97,6 @@ pub struct Slot {
 enum Occupant {
     Worker(WorkerId),
     NoneUntil(Now),
-    Nobody,
 }
 
 impl Team {
@@ -145,15 +144,6 @@ impl Team {
             wait
         })
     }
-
-    /// No slot is to be filled any more.
-    pub fn give_up_retries(&mut self) {
-        for slot in &mut self.slots {
-            if slot.retry_at().is_some() {
-                slot.occupant = Occupant::Nobody;
-            }
-        }
-    }
 }
 
 impl Slot {
@@ -165,7 +155,7 @@ impl Slot {
     fn retry_at(&self) -> Option<Now> {
         match self.occupant {
             Occupant::NoneUntil(at) => Some(at),
-            Occupant::Worker(_) | Occupant::Nobody => None,
+            Occupant::Worker(_) => None,
         }
     }
 }

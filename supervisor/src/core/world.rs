@@ -24,7 +24,9 @@ const BOOT: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(4);
 const SLOWEST_BOOT: Duration = Duration::from_secs(4);
 const SLOWEST_KILL: Duration = Duration::from_millis(50);
-const LONGEST_RETRY: Duration = Duration::from_secs(36);
+/// From peace to the last crash that was decided before it, then the longest retry, then a boot that hung, and one that
+/// does not.
+const RECOVERY: Duration = Duration::from_secs(21 + 36 + 5 + 4);
 
 /// What one seed decides.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ struct Story {
     workers: Vec<usize>,
     /// Of a hundred things that can go wrong, how many do.
     mischief: u64,
+    /// How long the slowest import takes.
+    boot: Duration,
     /// When things stop going wrong.
     peace: Now,
     stops: Vec<(Now, Stop)>,
@@ -44,7 +48,9 @@ impl Story {
         let workers = (0..=dice.below(2))
             .map(|_| 1 + dice.below(4) as usize)
             .collect();
-        let peace = dice.until(Duration::from_secs(90));
+        let unrest = Duration::from_secs([20, 90, 900][dice.below(3) as usize]);
+        let peace = dice.until(unrest);
+        let boot = [SLOWEST_BOOT, SLOWEST_BOOT / 200][dice.below(2) as usize];
         let mut stops = Vec::new();
         if dice.percent(50) {
             let how = if dice.percent(70) {
@@ -60,10 +66,12 @@ impl Story {
                 ));
             }
         }
+        let mischief = [0, 5, 30, 95][dice.below(4) as usize];
         Story {
             seed,
             workers,
-            mischief: [0, 5, 30, 95][dice.below(4) as usize],
+            mischief,
+            boot,
             peace,
             stops,
         }
@@ -318,7 +326,7 @@ impl World {
                 pid: worker as u32,
             }),
         );
-        let wait = self.dice.until(SLOWEST_BOOT);
+        let wait = self.dice.until(self.story.boot);
         if !self.mischief() {
             return self.after(wait, Turn::Load(worker));
         }
@@ -468,9 +476,7 @@ impl World {
 
 fn run(story: Story) {
     let mut world = World::new(story);
-    // The last crash may come 41 s after peace; then the longest retry, a boot, and room for both.
-    let calm =
-        world.story.peace + Duration::from_secs(42) + 2 * (LONGEST_RETRY + BOOT + SLOWEST_BOOT);
+    let calm = world.story.peace + RECOVERY;
     let last_stop = world
         .story
         .stops
@@ -504,6 +510,7 @@ fn quiet(workers: usize) -> World {
         seed: 1,
         workers: vec![workers],
         mischief: 0,
+        boot: SLOWEST_BOOT,
         peace: Duration::ZERO,
         stops: Vec::new(),
     })
