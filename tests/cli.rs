@@ -6,7 +6,8 @@ use std::os::unix::net::UnixListener;
 
 use crate::harness::{Process, Server, Site, program};
 
-const HELLO: &str = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'hello']\n";
+const HELLO: &str =
+    "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'hello']\n";
 
 /// A site with the smallest app and this YAML, in which `LISTEN` stands for its address.
 fn site(yaml: &str) -> Site {
@@ -37,34 +38,13 @@ fn check_of_a_right_file_exits_with_0_and_starts_nothing() {
 #[test]
 fn each_error_of_the_file_names_its_place_and_exits_with_2() {
     for (yaml, expected) in [
-        (
-            "apps:\n  hello:\n    wsgi: hello:application\n    listn: LISTEN\n",
-            "server.yaml:4:5: ",
-        ),
-        (
-            "apps:\n  hello:\n    wsgi: hello:application\n    listen: LISTEN\n    listen: LISTEN\n",
-            "server.yaml:5:5: ",
-        ),
-        (
-            "apps:\n  hello:\n    wsgi: hello:application\n    listen: LISTEN\n    threads: many\n",
-            "server.yaml:5:14: ",
-        ),
-        (
-            "apps:\n  hello:\n    wsgi: hello:application\n    listen: LISTEN\n    threads: 0\n",
-            "server.yaml:5:14: ",
-        ),
-        (
-            "apps:\n  hello:\n    wsgi: hello\n    listen: LISTEN\n",
-            "server.yaml:3:11: ",
-        ),
-        (
-            "apps:\n  hello:\n    wsgi: hello:application\n    listen: nowhere\n",
-            "server.yaml:4:13: ",
-        ),
-        (
-            "apps:\n  hello:\n    wsgi: hello:application\n    listen: ${NOT_SET_ANYWHERE}\n",
-            "server.yaml:4:13: ",
-        ),
+        ("apps:\n  hello:\n    wsgi: hello:application\n    listn: LISTEN\n", "server.yaml:4:5: "),
+        ("apps:\n  hello:\n    wsgi: hello:application\n    listen: LISTEN\n    listen: LISTEN\n", "server.yaml:5:5: "),
+        ("apps:\n  hello:\n    wsgi: hello:application\n    listen: LISTEN\n    threads: many\n", "server.yaml:5:14: "),
+        ("apps:\n  hello:\n    wsgi: hello:application\n    listen: LISTEN\n    threads: 0\n", "server.yaml:5:14: "),
+        ("apps:\n  hello:\n    wsgi: hello\n    listen: LISTEN\n", "server.yaml:3:11: "),
+        ("apps:\n  hello:\n    wsgi: hello:application\n    listen: nowhere\n", "server.yaml:4:13: "),
+        ("apps:\n  hello:\n    wsgi: hello:application\n    listen: ${NOT_SET_ANYWHERE}\n", "server.yaml:4:13: "),
         (
             "apps:\n  hello:\n    wsgi: hello:application\n    listen: LISTEN\n    virtualenv: nowhere\n",
             "server.yaml:5:17: ",
@@ -75,10 +55,7 @@ fn each_error_of_the_file_names_its_place_and_exits_with_2() {
         let site = site(yaml);
         let (code, output) = check(&site);
         assert_eq!(code, 2, "{yaml}\n{output}");
-        assert!(
-            output.contains(expected),
-            "{expected:?} was expected of\n{yaml}\n{output}"
-        );
+        assert!(output.contains(expected), "{expected:?} was expected of\n{yaml}\n{output}");
         let (code, ran) = finished(site.supervisor(&["run", "-c", "server.yaml"]));
         assert_eq!(code, 2, "{yaml}\n{ran}");
         assert!(ran.contains(expected), "run says the same:\n{ran}");
@@ -87,13 +64,8 @@ fn each_error_of_the_file_names_its_place_and_exits_with_2() {
 
 #[test]
 fn a_typo_is_answered_with_the_nearest_right_key() {
-    let (_, output) = check(&site(
-        "apps:\n  hello:\n    wsgi: hello:application\n    listn: LISTEN\n",
-    ));
-    assert!(
-        output.contains("listn") && output.contains("`listen`"),
-        "{output}"
-    );
+    let (_, output) = check(&site("apps:\n  hello:\n    wsgi: hello:application\n    listn: LISTEN\n"));
+    assert!(output.contains("listn") && output.contains("`listen`"), "{output}");
 }
 
 #[test]
@@ -101,10 +73,7 @@ fn a_missing_file_is_one_clear_line() {
     let site = Site::empty();
     let (code, output) = finished(site.supervisor(&["run", "-c", "nowhere.yaml"]));
     assert_eq!(code, 2, "{output}");
-    assert!(
-        output.contains("nowhere.yaml") && output.lines().count() == 1,
-        "{output}"
-    );
+    assert!(output.contains("nowhere.yaml") && output.lines().count() == 1, "{output}");
 }
 
 #[test]
@@ -119,10 +88,7 @@ fn check_says_where_an_app_cannot_be_imported_and_shows_the_traceback() {
     let yaml = "apps:\n  hello:\n    wsgi: hello:application\n    listen: LISTEN\n";
     for (source, expected) in [
         ("import nowhere_at_all\n", "nowhere_at_all"),
-        (
-            "raise RuntimeError('of the app')\n",
-            "RuntimeError: of the app",
-        ),
+        ("raise RuntimeError('of the app')\n", "RuntimeError: of the app"),
         ("application = 5\n", "application"),
         ("def other(): pass\n", "application"),
         ("def application(:\n", "SyntaxError"),
@@ -132,21 +98,12 @@ fn check_says_where_an_app_cannot_be_imported_and_shows_the_traceback() {
         let site = site(yaml).file("hello.py", source);
         let (code, output) = check(&site);
         assert_eq!(code, 2, "{source}\n{output}");
-        assert!(
-            output.contains("server.yaml:3:11: "),
-            "the place of wsgi: was expected for {source}\n{output}"
-        );
-        assert!(
-            output.contains(expected),
-            "{expected:?} was expected for {source}\n{output}"
-        );
+        assert!(output.contains("server.yaml:3:11: "), "the place of wsgi: was expected for {source}\n{output}");
+        assert!(output.contains(expected), "{expected:?} was expected for {source}\n{output}");
     }
     let site = site(yaml).file("hello.py", "import nowhere_at_all\n");
     let (_, output) = check(&site);
-    assert!(
-        output.contains("Traceback") && output.contains("hello.py"),
-        "{output}"
-    );
+    assert!(output.contains("Traceback") && output.contains("hello.py"), "{output}");
     assert!(output.contains("sys.path"), "{output}");
 }
 
@@ -161,24 +118,14 @@ fn run_of_an_app_that_cannot_be_imported_shows_the_traceback() {
 
 #[test]
 fn a_virtualenv_of_another_python_is_refused_with_both_versions() {
-    let site = site(
-        "apps:\n  hello:\n    wsgi: hello:application\n    listen: LISTEN\n    virtualenv: env\n",
-    );
+    let site = site("apps:\n  hello:\n    wsgi: hello:application\n    listen: LISTEN\n    virtualenv: env\n");
     fs::create_dir_all(site.path("env/bin")).expect("a folder can be made");
-    fs::create_dir_all(site.path("env/lib/python2.99/site-packages"))
-        .expect("a folder can be made");
-    std::os::unix::fs::symlink("/bin/false", site.path("env/bin/python"))
-        .expect("a link can be made");
-    let site = site.file(
-        "env/pyvenv.cfg",
-        "home = /usr/bin\ninclude-system-site-packages = false\nversion = 2.99.1\n",
-    );
+    fs::create_dir_all(site.path("env/lib/python2.99/site-packages")).expect("a folder can be made");
+    std::os::unix::fs::symlink("/bin/false", site.path("env/bin/python")).expect("a link can be made");
+    let site = site.file("env/pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\nversion = 2.99.1\n");
     let (code, output) = check(&site);
     assert_eq!(code, 2, "{output}");
-    assert!(
-        output.contains("2.99") && output.contains("3."),
-        "both versions were expected: {output}"
-    );
+    assert!(output.contains("2.99") && output.contains("3."), "both versions were expected: {output}");
 }
 
 #[test]
@@ -187,11 +134,7 @@ fn variables_are_taken_from_the_environment_or_their_default() {
         "apps: {hello: {wsgi: '${MODULE}:application', listen: '${ADDRESS:-LISTEN}', environment: {GREETING: '${WORD:-none}'}}}\n",
     );
     let app = "import os\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    return [os.environ['GREETING'].encode(), os.environ['INHERITED'].encode()]\n";
-    let server = site
-        .file("greet.py", app)
-        .variable("MODULE", "greet")
-        .variable("INHERITED", " and inherited")
-        .serve();
+    let server = site.file("greet.py", app).variable("MODULE", "greet").variable("INHERITED", " and inherited").serve();
     assert_eq!(server.get("/").text(), "none and inherited");
 }
 
@@ -202,10 +145,7 @@ fn an_address_in_use_is_said_and_nothing_is_started() {
     let address = site.listen().to_string();
     let (code, output) = finished(site.supervisor(&["run", "-c", "server.yaml"]));
     assert_ne!(code, 0, "{output}");
-    assert!(
-        output.contains(&address) && output.to_lowercase().contains("in use"),
-        "{output}"
-    );
+    assert!(output.contains(&address) && output.to_lowercase().contains("in use"), "{output}");
 }
 
 fn unix_site() -> Site {
@@ -218,12 +158,7 @@ fn a_stale_socket_file_is_removed() {
     drop(UnixListener::bind(site.path("here.sock")).expect("a socket can be bound"));
     assert!(site.path("here.sock").exists(), "closing leaves the file");
     let server: Server = site.serve();
-    assert_eq!(
-        crate::harness::Client::connect_unix(&server.site().path("here.sock"))
-            .get("/")
-            .text(),
-        "hello"
-    );
+    assert_eq!(crate::harness::Client::connect_unix(&server.site().path("here.sock")).get("/").text(), "hello");
 }
 
 #[test]
@@ -234,10 +169,7 @@ fn a_socket_file_that_somebody_answers_on_is_left_alone() {
     let (code, output) = finished(site.supervisor(&["run", "-c", "server.yaml"]));
     assert_ne!(code, 0, "{output}");
     assert!(output.contains("here.sock"), "{output}");
-    assert!(
-        std::os::unix::net::UnixStream::connect(&path).is_ok(),
-        "it is still the other's"
-    );
+    assert!(std::os::unix::net::UnixStream::connect(&path).is_ok(), "it is still the other's");
 }
 
 #[test]
@@ -253,10 +185,7 @@ fn a_socket_file_is_removed_at_the_end() {
     let server = unix_site().serve();
     server.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(server.exit_code(), 0);
-    assert!(
-        !server.site().path("here.sock").exists(),
-        "nothing is left behind"
-    );
+    assert!(!server.site().path("here.sock").exists(), "nothing is left behind");
 }
 
 #[test]
@@ -270,9 +199,8 @@ fn a_worker_started_by_hand_says_who_starts_it() {
 
 #[test]
 fn json_logs_are_one_object_a_line() {
-    let site = site(
-        "log: {format: json, access: true}\napps: {hello: {wsgi: 'hello:application', listen: 'LISTEN'}}\n",
-    );
+    let site =
+        site("log: {format: json, access: true}\napps: {hello: {wsgi: 'hello:application', listen: 'LISTEN'}}\n");
     let server = site.serve();
     server.get("/some/where?x=1").expect_status(200);
     server.process().line("/some/where");
@@ -280,39 +208,25 @@ fn json_logs_are_one_object_a_line() {
     assert_eq!(server.exit_code(), 0);
     let output = server.process().whole_output();
     for line in output.lines() {
-        let value: serde_json::Value =
-            serde_json::from_str(line).unwrap_or_else(|why| panic!("{why} in {line}"));
-        assert!(
-            value["msg"].is_string() && value["level"].is_string(),
-            "{line}"
-        );
+        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|why| panic!("{why} in {line}"));
+        assert!(value["msg"].is_string() && value["level"].is_string(), "{line}");
     }
 }
 
 #[test]
 fn the_access_log_has_one_line_for_each_request_when_it_is_on() {
-    let site = site(
-        "log: {format: json, access: true}\napps: {hello: {wsgi: 'hello:application', listen: 'LISTEN'}}\n",
-    );
+    let site =
+        site("log: {format: json, access: true}\napps: {hello: {wsgi: 'hello:application', listen: 'LISTEN'}}\n");
     let server = site.serve();
     let mut client = server.connect();
     for number in 0..10 {
         client.get(&format!("/number/{number}"));
     }
     server.process().line("/number/9");
-    let lines: Vec<String> = server
-        .process()
-        .output()
-        .lines()
-        .filter(|line| line.contains("/number/"))
-        .map(str::to_owned)
-        .collect();
+    let lines: Vec<String> =
+        server.process().output().lines().filter(|line| line.contains("/number/")).map(str::to_owned).collect();
     assert_eq!(lines.len(), 10, "{lines:?}");
-    assert!(
-        lines[0].contains("200") && lines[0].contains("GET"),
-        "{}",
-        lines[0]
-    );
+    assert!(lines[0].contains("200") && lines[0].contains("GET"), "{}", lines[0]);
 }
 
 #[test]

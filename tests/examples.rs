@@ -11,15 +11,8 @@ fn each_example_has_a_test() {
     // `hello` is served in `serve.rs`, from its own four lines.
     let tested = ["django", "flask", "hello"];
     let folders = fs::read_dir(repository().join("examples")).expect("there are examples");
-    let mut found: Vec<String> = folders
-        .map(|entry| {
-            entry
-                .expect("an entry can be read")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
-        .collect();
+    let mut found: Vec<String> =
+        folders.map(|entry| entry.expect("an entry can be read").file_name().to_string_lossy().into_owned()).collect();
     found.sort();
     assert_eq!(found, tested, "an example without a test dies unseen");
 }
@@ -30,8 +23,7 @@ fn example(name: &str) -> Site {
     let site = Site::copy_of(&repository().join("examples").join(name));
     let listen = site.listen().to_string();
     let environment = target_folder().join("venv");
-    site.variable("LISTEN", &listen)
-        .variable("VENV", environment.to_str().expect("a path in UTF-8"))
+    site.variable("LISTEN", &listen).variable("VENV", environment.to_str().expect("a path in UTF-8"))
 }
 
 // Flask.
@@ -40,13 +32,7 @@ fn example(name: &str) -> Site {
 fn flask_answers_in_html_and_json() {
     let server = example("flask").serve();
     let mut client = server.connect();
-    assert!(
-        client
-            .get("/")
-            .expect_status(200)
-            .text()
-            .contains("<form method=\"post\" action=\"/upload\"")
-    );
+    assert!(client.get("/").expect_status(200).text().contains("<form method=\"post\" action=\"/upload\""));
     let answer = client.get("/hello/J%C3%BCrgen?a=1").expect_status(200);
     assert_eq!(answer.field("content-type"), Some("application/json"));
     let told: serde_json::Value = serde_json::from_slice(&answer.body).expect("it is JSON");
@@ -54,11 +40,7 @@ fn flask_answers_in_html_and_json() {
     assert_eq!(told["query"]["a"], "1");
     client.get("/nowhere").expect_status(404);
     assert_eq!(
-        client
-            .post("/hello/x", b"")
-            .expect_status(405)
-            .field("allow")
-            .map(str::len),
+        client.post("/hello/x", b"").expect_status(405).field("allow").map(str::len),
         Some("HEAD, GET, OPTIONS".len())
     );
 }
@@ -76,12 +58,7 @@ fn flask_takes_twenty_megabytes_and_tells_their_sha256() {
         "POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=edge\r\nContent-Length: {}\r\n\r\n",
         form.len()
     );
-    let answer = server
-        .connect()
-        .send(head)
-        .send(&form)
-        .answer()
-        .expect_status(200);
+    let answer = server.connect().send(head).send(&form).answer().expect_status(200);
     let told: serde_json::Value = serde_json::from_slice(&answer.body).expect("it is JSON");
     assert_eq!(told["sha256"], SHA256);
     assert_eq!(told["size"], 20 << 20);
@@ -114,27 +91,18 @@ struct Browser {
 
 impl Browser {
     fn new(server: &Server) -> Browser {
-        Browser {
-            client: server.connect(),
-            cookies: BTreeMap::new(),
-        }
+        Browser { client: server.connect(), cookies: BTreeMap::new() }
     }
 
     fn request(&mut self, method: &str, target: &str, form: &str) -> Answer {
-        let cookies: Vec<String> = self
-            .cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n");
         if !cookies.is_empty() {
             request += &format!("Cookie: {}\r\n", cookies.join("; "));
         }
         if method == "POST" {
-            request += &format!(
-                "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
-                form.len()
-            );
+            request +=
+                &format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", form.len());
         }
         let answer = self.client.send(request + "\r\n" + form).answer();
         for cookie in answer.values("set-cookie") {
@@ -153,24 +121,15 @@ impl Browser {
     fn submit(&mut self, target: &str, fields: &[(&str, &str)]) -> Answer {
         let page = self.get(target).expect_status(200);
         let token = between(page.text(), "name=\"csrfmiddlewaretoken\" value=\"", "\"");
-        let fields = fields
-            .iter()
-            .copied()
-            .chain([("csrfmiddlewaretoken", token)]);
-        let form: Vec<String> = fields
-            .map(|(name, value)| format!("{name}={}", escaped(value)))
-            .collect();
+        let fields = fields.iter().copied().chain([("csrfmiddlewaretoken", token)]);
+        let form: Vec<String> = fields.map(|(name, value)| format!("{name}={}", escaped(value))).collect();
         self.request("POST", target, &form.join("&"))
     }
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
-    let found = text
-        .split_once(before)
-        .and_then(|(_, rest)| rest.split_once(after));
-    found
-        .unwrap_or_else(|| panic!("there is no {before}…{after} in:\n{text}"))
-        .0
+    let found = text.split_once(before).and_then(|(_, rest)| rest.split_once(after));
+    found.unwrap_or_else(|| panic!("there is no {before}…{after} in:\n{text}")).0
 }
 
 /// A form's value, each byte but the plainest as `%XX`.
@@ -185,11 +144,7 @@ fn escaped(value: &str) -> String {
 /// The commands that the example's README gives before the server's.
 fn prepared_django() -> Site {
     let site = example("django");
-    for command in [
-        ["migrate", "--verbosity=0"],
-        ["collectstatic", "--no-input"],
-        ["createsuperuser", "--no-input"],
-    ] {
+    for command in [["migrate", "--verbosity=0"], ["collectstatic", "--no-input"], ["createsuperuser", "--no-input"]] {
         let output = Command::new(python())
             .arg("manage.py")
             .args(command)
@@ -199,11 +154,7 @@ fn prepared_django() -> Site {
             .env("DJANGO_SUPERUSER_PASSWORD", "note G, 1843")
             .output()
             .expect("python can be run");
-        assert!(
-            output.status.success(),
-            "{command:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
     site
 }
@@ -213,53 +164,23 @@ fn django_lets_a_person_log_in_write_a_note_and_see_it_listed() {
     let server = prepared_django().serve();
     let mut browser = Browser::new(&server);
     let refused = browser.get("/admin/notes/note/").expect_status(302);
-    assert!(
-        refused
-            .field("location")
-            .is_some_and(|place| place.starts_with("/admin/login/")),
-        "{refused}"
-    );
+    assert!(refused.field("location").is_some_and(|place| place.starts_with("/admin/login/")), "{refused}");
 
-    let wrong = browser.submit(
-        "/admin/login/?next=/admin/",
-        &[("username", "ada"), ("password", "wrong")],
-    );
-    assert!(
-        wrong
-            .expect_status(200)
-            .text()
-            .contains("Please enter the correct username and password")
-    );
-    let login = [
-        ("username", "ada"),
-        ("password", "note G, 1843"),
-        ("next", "/admin/"),
-    ];
-    let right = browser
-        .submit("/admin/login/?next=/admin/", &login)
-        .expect_status(302);
+    let wrong = browser.submit("/admin/login/?next=/admin/", &[("username", "ada"), ("password", "wrong")]);
+    assert!(wrong.expect_status(200).text().contains("Please enter the correct username and password"));
+    let login = [("username", "ada"), ("password", "note G, 1843"), ("next", "/admin/")];
+    let right = browser.submit("/admin/login/?next=/admin/", &login).expect_status(302);
     assert_eq!(right.field("location"), Some("/admin/"));
     assert!(browser.cookies.contains_key("sessionid"), "{right}");
 
-    let note = [
-        ("title", "Über Maschinen & <Menschen>"),
-        ("text", "It can follow analysis."),
-    ];
-    let added = browser
-        .submit("/admin/notes/note/add/", &note)
-        .expect_status(302);
+    let note = [("title", "Über Maschinen & <Menschen>"), ("text", "It can follow analysis.")];
+    let added = browser.submit("/admin/notes/note/add/", &note).expect_status(302);
     assert_eq!(added.field("location"), Some("/admin/notes/note/"));
     let list = browser.get("/admin/notes/note/").expect_status(200);
-    assert!(
-        list.text()
-            .contains("Über Maschinen &amp; &lt;Menschen&gt;</a>"),
-        "{}",
-        list.text()
-    );
+    assert!(list.text().contains("Über Maschinen &amp; &lt;Menschen&gt;</a>"), "{}", list.text());
     let page = browser.get("/").expect_status(200);
     assert!(
-        page.text()
-            .contains("<b>Über Maschinen &amp; &lt;Menschen&gt;</b> It can follow analysis."),
+        page.text().contains("<b>Über Maschinen &amp; &lt;Menschen&gt;</b> It can follow analysis."),
         "{}",
         page.text()
     );
@@ -271,16 +192,9 @@ fn django_serves_its_static_files() {
     let page = server.get("/admin/login/").expect_status(200);
     let style = between(page.text(), "<link rel=\"stylesheet\" href=\"", "\"");
     let answer = server.get(style).expect_status(200);
-    assert_eq!(
-        answer.field("content-type"),
-        Some("text/css; charset=\"utf-8\"")
-    );
-    let file = fs::read(server.site().path(style.trim_start_matches('/')))
-        .expect("collectstatic put it there");
+    assert_eq!(answer.field("content-type"), Some("text/css; charset=\"utf-8\""));
+    let file = fs::read(server.site().path(style.trim_start_matches('/'))).expect("collectstatic put it there");
     assert!(answer.body == file, "the file arrives as it is");
-    let head = server
-        .connect()
-        .send(format!("HEAD {style} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-        .answer_to_head();
+    let head = server.connect().send(format!("HEAD {style} HTTP/1.1\r\nHost: localhost\r\n\r\n")).answer_to_head();
     assert_eq!(head.field("content-length"), Some(&*file.len().to_string()));
 }

@@ -26,17 +26,13 @@ fn a_killed_worker_costs_only_its_own_requests() {
     let server = Site::new("gate:application").app("workers: 2").serve();
     let both = eventually("connections of both workers", || {
         let made = connections(&server, 16);
-        made.iter()
-            .any(|(pid, _)| *pid != made[0].0)
-            .then_some(made)
+        made.iter().any(|(pid, _)| *pid != made[0].0).then_some(made)
     });
     let victim = both[0].0;
     let ended = &AtomicBool::new(false);
     let outcomes: Vec<(i32, Result<u32, Broken>)> = thread::scope(|scope| {
-        let loads: Vec<_> = both
-            .into_iter()
-            .map(|(pid, client)| scope.spawn(move || (pid, load(client, ended))))
-            .collect();
+        let loads: Vec<_> =
+            both.into_iter().map(|(pid, client)| scope.spawn(move || (pid, load(client, ended)))).collect();
         kill(Pid::from_raw(victim), Signal::SIGKILL).expect("a worker can be killed");
         let replaced = || {
             let workers = server.workers();
@@ -47,21 +43,12 @@ fn a_killed_worker_costs_only_its_own_requests() {
             server.get("/pid").expect_status(200);
         }
         ended.store(true, Ordering::Relaxed);
-        loads
-            .into_iter()
-            .map(|load| load.join().expect("no client panics"))
-            .collect()
+        loads.into_iter().map(|load| load.join().expect("no client panics")).collect()
     });
     for (pid, outcome) in outcomes {
         match outcome {
-            Ok(answers) => assert!(
-                pid != victim && answers > 0,
-                "a connection of the killed worker lived on"
-            ),
-            Err(broken) => assert!(
-                pid == victim,
-                "a connection of the other worker broke: {broken}"
-            ),
+            Ok(answers) => assert!(pid != victim && answers > 0, "a connection of the killed worker lived on"),
+            Err(broken) => assert!(pid == victim, "a connection of the other worker broke: {broken}"),
         }
     }
     eventually("the new worker to serve", || {
@@ -130,8 +117,7 @@ fn a_thousand_malformed_requests_leave_the_worker_alive() {
 fn clients_that_reset_at_any_moment_leave_the_worker_alive() {
     let server = Site::new("answers:application").app("threads: 2").serve();
     let worker = server.workers();
-    let request =
-        b"POST /plain HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n01234567890123456789";
+    let request = b"POST /plain HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n01234567890123456789";
     for cut in 0..=request.len() {
         reset_after(&server, &request[..cut]);
         reset_after(&server, b"GET /endless HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -143,17 +129,13 @@ fn clients_that_reset_at_any_moment_leave_the_worker_alive() {
 /// Sends bytes and breaks the connection off with a reset.
 fn reset_after(server: &Server, bytes: &[u8]) {
     let stream = TcpStream::connect(server.address()).expect("the server accepts");
-    SockRef::from(&stream)
-        .set_linger(Some(std::time::Duration::ZERO))
-        .expect("SO_LINGER can be set");
+    SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).expect("SO_LINGER can be set");
     Client::over_tcp(stream).send(bytes);
 }
 
 #[test]
 fn a_client_that_sends_one_byte_is_dropped_by_timeouts_head_and_blocks_nobody() {
-    let server = Site::new("answers:application")
-        .app("timeouts: {head: 300ms}")
-        .serve();
+    let server = Site::new("answers:application").app("timeouts: {head: 300ms}").serve();
     let mut silent = server.connect();
     let mut slow = server.connect();
     slow.send("G");
@@ -177,9 +159,7 @@ fn a_client_that_sends_one_byte_is_dropped_by_timeouts_head_and_blocks_nobody() 
 
 #[test]
 fn a_client_that_stops_within_a_body_is_dropped_by_timeouts_body() {
-    let server = Site::new("mirror:counted")
-        .app("timeouts: {body: 300ms}")
-        .serve();
+    let server = Site::new("mirror:counted").app("timeouts: {body: 300ms}").serve();
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n12345");
     assert_eq!(server.connect().post("/", b"123").text(), "3");
@@ -189,22 +169,17 @@ fn a_client_that_stops_within_a_body_is_dropped_by_timeouts_body() {
 
 #[test]
 fn a_client_that_takes_nothing_is_cut_by_timeouts_write() {
-    let server = Site::new("answers:application")
-        .app("timeouts: {write: 300ms}")
-        .serve();
+    let server = Site::new("answers:application").app("timeouts: {write: 300ms}").serve();
     let mut client = server.connect();
     client.send("GET /endless HTTP/1.1\r\nHost: h\r\n\r\n");
-    eventually("the generator to be closed", || {
-        server.site().read("record").contains("asked").then_some(())
-    });
+    eventually("the generator to be closed", || server.site().read("record").contains("asked").then_some(()));
     server.get("/plain").expect_status(200);
 }
 
 #[test]
 fn more_connections_than_a_worker_holds_wait_and_are_served() {
-    let server = Site::new("answers:application")
-        .app("limits: {connections_max: 4}\ntimeouts: {keepalive: 300ms}")
-        .serve();
+    let server =
+        Site::new("answers:application").app("limits: {connections_max: 4}\ntimeouts: {keepalive: 300ms}").serve();
     let mut clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send("GET /plain HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -221,11 +196,7 @@ fn a_worker_that_dies_at_every_request_is_replaced_with_a_pause_and_the_server_s
         "import os, signal\n\ndef application(environ, start_response):\n    os.kill(os.getpid(), signal.SIGKILL)\n",
     );
     let listen = site.listen();
-    let server = site
-        .yaml(&format!(
-            "apps: {{main: {{wsgi: 'suicide:application', listen: '{listen}'}}}}\n"
-        ))
-        .serve();
+    let server = site.yaml(&format!("apps: {{main: {{wsgi: 'suicide:application', listen: '{listen}'}}}}\n")).serve();
     for _ in 0..3 {
         server
             .connect()
@@ -233,8 +204,6 @@ fn a_worker_that_dies_at_every_request_is_replaced_with_a_pause_and_the_server_s
             .try_answer("GET")
             .expect_err("the worker died of it");
     }
-    eventually("another worker", || {
-        (!server.workers().is_empty()).then_some(())
-    });
+    eventually("another worker", || (!server.workers().is_empty()).then_some(()));
     assert_eq!(server.process().status(), None, "the supervisor lives");
 }

@@ -8,23 +8,13 @@ use crate::harness::{Client, Ending, Site, repository};
 fn four_lines_of_yaml_serve_hello() {
     let site = Site::copy_of(&repository().join("examples/hello"));
     let yaml = site.read("server.yaml");
-    assert_eq!(
-        yaml.lines().count(),
-        4,
-        "the promise is four lines:\n{yaml}"
-    );
-    assert!(
-        yaml.contains("127.0.0.1:8000"),
-        "the address is where the README says:\n{yaml}"
-    );
+    assert_eq!(yaml.lines().count(), 4, "the promise is four lines:\n{yaml}");
+    assert!(yaml.contains("127.0.0.1:8000"), "the address is where the README says:\n{yaml}");
     let listen = site.listen().to_string();
     let server = site.yaml(&yaml.replace("127.0.0.1:8000", &listen)).serve();
     let answer = server.get("/").expect_status(200);
     assert_eq!(answer.text(), "Hello, world!\n");
-    assert_eq!(
-        answer.field("content-type"),
-        Some("text/plain; charset=utf-8")
-    );
+    assert_eq!(answer.field("content-type"), Some("text/plain; charset=utf-8"));
 }
 
 #[test]
@@ -48,21 +38,12 @@ fn a_command_line_serves_without_a_file() {
 #[test]
 fn a_unix_socket_is_served_with_the_mode_that_the_file_names() {
     use std::os::unix::fs::PermissionsExt;
-    let site = Site::empty().yaml(
-        "apps: {main: {wsgi: 'answers:application', listen: {address: 'unix:here.sock', mode: '0606'}}}\n",
-    );
-    std::fs::copy(
-        repository().join("tests/apps/answers.py"),
-        site.path("answers.py"),
-    )
-    .expect("an app can be copied");
+    let site = Site::empty()
+        .yaml("apps: {main: {wsgi: 'answers:application', listen: {address: 'unix:here.sock', mode: '0606'}}}\n");
+    std::fs::copy(repository().join("tests/apps/answers.py"), site.path("answers.py")).expect("an app can be copied");
     let server = site.serve();
     let path = server.site().path("here.sock");
-    let mode = std::fs::metadata(&path)
-        .expect("the socket is a file")
-        .permissions()
-        .mode()
-        & 0o777;
+    let mode = std::fs::metadata(&path).expect("the socket is a file").permissions().mode() & 0o777;
     assert_eq!(mode, 0o606, "the file says so");
     assert_eq!(Client::connect_unix(&path).get("/plain").text(), "plain");
 }
@@ -76,17 +57,8 @@ fn an_ipv6_address_is_served() {
     let address = probe.local_addr().expect("a bound socket has an address");
     drop(probe);
     let site = Site::copy_of(&repository().join("examples/hello"));
-    let server = site
-        .yaml(&format!(
-            "apps: {{hello: {{wsgi: 'hello:application', listen: '{address}'}}}}\n"
-        ))
-        .serve();
-    assert_eq!(
-        Client::connect(address).get("/").text(),
-        "Hello, world!\n",
-        "{}",
-        server.process().output()
-    );
+    let server = site.yaml(&format!("apps: {{hello: {{wsgi: 'hello:application', listen: '{address}'}}}}\n")).serve();
+    assert_eq!(Client::connect(address).get("/").text(), "Hello, world!\n", "{}", server.process().output());
 }
 
 #[test]
@@ -94,10 +66,7 @@ fn one_server_serves_several_applications_on_several_addresses() {
     let site = Site::copy_of(&repository().join("tests/apps"));
     let mut second = site.listen();
     second.set_port(
-        TcpListener::bind((second.ip(), 0))
-            .and_then(|probe| probe.local_addr())
-            .expect("a free port")
-            .port(),
+        TcpListener::bind((second.ip(), 0)).and_then(|probe| probe.local_addr()).expect("a free port").port(),
     );
     let yaml = format!(
         "apps:\n  one: {{wsgi: 'answers:application', listen: ['{}', 'unix:one.sock']}}\n  two: {{wsgi: 'mirror:counted', listen: '{second}'}}\n",
@@ -105,12 +74,7 @@ fn one_server_serves_several_applications_on_several_addresses() {
     );
     let server = site.yaml(&yaml).serve();
     assert_eq!(server.get("/plain").text(), "plain");
-    assert_eq!(
-        Client::connect_unix(&server.site().path("one.sock"))
-            .get("/plain")
-            .text(),
-        "plain"
-    );
+    assert_eq!(Client::connect_unix(&server.site().path("one.sock")).get("/plain").text(), "plain");
     assert_eq!(Client::connect(second).post("/", b"12345").text(), "5");
 }
 
@@ -133,9 +97,7 @@ fn a_connection_serves_request_after_request() {
 
 #[test]
 fn a_kept_connection_is_closed_when_it_stays_idle() {
-    let server = Site::new("answers:application")
-        .app("timeouts: {keepalive: 200ms}")
-        .serve();
+    let server = Site::new("answers:application").app("timeouts: {keepalive: 200ms}").serve();
     let mut client = server.connect();
     client.get("/plain");
     client.expect_close();
@@ -143,9 +105,7 @@ fn a_kept_connection_is_closed_when_it_stays_idle() {
 
 #[test]
 fn a_connection_that_the_client_ends_frees_its_place() {
-    let server = Site::new("answers:application")
-        .app("limits: {connections_max: 2}")
-        .serve();
+    let server = Site::new("answers:application").app("limits: {connections_max: 2}").serve();
     for _ in 0..20 {
         let mut client = server.connect();
         client.get("/plain");

@@ -6,14 +6,10 @@ use std::net::TcpStream;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{
-    Broken, Client, Ending, Server, Site, command_line, descriptors, eventually, living,
-};
+use crate::harness::{Broken, Client, Ending, Server, Site, command_line, descriptors, eventually, living};
 
 fn gate(workers: usize) -> Server {
-    Site::new("gate:application")
-        .app(&format!("workers: {workers}\nthreads: 2"))
-        .serve()
+    Site::new("gate:application").app(&format!("workers: {workers}\nthreads: 2")).serve()
 }
 
 /// Whether nobody listens there any more.
@@ -27,19 +23,14 @@ fn term_lets_requests_finish_and_exits_with_0() {
     let mut client = server.connect();
     client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
     let mut opener = server.connect();
-    eventually("the call to block", || {
-        (opener.get("/").text() == "1").then_some(())
-    });
+    eventually("the call to block", || (opener.get("/").text() == "1").then_some(()));
     server.signal(Signal::SIGTERM);
     server.logged("drain");
     // A connection that was there before may still ask; the answer tells it to go.
     assert!(opener.get("/open").expect_status(200).says_close());
     client.answer().expect_status(200);
     assert_eq!(server.exit_code(), 0);
-    assert!(
-        server.process().session().is_empty(),
-        "nothing is left behind"
-    );
+    assert!(server.process().session().is_empty(), "nothing is left behind");
 }
 
 #[test]
@@ -82,37 +73,24 @@ fn int_and_quit_stop_quickly() {
         let server = gate(2);
         let mut client = server.connect();
         client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
-        eventually("the call to block", || {
-            (server.get("/").text() == "1").then_some(())
-        });
+        eventually("the call to block", || (server.get("/").text() == "1").then_some(()));
         server.signal(signal);
         // Nobody opens the gate: the exit does not wait for the call.
         assert_eq!(server.exit_code(), 0, "{signal}");
-        assert!(matches!(
-            client.try_answer("GET"),
-            Err(Broken::Ended(Ending::Eof | Ending::Reset, _))
-        ));
-        eventually("every process to end", || {
-            server.process().session().is_empty().then_some(())
-        });
+        assert!(matches!(client.try_answer("GET"), Err(Broken::Ended(Ending::Eof | Ending::Reset, _))));
+        eventually("every process to end", || server.process().session().is_empty().then_some(()));
     }
 }
 
 #[test]
 fn a_request_that_never_ends_is_killed_when_the_drain_is_over() {
-    let server = Site::new("gate:application")
-        .app("timeouts: {drain: 300ms}")
-        .serve();
-    server
-        .connect()
-        .send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+    let server = Site::new("gate:application").app("timeouts: {drain: 300ms}").serve();
+    server.connect().send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
     let mut client = server.connect();
     client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
     server.signal(Signal::SIGTERM);
     server.exit_code();
-    eventually("every process to end", || {
-        server.process().session().is_empty().then_some(())
-    });
+    eventually("every process to end", || server.process().session().is_empty().then_some(()));
 }
 
 #[test]
@@ -138,16 +116,8 @@ fn a_dead_worker_is_replaced_and_the_log_says_how_it_ended() {
         let workers: BTreeSet<i32> = server.workers().into_iter().collect();
         (workers.len() == 2).then_some(workers)
     });
-    assert_eq!(
-        before.intersection(&after).count(),
-        1,
-        "the other one stayed"
-    );
-    assert!(
-        server.process().output().contains("SIGKILL"),
-        "{}",
-        server.process().output()
-    );
+    assert_eq!(before.intersection(&after).count(), 1, "the other one stayed");
+    assert!(server.process().output().contains("SIGKILL"), "{}", server.process().output());
 }
 
 #[test]
@@ -156,32 +126,15 @@ fn workers_inherit_only_the_meant_descriptors() {
     server.get("/pid").expect_status(200);
     for worker in server.workers() {
         let open = descriptors(worker);
-        let of_files = open
-            .iter()
-            .filter(|(number, target)| *number > 2 && target.starts_with('/'));
-        let of_files: Vec<_> = of_files
-            .filter(|(_, target)| target != "/dev/null" && !target.starts_with("/memfd:"))
-            .collect();
-        assert!(
-            of_files.is_empty(),
-            "files are open in a worker: {of_files:?} of {open:?}"
-        );
-        let pipes: Vec<_> = open
-            .iter()
-            .filter(|(number, target)| *number > 2 && target.starts_with("pipe:"))
-            .collect();
-        assert!(
-            pipes.is_empty(),
-            "pipes of others are open in a worker: {pipes:?} of {open:?}"
-        );
-        let pidfds: Vec<_> = open
-            .iter()
-            .filter(|(_, target)| target.contains("[pidfd]") || target.contains("signalfd"))
-            .collect();
-        assert!(
-            pidfds.is_empty(),
-            "what belongs to the supervisor is open in a worker: {pidfds:?}"
-        );
+        let of_files = open.iter().filter(|(number, target)| *number > 2 && target.starts_with('/'));
+        let of_files: Vec<_> =
+            of_files.filter(|(_, target)| target != "/dev/null" && !target.starts_with("/memfd:")).collect();
+        assert!(of_files.is_empty(), "files are open in a worker: {of_files:?} of {open:?}");
+        let pipes: Vec<_> = open.iter().filter(|(number, target)| *number > 2 && target.starts_with("pipe:")).collect();
+        assert!(pipes.is_empty(), "pipes of others are open in a worker: {pipes:?} of {open:?}");
+        let pidfds: Vec<_> =
+            open.iter().filter(|(_, target)| target.contains("[pidfd]") || target.contains("signalfd")).collect();
+        assert!(pidfds.is_empty(), "what belongs to the supervisor is open in a worker: {pidfds:?}");
     }
 }
 
@@ -194,12 +147,7 @@ fn the_supervisor_gathers_no_descriptors_as_workers_come_and_go() {
         let victim = server.workers()[0];
         server.kill_worker(victim);
         eventually("another worker to serve", || {
-            server
-                .get("/pid")
-                .text()
-                .parse::<i32>()
-                .ok()
-                .filter(|pid| *pid != victim)
+            server.get("/pid").text().parse::<i32>().ok().filter(|pid| *pid != victim)
         });
     };
     kill_one();
@@ -207,9 +155,7 @@ fn the_supervisor_gathers_no_descriptors_as_workers_come_and_go() {
     for _ in 0..3 {
         kill_one();
     }
-    eventually("the descriptors to be as many as before", || {
-        (count() <= before).then_some(())
-    });
+    eventually("the descriptors to be as many as before", || (count() <= before).then_some(()));
 }
 
 #[test]
@@ -231,23 +177,15 @@ fn ps_shows_the_app_and_the_generation_of_each_worker() {
     let server = gate(1);
     let line = command_line(server.workers()[0]);
     assert!(line.contains("main") && line.contains('1'), "{line:?}");
-    assert!(
-        living(server.workers()[0]).name.contains("worker"),
-        "{:?}",
-        living(server.workers()[0])
-    );
+    assert!(living(server.workers()[0]).name.contains("worker"), "{:?}", living(server.workers()[0]));
 }
 
 #[test]
 fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
     let server = gate(1);
     for pid in [server.process().pid().as_raw(), server.workers()[0]] {
-        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"))
-            .expect("a living process has limits");
-        let line = limits
-            .lines()
-            .find(|line| line.starts_with("Max open files"))
-            .expect("the limit is listed");
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("a living process has limits");
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("the limit is listed");
         let fields: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(fields[3], fields[4], "{line}");
     }

@@ -11,19 +11,12 @@ fn server() -> Server {
 
 /// The lines that the application recorded.
 fn recorded(server: &Server) -> Vec<String> {
-    server
-        .site()
-        .read("record")
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    server.site().read("record").lines().map(str::to_owned).collect()
 }
 
 /// Waits until the application has recorded just this.
 fn expect_record(server: &Server, expected: &[&str]) {
-    eventually(&format!("the record {expected:?}"), || {
-        (recorded(server) == expected).then_some(())
-    });
+    eventually(&format!("the record {expected:?}"), || (recorded(server) == expected).then_some(()));
 }
 
 // How an application may answer.
@@ -57,9 +50,7 @@ fn fields_arrive_in_order_repeated_ones_apart_and_in_latin1() {
     assert_eq!(answer.values("set-cookie"), ["a=1", "b=2"]);
     assert_eq!(answer.field("x-latin"), Some("caf\u{e9}"));
     let names = answer.fields.iter().map(|(name, _)| name.as_str());
-    let own: Vec<&str> = names
-        .filter(|name| ["Content-Type", "Set-Cookie", "X-Latin"].contains(name))
-        .collect();
+    let own: Vec<&str> = names.filter(|name| ["Content-Type", "Set-Cookie", "X-Latin"].contains(name)).collect();
     assert_eq!(own, ["Content-Type", "Set-Cookie", "X-Latin", "Set-Cookie"]);
 }
 
@@ -76,10 +67,7 @@ fn close_is_called_once_however_the_answer_ends() {
         assert_eq!(recorded(&server), ["closed"], "{path}: once");
     }
     let server = server();
-    server
-        .connect()
-        .send("HEAD /closed HTTP/1.1\r\nHost: h\r\n\r\n")
-        .answer_to_head();
+    server.connect().send("HEAD /closed HTTP/1.1\r\nHost: h\r\n\r\n").answer_to_head();
     expect_record(&server, &["closed"]);
 }
 
@@ -90,9 +78,7 @@ fn close_is_called_when_the_client_goes_away() {
     client.send("GET /endless HTTP/1.1\r\nHost: h\r\n\r\n");
     client.head();
     drop(client);
-    eventually("the generator to be closed", || {
-        recorded(&server).first().cloned()
-    });
+    eventually("the generator to be closed", || recorded(&server).first().cloned());
 }
 
 #[test]
@@ -106,47 +92,31 @@ fn items_are_asked_for_only_as_the_client_takes_them() {
         assert_eq!(server.get("/plain").text(), "plain");
     }
     drop(client);
-    let line = eventually("the generator to be closed", || {
-        recorded(&server).first().cloned()
-    });
-    let asked: u32 = line
-        .trim_start_matches("asked ")
-        .parse()
-        .expect("a number was recorded");
-    assert!(
-        asked < 500,
-        "{asked} items of 64 KiB were made for a client that reads nothing"
-    );
+    let line = eventually("the generator to be closed", || recorded(&server).first().cloned());
+    let asked: u32 = line.trim_start_matches("asked ").parse().expect("a number was recorded");
+    assert!(asked < 500, "{asked} items of 64 KiB were made for a client that reads nothing");
 }
 
 #[test]
 fn each_item_is_sent_before_the_next_is_asked_for() {
     let site = Site::new("answers:application");
     for step in 0..3 {
-        nix::unistd::mkfifo(
-            &site.path(&format!("go{step}")),
-            nix::sys::stat::Mode::S_IRWXU,
-        )
-        .expect("a FIFO can be made");
+        nix::unistd::mkfifo(&site.path(&format!("go{step}")), nix::sys::stat::Mode::S_IRWXU)
+            .expect("a FIFO can be made");
     }
     let server = site.serve();
     let mut client = server.connect();
     client.send("GET /stepwise HTTP/1.1\r\nHost: h\r\n\r\n");
     for step in 0..3 {
         // Opening a FIFO to write waits for its reader: the application is at this item.
-        let mut fifo = fs::OpenOptions::new()
-            .write(true)
-            .open(server.site().path(&format!("go{step}")))
-            .expect("a FIFO opens");
+        let mut fifo =
+            fs::OpenOptions::new().write(true).open(server.site().path(&format!("go{step}"))).expect("a FIFO opens");
         write!(fifo, "item {step}").expect("a FIFO takes a few bytes");
         drop(fifo);
         if step == 0 {
             assert_eq!(client.head().status, 200);
         }
-        assert_eq!(
-            client.chunk().expect("the item arrives"),
-            format!("item {step}").as_bytes()
-        );
+        assert_eq!(client.chunk().expect("the item arrives"), format!("item {step}").as_bytes());
     }
     assert_eq!(client.chunk().expect("the last chunk arrives"), b"");
 }
@@ -167,10 +137,7 @@ fn an_error_before_the_head_is_a_500_that_tells_no_secret() {
         "/exits",
     ] {
         let answer = client.get(path).expect_status(500);
-        assert!(
-            !answer.text().contains("Traceback") && !answer.text().contains("ValueError"),
-            "{path}: {answer}"
-        );
+        assert!(!answer.text().contains("Traceback") && !answer.text().contains("ValueError"), "{path}: {answer}");
         assert_eq!(answer.field("x-of-the-app"), None, "{path}: {answer}");
         if answer.says_close() {
             client = server.connect();
@@ -184,10 +151,7 @@ fn an_error_of_the_application_is_logged_with_its_traceback() {
     let server = server();
     server.get("/raises_before").expect_status(500);
     let line = server.process().line("raised before the head");
-    assert!(
-        line.contains("raises_before"),
-        "the traceback names the function: {line}"
-    );
+    assert!(line.contains("raises_before"), "the traceback names the function: {line}");
     assert!(line.contains("ValueError"), "{line}");
 }
 
@@ -197,18 +161,12 @@ fn an_answer_that_fails_midway_never_looks_complete() {
     let mut client = server.connect();
     client.send("GET /raises_after HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(client.head().framing, Framing::Chunked);
-    assert_eq!(
-        client.chunk().expect("what was sent before arrives"),
-        b"the beginning"
-    );
+    assert_eq!(client.chunk().expect("what was sent before arrives"), b"the beginning");
     match client.chunk() {
         Err(Broken::Ended(Ending::Eof | Ending::Reset, _)) => {}
         other => panic!("the connection was to be cut: {other:?}"),
     }
-    let old = server
-        .connect()
-        .send("GET /raises_after HTTP/1.0\r\n\r\n")
-        .try_answer("GET");
+    let old = server.connect().send("GET /raises_after HTTP/1.0\r\n\r\n").try_answer("GET");
     assert!(
         matches!(old, Err(Broken::Ended(Ending::Reset, _))),
         "an end of stream would look complete to HTTP/1.0: {old:?}"
@@ -220,10 +178,7 @@ fn a_wrong_content_length_garbles_nothing() {
     let server = server();
     let mut client = server.connect();
     assert_eq!(client.get("/too_long").text(), "long");
-    match client
-        .send("GET /plain HTTP/1.1\r\nHost: h\r\n\r\n")
-        .try_answer("GET")
-    {
+    match client.send("GET /plain HTTP/1.1\r\nHost: h\r\n\r\n").try_answer("GET") {
         Ok(answer) => assert_eq!(answer.text(), "plain"),
         Err(broken) => assert!(matches!(broken, Broken::Ended(Ending::Eof, _)), "{broken}"),
     }
@@ -231,10 +186,7 @@ fn a_wrong_content_length_garbles_nothing() {
     client.send("GET /too_short HTTP/1.1\r\nHost: h\r\n\r\nGET /plain HTTP/1.1\r\nHost: h\r\n\r\n");
     match client.try_answer("GET") {
         Ok(answer) => drop(answer.expect_status(500)),
-        Err(broken) => assert!(
-            matches!(&broken, Broken::Ended(_, seen) if seen.ends_with(b"short")),
-            "{broken}"
-        ),
+        Err(broken) => assert!(matches!(&broken, Broken::Ended(_, seen) if seen.ends_with(b"short")), "{broken}"),
     }
 }
 
@@ -245,15 +197,9 @@ fn start_response_is_called_once_or_with_exc_info() {
     let refused = client.get("/starts_twice").expect_status(200);
     assert!(refused.text().starts_with("refused: "), "{refused}");
     let replaced = client.get("/exc_info_before").expect_status(503);
-    assert_eq!(
-        (replaced.field("x-first"), replaced.field("x-second")),
-        (None, Some("yes"))
-    );
+    assert_eq!((replaced.field("x-first"), replaced.field("x-second")), (None, Some("yes")));
     assert_eq!(replaced.text(), "replaced");
-    client
-        .send("GET /exc_info_after HTTP/1.1\r\nHost: h\r\n\r\n")
-        .try_answer("GET")
-        .expect_err("it was to be cut");
+    client.send("GET /exc_info_after HTTP/1.1\r\nHost: h\r\n\r\n").try_answer("GET").expect_err("it was to be cut");
     expect_record(&server, &["raised again"]);
 }
 
@@ -281,11 +227,7 @@ fn a_malformed_head_of_the_application_is_a_500() {
         "pair",
         "none",
     ] {
-        match server
-            .connect()
-            .send(format!("GET /bad_head?{case} HTTP/1.1\r\nHost: h\r\n\r\n"))
-            .try_answer("GET")
-        {
+        match server.connect().send(format!("GET /bad_head?{case} HTTP/1.1\r\nHost: h\r\n\r\n")).try_answer("GET") {
             Ok(answer) if answer.status == 500 && answer.field("x-b").is_none() => {}
             Ok(answer) => broken.push(format!("{case}: {answer}")),
             Err(why) => broken.push(format!("{case}: {why}")),
@@ -300,9 +242,7 @@ fn a_malformed_head_of_the_application_is_a_500() {
 #[test]
 fn a_file_is_sent_whole_from_where_it_stands_and_through_a_pipe() {
     let site = Site::new("answers:application");
-    let big: Vec<u8> = (0..50_000_000_u32)
-        .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect();
+    let big: Vec<u8> = (0..50_000_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     fs::write(site.path("big"), &big).expect("a file can be written");
     let server = site.serve();
     let mut client = server.connect();
@@ -310,26 +250,14 @@ fn a_file_is_sent_whole_from_where_it_stands_and_through_a_pipe() {
     assert_eq!(whole.framing, Framing::Length(50_000_000));
     assert!(whole.body == big, "50 MB arrive as they are");
     let middle = client.get("/file_from_the_middle").expect_status(200);
-    assert!(
-        middle.body == big[1_000_000..3_000_000],
-        "from the position, as far as Content-Length says"
-    );
+    assert!(middle.body == big[1_000_000..3_000_000], "from the position, as far as Content-Length says");
     assert_eq!(client.get("/file_pipe").text(), "through a pipe");
     assert_eq!(client.get("/file_in_memory").body, vec![b'm'; 100_000]);
     expect_record(&server, &["file closed"]);
-    assert_eq!(
-        client.get("/file_wrapper_by_hand").text(),
-        "BY HAND".repeat(10_000)
-    );
-    let head = client
-        .send("HEAD /file_plain HTTP/1.1\r\nHost: h\r\n\r\n")
-        .answer_to_head();
+    assert_eq!(client.get("/file_wrapper_by_hand").text(), "BY HAND".repeat(10_000));
+    let head = client.send("HEAD /file_plain HTTP/1.1\r\nHost: h\r\n\r\n").answer_to_head();
     assert_eq!(head.status, 200);
-    assert_eq!(
-        client.get("/plain").text(),
-        "plain",
-        "the connection is in step"
-    );
+    assert_eq!(client.get("/plain").text(), "plain", "the connection is in step");
 }
 
 #[test]
@@ -343,21 +271,14 @@ fn a_file_that_the_client_does_not_take_holds_up_nobody() {
     for _ in 0..20 {
         assert_eq!(server.get("/plain").text(), "plain");
     }
-    assert_eq!(
-        slow.take(50_000_000)
-            .expect("the rest is still to come")
-            .len(),
-        50_000_000
-    );
+    assert_eq!(slow.take(50_000_000).expect("the rest is still to come").len(), 50_000_000);
 }
 
 // Input.
 
 #[test]
 fn the_input_reads_as_a_bytes_io_does() {
-    let server = Site::new("readers:application")
-        .app("limits: {body_memory_max: 16KiB}")
-        .serve();
+    let server = Site::new("readers:application").app("limits: {body_memory_max: 16KiB}").serve();
     let mut client = server.connect();
     let calls = [
         r#"[["read"], ["read"], ["read", 5], ["readline"], ["readlines"]]"#,
@@ -372,10 +293,8 @@ fn the_input_reads_as_a_bytes_io_does() {
     for length in [0, 1, 50, 1000, 16_000, 70_000, 400_000] {
         for calls in calls {
             let body = [calls.as_bytes(), b"\n", &lines(length)].concat();
-            let head = format!(
-                "POST / HTTP/1.1\r\nHost: h\r\nX-Length: {length}\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
+            let head =
+                format!("POST / HTTP/1.1\r\nHost: h\r\nX-Length: {length}\r\nContent-Length: {}\r\n\r\n", body.len());
             let answer = client.send(head).send(body).answer().expect_status(200);
             assert_eq!(answer.text(), "", "of {length} bytes by {calls}");
         }
@@ -400,21 +319,10 @@ fn wsgiref_validate_finds_nothing_wrong() {
     let server = Site::new("mirror:validated").serve();
     let mut client = server.connect();
     client.get("/a%20b?c=d").expect_status(200);
-    assert_eq!(
-        client.post("/", &[b'x'; 100_000]).expect_status(200).body,
-        vec![b'x'; 100_000]
-    );
-    client
-        .send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
-        .answer_to_head()
-        .expect_status(200);
-    client
-        .send("DELETE /x HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-A: 2\r\n\r\n")
-        .answer()
-        .expect_status(200);
-    client.send(
-        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-    );
+    assert_eq!(client.post("/", &[b'x'; 100_000]).expect_status(200).body, vec![b'x'; 100_000]);
+    client.send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n").answer_to_head().expect_status(200);
+    client.send("DELETE /x HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-A: 2\r\n\r\n").answer().expect_status(200);
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
     assert_eq!(client.answer().expect_status(200).text(), "abc");
 }
 
@@ -442,9 +350,7 @@ fn a_blocking_call_delays_no_other_while_a_thread_is_idle() {
             client.get("/").expect_status(200);
         }
     }
-    eventually("three calls to block", || {
-        (server.get("/").text() == "3").then_some(())
-    });
+    eventually("three calls to block", || (server.get("/").text() == "3").then_some(()));
     assert!(blocked.iter_mut().all(|client| !client.has_something()));
     server.get("/open").expect_status(200);
     for client in &mut blocked {
@@ -480,28 +386,11 @@ fn a_pipelined_request_behind_a_blocking_one_waits_its_turn() {
     let server = Site::new("gate:application").app("threads: 4").serve();
     let mut client = server.connect();
     client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\nGET /pid HTTP/1.1\r\nHost: h\r\n\r\n");
-    eventually("the first to block", || {
-        (server.get("/").text() == "1").then_some(())
-    });
-    assert!(
-        !client.has_something(),
-        "the second is not answered before the first"
-    );
+    eventually("the first to block", || (server.get("/").text() == "1").then_some(()));
+    assert!(!client.has_something(), "the second is not answered before the first");
     server.get("/open");
-    assert!(
-        client
-            .answer()
-            .text()
-            .parse::<u32>()
-            .is_ok_and(|waiting| waiting < 4)
-    );
-    assert!(
-        client
-            .answer()
-            .text()
-            .parse::<i32>()
-            .is_ok_and(|pid| pid == server.workers()[0])
-    );
+    assert!(client.answer().text().parse::<u32>().is_ok_and(|waiting| waiting < 4));
+    assert!(client.answer().text().parse::<i32>().is_ok_and(|pid| pid == server.workers()[0]));
 }
 
 // Children.
@@ -516,10 +405,7 @@ fn a_child_that_the_application_forks_holds_no_client_and_no_listener() {
     let child: i32 = client.answer().text().parse().expect("the child's number");
     client.expect_close();
     let open = crate::harness::descriptors(child);
-    let sockets: Vec<_> = open
-        .iter()
-        .filter(|(_, target)| target.starts_with("socket:"))
-        .collect();
+    let sockets: Vec<_> = open.iter().filter(|(_, target)| target.starts_with("socket:")).collect();
     assert!(sockets.is_empty(), "the child holds {open:?}");
     let strange: Vec<_> = open.iter().filter(|(number, _)| *number > 2).collect();
     assert!(strange.is_empty(), "the child holds {open:?}");

@@ -29,10 +29,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use slog::{
-    Drain, FnValue, KV, Key, Level, LevelFilter, Logger, OwnedKVList, PushFnValue, Record,
-    Serializer, o,
-};
+use slog::{Drain, FnValue, KV, Key, Level, LevelFilter, Logger, OwnedKVList, PushFnValue, Record, Serializer, o};
 use slog_async::{Async, AsyncGuard};
 
 use crate::config::{Log, LogFormat, LogLevel};
@@ -53,11 +50,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Starts to log as the config asks. Keep the guard to the end of `main`: `std::process::exit` would lose lines.
 pub fn start(log: &Log) -> (Logger, Guard) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    start_on(
-        io::stderr(),
-        log,
-        if colour { Colour::Ansi } else { Colour::None },
-    )
+    start_on(io::stderr(), log, if colour { Colour::Ansi } else { Colour::None })
 }
 
 /// Writes what is still queued when it is dropped, for 3 s at most.
@@ -71,13 +64,11 @@ impl Drop for Guard {
         let (flushed, waiting) = mpsc::channel();
         // A thread, because dropping the queue's own guard waits without a bound. Should the thread not start, the
         // lines are flushed by the failed call itself, which drops what it was given.
-        let flusher = thread::Builder::new()
-            .name("log-flush".into())
-            .spawn(move || {
-                drop(queue);
-                // The receiver is gone when the wait below has ended; then nobody asks any more.
-                let _ = flushed.send(());
-            });
+        let flusher = thread::Builder::new().name("log-flush".into()).spawn(move || {
+            drop(queue);
+            // The receiver is gone when the wait below has ended; then nobody asks any more.
+            let _ = flushed.send(());
+        });
         if flusher.is_ok() {
             let _ = waiting.recv_timeout(FLUSH_TIMEOUT);
         }
@@ -86,15 +77,10 @@ impl Drop for Guard {
 
 fn start_on(sink: impl Write + Send + 'static, log: &Log, colour: Colour) -> (Logger, Guard) {
     let lines: Box<dyn Drain<Ok = (), Err = slog::Never> + Send> = match log.format {
-        LogFormat::Text => Box::new(Text {
-            sink: RefCell::new(sink),
-            colour,
-        }),
+        LogFormat::Text => Box::new(Text { sink: RefCell::new(sink), colour }),
         LogFormat::Json => Box::new(json(sink).ignore_res()),
     };
-    let queue = Async::new(lines)
-        .chan_size(LINES_MAX)
-        .thread_name("log".into());
+    let queue = Async::new(lines).chan_size(LINES_MAX).thread_name("log".into());
     let (queue, guard) = queue.build_with_guard();
     let logger = Logger::root(LevelFilter::new(queue, level(log.level)).ignore_res(), o!());
     (logger, Guard { queue: Some(guard) })
@@ -120,9 +106,7 @@ fn json<W: Write + Send>(sink: W) -> slog_json::Json<LineWriter<W>> {
         "level" => FnValue(|record: &Record<'_>| name(record.level())),
         "ts" => FnValue(|_: &Record<'_>| now().to_string()),
     );
-    slog_json::Json::new(LineWriter::with_capacity(LINE_BYTES_MAX, sink))
-        .add_key_value(standard)
-        .build()
+    slog_json::Json::new(LineWriter::with_capacity(LINE_BYTES_MAX, sink)).add_key_value(standard).build()
 }
 
 /// The levels as the config names them.
@@ -168,10 +152,7 @@ impl<W: Write> Drain for Text<W> {
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), slog::Never> {
         let mut pairs = Pairs::default();
         // Neither can fail: `Pairs` only collects.
-        let _ = record
-            .kv()
-            .serialize(record, &mut pairs)
-            .and_then(|()| values.serialize(record, &mut pairs));
+        let _ = record.kv().serialize(record, &mut pairs).and_then(|()| values.serialize(record, &mut pairs));
         let line = line(record, pairs, self.colour);
         let mut sink = self.sink.borrow_mut();
         // A log that cannot be written has nowhere to say so.
@@ -284,12 +265,7 @@ mod tests {
     impl Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let gate = self.gate.0.lock().unwrap();
-            drop(
-                self.gate
-                    .1
-                    .wait_while(gate, |gate| *gate == Gate::Shut)
-                    .unwrap(),
-            );
+            drop(self.gate.1.wait_while(gate, |gate| *gate == Gate::Shut).unwrap());
             self.written.lock().unwrap().push(bytes.to_vec());
             Ok(bytes.len())
         }
@@ -301,11 +277,7 @@ mod tests {
 
     fn log(format: LogFormat, level: LogLevel) -> (Sink, Logger, Guard) {
         let sink = Sink::default();
-        let config = Log {
-            format,
-            level,
-            access: false,
-        };
+        let config = Log { format, level, access: false };
         let (logger, guard) = start_on(sink.clone(), &config, Colour::None);
         (sink, logger, guard)
     }
@@ -318,10 +290,7 @@ mod tests {
         drop(guard);
         let text = sink.text();
         let (time, rest) = text.split_once(' ').unwrap();
-        assert!(
-            time.len() == "2026-11-23T05:48:00.123Z".len() && time.ends_with('Z'),
-            "{time}"
-        );
+        assert!(time.len() == "2026-11-23T05:48:00.123Z".len() && time.ends_with('Z'), "{time}");
         assert_eq!(
             rest,
             "INFO     serving app=shop listen=http://127.0.0.1:8000 workers=2 why=\"two words\" no=\"\"\n"
@@ -336,7 +305,9 @@ mod tests {
         let text = sink.text();
         assert!(text.starts_with("{\"ts\":\"20"), "{text}");
         assert!(
-            text.ends_with("Z\",\"level\":\"error\",\"msg\":\"exited\",\"app\":\"shop\",\"detail\":\"a\\nb\",\"code\":3}\n"),
+            text.ends_with(
+                "Z\",\"level\":\"error\",\"msg\":\"exited\",\"app\":\"shop\",\"detail\":\"a\\nb\",\"code\":3}\n"
+            ),
             "{text}"
         );
         assert_eq!(sink.written.lock().unwrap().len(), 1, "one line, one write");
@@ -348,15 +319,8 @@ mod tests {
         error!(logger, "boot failed"; "detail" => "Traceback:\n  File \"a.py\"\n", "app" => "a");
         drop(guard);
         let text = sink.text();
-        assert!(
-            text.ends_with("boot failed app=a\n  detail:\n    Traceback:\n      File \"a.py\"\n"),
-            "{text}"
-        );
-        assert_eq!(
-            sink.written.lock().unwrap().len(),
-            1,
-            "one record, one write"
-        );
+        assert!(text.ends_with("boot failed app=a\n  detail:\n    Traceback:\n      File \"a.py\"\n"), "{text}");
+        assert_eq!(sink.written.lock().unwrap().len(), 1, "one record, one write");
     }
 
     #[test]
@@ -366,10 +330,7 @@ mod tests {
         info!(logger, "request"; "path" => "/\n2026 INFO forged");
         drop(guard);
         let text = sink.text();
-        assert!(
-            text.contains("path=\"/\\r\\u{1b}[2J\\\"x\\\"\"") || text.contains("path=/\\r"),
-            "{text}"
-        );
+        assert!(text.contains("path=\"/\\r\\u{1b}[2J\\\"x\\\"\"") || text.contains("path=/\\r"), "{text}");
         assert!(text.contains("\n    2026 INFO forged\n"), "{text}");
     }
 
@@ -396,28 +357,17 @@ mod tests {
         info!(logger, "after");
         drop(guard);
         let text = sink.text();
-        assert!(
-            text.contains("dropped messages") && text.contains(" count="),
-            "the loss is not said"
-        );
+        assert!(text.contains("dropped messages") && text.contains(" count="), "the loss is not said");
         assert!(text.ends_with(" after\n"));
     }
 
     #[test]
     fn colour_is_for_terminals() {
         let sink = Sink::default();
-        let config = Log {
-            format: LogFormat::Text,
-            level: LogLevel::Info,
-            access: false,
-        };
+        let config = Log { format: LogFormat::Text, level: LogLevel::Info, access: false };
         let (logger, guard) = start_on(sink.clone(), &config, Colour::Ansi);
         error!(logger, "exited");
         drop(guard);
-        assert!(
-            sink.text().contains(" \x1b[31mERROR   \x1b[0m exited\n"),
-            "{}",
-            sink.text()
-        );
+        assert!(sink.text().contains(" \x1b[31mERROR   \x1b[0m exited\n"), "{}", sink.text());
     }
 }

@@ -32,9 +32,7 @@ use crate::link::VERSION;
 const MAGIC: u64 = u64::from_le_bytes(*b"monoscbd");
 
 /// The seals that keep the mapping valid for as long as anybody has it.
-const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
-    .union(SealFlag::F_SEAL_GROW)
-    .union(SealFlag::F_SEAL_SEAL);
+const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK.union(SealFlag::F_SEAL_GROW).union(SealFlag::F_SEAL_SEAL);
 
 /// Threads that a scoreboard can hold. Above any sensible engine; below what would make a wrong header map gigabytes.
 const THREADS_MAX: usize = 65_536;
@@ -140,9 +138,7 @@ impl ThreadRow {
             return None;
         }
         // The length may be anything: an application can write here.
-        let line = length
-            .checked_sub(1)
-            .map(|length| &bytes[..(length as usize).min(LINE_BYTES_MAX)]);
+        let line = length.checked_sub(1).map(|length| &bytes[..(length as usize).min(LINE_BYTES_MAX)]);
         Some(line.map(|line| (printable(line), since_ms)))
     }
 }
@@ -156,17 +152,11 @@ pub struct Scoreboard {
 impl Scoreboard {
     /// A new one for a worker with that many threads, and the descriptor to pass to it.
     pub fn create(threads: usize) -> io::Result<(Scoreboard, OwnedFd)> {
-        let memory = memfd_create(
-            "monoceros-scoreboard",
-            MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING,
-        )?;
+        let memory = memfd_create("monoceros-scoreboard", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         let file = File::from(memory);
         file.set_len(size_for(threads) as u64)?;
         fcntl(&file, FcntlArg::F_ADD_SEALS(SEALS))?;
-        let board = Scoreboard {
-            map: map(&file, threads)?,
-            threads,
-        };
+        let board = Scoreboard { map: map(&file, threads)?, threads };
         let header = board.header();
         header.version.store(VERSION.into(), Ordering::Relaxed);
         header.threads.store(threads as u64, Ordering::Relaxed);
@@ -181,45 +171,30 @@ impl Scoreboard {
     pub fn open(memory: OwnedFd) -> io::Result<Scoreboard> {
         let file = File::from(memory);
         let length = file.metadata()?.len();
-        let seals =
-            fcntl(&file, FcntlArg::F_GET_SEALS).map_err(|_| wrong("it is no sealed memory"))?;
+        let seals = fcntl(&file, FcntlArg::F_GET_SEALS).map_err(|_| wrong("it is no sealed memory"))?;
         if !SealFlag::from_bits_retain(seals).contains(SEALS) || length < size_for(0) as u64 {
             return Err(wrong("its size is not what it should be"));
         }
-        let head = Scoreboard {
-            map: map(&file, 0)?,
-            threads: 0,
-        };
+        let head = Scoreboard { map: map(&file, 0)?, threads: 0 };
         if head.header().magic.load(Ordering::Acquire) != MAGIC {
             return Err(wrong("it is another thing"));
         }
         let version = head.header().version.load(Ordering::Relaxed);
         if version != u64::from(VERSION) {
-            return Err(wrong(&format!(
-                "it has version {version}, this program version {VERSION}"
-            )));
+            return Err(wrong(&format!("it has version {version}, this program version {VERSION}")));
         }
         let threads = head.header().threads.load(Ordering::Relaxed) as usize;
         if threads > THREADS_MAX || length != size_for(threads) as u64 {
             return Err(wrong("its size is not what it should be"));
         }
-        Ok(Scoreboard {
-            map: map(&file, threads)?,
-            threads,
-        })
+        Ok(Scoreboard { map: map(&file, threads)?, threads })
     }
 
     /// What the worker counts.
     #[expect(unsafe_code, reason = "a typed view of shared memory")]
     pub fn counters(&self) -> &Counters {
         // SAFETY: as for `header`; `map` has made the mapping long enough for the counters behind it.
-        unsafe {
-            &*self
-                .map
-                .as_ptr()
-                .add(size_of::<Header>())
-                .cast::<Counters>()
-        }
+        unsafe { &*self.map.as_ptr().add(size_of::<Header>()).cast::<Counters>() }
     }
 
     /// What each of its threads does, by the thread's number.
@@ -227,12 +202,7 @@ impl Scoreboard {
     pub fn threads(&self) -> &[ThreadRow] {
         // SAFETY: as for `header`; `map` has made the mapping long enough for `self.threads` rows behind the counters,
         // and `self.threads` is our own copy, which nobody who shares the memory can change.
-        unsafe {
-            slice::from_raw_parts(
-                self.map.as_ptr().add(size_for(0)).cast::<ThreadRow>(),
-                self.threads,
-            )
-        }
+        unsafe { slice::from_raw_parts(self.map.as_ptr().add(size_for(0)).cast::<ThreadRow>(), self.threads) }
     }
 
     #[expect(unsafe_code, reason = "a typed view of shared memory")]
@@ -265,10 +235,7 @@ fn printable(line: &[u8]) -> String {
 }
 
 fn wrong(why: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("cannot open the scoreboard: {why}"),
-    )
+    io::Error::new(io::ErrorKind::InvalidData, format!("cannot open the scoreboard: {why}"))
 }
 
 #[cfg(test)]
@@ -292,10 +259,7 @@ mod tests {
         assert_eq!(ours.counters().python_beat.load(Ordering::Relaxed), 9);
         assert_eq!(ours.threads().len(), 3);
         theirs.threads()[2].begin(b"GET /a HTTP/1.1", 1234);
-        assert_eq!(
-            ours.threads()[2].current(),
-            Some(("GET /a HTTP/1.1".into(), 1234))
-        );
+        assert_eq!(ours.threads()[2].current(), Some(("GET /a HTTP/1.1".into(), 1234)));
         assert_eq!(ours.threads()[1].current(), None);
         theirs.threads()[2].end();
         assert_eq!(ours.threads()[2].current(), None);
@@ -306,10 +270,7 @@ mod tests {
         let (ours, theirs) = both(1);
         theirs.threads()[0].begin(b"GET /crash HTTP/1.1", 5);
         drop(theirs);
-        assert_eq!(
-            ours.threads()[0].current(),
-            Some(("GET /crash HTTP/1.1".into(), 5))
-        );
+        assert_eq!(ours.threads()[0].current(), Some(("GET /crash HTTP/1.1".into(), 5)));
     }
 
     #[test]
@@ -327,10 +288,7 @@ mod tests {
     fn a_request_line_cannot_forge_a_log_line() {
         let (ours, theirs) = both(1);
         theirs.threads()[0].begin(b"GET /\r\n\x1b[2J\xff HTTP/1.1", 1);
-        assert_eq!(
-            ours.threads()[0].current().unwrap().0,
-            "GET /\\r\\n\\u{1b}[2J\u{fffd} HTTP/1.1"
-        );
+        assert_eq!(ours.threads()[0].current().unwrap().0, "GET /\\r\\n\\u{1b}[2J\u{fffd} HTTP/1.1");
     }
 
     #[test]
@@ -347,9 +305,7 @@ mod tests {
     #[test]
     fn a_reader_never_takes_half_a_line() {
         let (ours, theirs) = both(1);
-        let lines: Vec<String> = ('a'..='z')
-            .map(|letter| letter.to_string().repeat(LINE_BYTES_MAX))
-            .collect();
+        let lines: Vec<String> = ('a'..='z').map(|letter| letter.to_string().repeat(LINE_BYTES_MAX)).collect();
         let stop = AtomicU64::new(0);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -360,12 +316,10 @@ mod tests {
                     }
                 }
             });
-            let halves = (0..20_000)
-                .filter_map(|_| ours.threads()[0].current())
-                .find(|(line, since)| {
-                    let first = line.as_bytes()[0];
-                    *since != u64::from(first) || line.bytes().any(|byte| byte != first)
-                });
+            let halves = (0..20_000).filter_map(|_| ours.threads()[0].current()).find(|(line, since)| {
+                let first = line.as_bytes()[0];
+                *since != u64::from(first) || line.bytes().any(|byte| byte != first)
+            });
             stop.store(1, Ordering::Relaxed);
             assert_eq!(halves, None);
         });
@@ -373,27 +327,17 @@ mod tests {
 
     #[test]
     fn other_memory_is_refused() {
-        let refused = |descriptor: OwnedFd| {
-            Scoreboard::open(descriptor)
-                .err()
-                .expect("opened")
-                .to_string()
-        };
+        let refused = |descriptor: OwnedFd| Scoreboard::open(descriptor).err().expect("opened").to_string();
         assert!(refused(File::open("/dev/null").unwrap().into()).contains("no sealed memory"));
 
-        let loose =
-            memfd_create("loose", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        let loose = memfd_create("loose", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
         let loose = File::from(loose);
         loose.set_len(size_for(1) as u64).unwrap();
         assert!(refused(loose.try_clone().unwrap().into()).contains("its size"));
         fcntl(&loose, FcntlArg::F_ADD_SEALS(SEALS)).unwrap();
         assert!(refused(loose.into()).contains("another thing"));
 
-        for (offset, value, why) in [
-            (8, 77, "version 77"),
-            (16, 2, "its size"),
-            (16, u64::MAX, "its size"),
-        ] {
+        for (offset, value, why) in [(8, 77, "version 77"), (16, 2, "its size"), (16, u64::MAX, "its size")] {
             let (_, descriptor) = Scoreboard::create(1).unwrap();
             let file = File::from(descriptor);
             file.write_all_at(&u64::to_ne_bytes(value), offset).unwrap();
@@ -410,13 +354,8 @@ mod tests {
     #[test]
     fn a_row_of_nonsense_is_read_without_harm() {
         let (ours, theirs) = both(1);
-        theirs.threads()[0]
-            .length
-            .store(u64::MAX, Ordering::Relaxed);
-        assert_eq!(
-            ours.threads()[0].current().unwrap().0.len(),
-            LINE_BYTES_MAX * "\\u{0}".len()
-        );
+        theirs.threads()[0].length.store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(ours.threads()[0].current().unwrap().0.len(), LINE_BYTES_MAX * "\\u{0}".len());
         theirs.threads()[0].serial.store(1, Ordering::Relaxed);
         assert_eq!(ours.threads()[0].current(), None);
     }

@@ -44,10 +44,7 @@ pub fn start(worker: WorkerId, door: Door, post: Post) -> io::Result<()> {
             last.post.leave(worker, News::Word(word));
         }
     };
-    thread::Builder::new()
-        .name(format!("bridge-{worker}"))
-        .stack_size(STACK_BYTES)
-        .spawn(body)?;
+    thread::Builder::new().name(format!("bridge-{worker}")).stack_size(STACK_BYTES).spawn(body)?;
     Ok(())
 }
 

@@ -20,8 +20,7 @@ use crate::spawn::Program;
 pub fn check(config: &Config, file: Option<&Path>) -> i32 {
     match check_apps(config, file) {
         Ok(0) => {
-            let name =
-                file.map_or_else(|| "command line".into(), |file| file.display().to_string());
+            let name = file.map_or_else(|| "command line".into(), |file| file.display().to_string());
             println!("{name}: ok");
             exit::DONE
         }
@@ -36,19 +35,9 @@ pub fn check(config: &Config, file: Option<&Path>) -> i32 {
 /// How many of them cannot be imported.
 fn check_apps(config: &Config, file: Option<&Path>) -> Result<usize, String> {
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
-    let watch = sources
-        .watch()
-        .map_err(|error| format!("cannot watch processes: {error}"))?;
-    let means = Means {
-        program: Program::find()?,
-        log: config.log.clone(),
-        post: sources.post(),
-        watch,
-    };
-    let mut trial = Trial {
-        sources,
-        workers: Workers::new(means),
-    };
+    let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
+    let means = Means { program: Program::find()?, log: config.log.clone(), post: sources.post(), watch };
+    let mut trial = Trial { sources, workers: Workers::new(means) };
     let mut failed = 0;
     for (worker, app) in (1..).zip(&config.apps) {
         if let Err(failure) = trial.of(worker, app)? {
@@ -73,19 +62,12 @@ impl Trial {
         let deadline = Instant::now() + app.timeouts.boot;
         let mut events = vec![self.workers.spawn(worker, 1, app, &[])];
         let verdict = loop {
-            if let Some(verdict) = events
-                .into_iter()
-                .find_map(|event| verdict(event, worker, app))
-            {
+            if let Some(verdict) = events.into_iter().find_map(|event| verdict(event, worker, app)) {
                 break verdict;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let why = format!(
-                    "cannot import {}: not done within {}",
-                    app.wsgi,
-                    app.timeouts.boot.text()
-                );
+                let why = format!("cannot import {}: not done within {}", app.wsgi, app.timeouts.boot.text());
                 break Ok(Err(Failure::new(why, "")));
             }
             match self.next(left) {
@@ -98,13 +80,8 @@ impl Trial {
     }
 
     fn next(&mut self, left: Duration) -> Result<Vec<Event>, String> {
-        let farewell = self
-            .workers
-            .deadline()
-            .map(|at| at.saturating_duration_since(Instant::now()));
-        let stirs = self
-            .sources
-            .wait(Some(farewell.map_or(left, |farewell| farewell.min(left))));
+        let farewell = self.workers.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let stirs = self.sources.wait(Some(farewell.map_or(left, |farewell| farewell.min(left))));
         let mut events = Vec::new();
         for stir in stirs.map_err(|error| format!("cannot wait for events: {error}"))? {
             match stir {
@@ -123,25 +100,16 @@ type Verdict = Result<(), Failure>;
 
 /// What an event says of the application that this worker was to import, if anything. The outer error ends the check.
 fn verdict(event: Event, of: WorkerId, app: &App) -> Option<Result<Verdict, String>> {
-    let cannot = |why: String| {
-        Some(Ok(Err(Failure::new(
-            format!("cannot import {}: {why}", app.wsgi),
-            "",
-        ))))
-    };
+    let cannot = |why: String| Some(Ok(Err(Failure::new(format!("cannot import {}: {why}", app.wsgi), ""))));
     match event {
         Event::Loaded { worker } if worker == of => Some(Ok(Ok(()))),
         Event::Failed { worker, failure } if worker == of => Some(Ok(Err(failure))),
         Event::Exited { worker, exit, .. } if worker == of => match exit {
             Exit::Code(code) => cannot(format!("the worker exited with code {code}")),
-            Exit::Signal(_) | Exit::Dumped(_) => {
-                cannot(format!("the worker died of {}", exit.text()))
-            }
+            Exit::Signal(_) | Exit::Dumped(_) => cannot(format!("the worker died of {}", exit.text())),
             Exit::Unknown => cannot("the worker is gone".into()),
         },
-        Event::Unreachable { worker, why } if worker == of => {
-            cannot(format!("the worker cannot be reached: {why}"))
-        }
+        Event::Unreachable { worker, why } if worker == of => cannot(format!("the worker cannot be reached: {why}")),
         Event::NotSpawned { why, .. } => Some(Err(why)),
         Event::Stop(Stop::Graceful | Stop::Quick) => Some(Err("the check was interrupted".into())),
         Event::Loaded { .. }

@@ -33,9 +33,7 @@ pub enum Command {
         supervisor run shop.wsgi:application --listen 0.0.0.0:8000 --workers 4")]
     Run(What),
     /// Say whether the config is right and every application can be imported; start nothing.
-    #[command(
-        after_help = "Prints FILE:LINE:COLUMN and what is wrong, and exits with 2; or `FILE: ok`."
-    )]
+    #[command(after_help = "Prints FILE:LINE:COLUMN and what is wrong, and exits with 2; or `FILE: ok`.")]
     Check(What),
 }
 
@@ -69,13 +67,7 @@ impl Line {
     /// What is wanted: `run`, when no command says.
     pub fn wanted(self) -> Command {
         let Line { command, file } = self;
-        command.unwrap_or(Command::Run(What {
-            wsgi: None,
-            file,
-            listen: Vec::new(),
-            workers: None,
-            threads: None,
-        }))
+        command.unwrap_or(Command::Run(What { wsgi: None, file, listen: Vec::new(), workers: None, threads: None }))
     }
 }
 
@@ -116,39 +108,22 @@ mod tests {
 
     #[test]
     fn run_is_what_is_done_without_a_command() {
-        for line in [
-            "supervisor -c a.yaml",
-            "supervisor run -c a.yaml",
-            "supervisor run --config a.yaml",
-        ] {
-            let Ok(Command::Run(what)) = parse(line) else {
-                panic!("{line}")
-            };
+        for line in ["supervisor -c a.yaml", "supervisor run -c a.yaml", "supervisor run --config a.yaml"] {
+            let Ok(Command::Run(what)) = parse(line) else { panic!("{line}") };
             assert_eq!(what.file(), Some("a.yaml".into()));
         }
-        let Ok(Command::Run(what)) = parse("supervisor") else {
-            panic!()
-        };
+        let Ok(Command::Run(what)) = parse("supervisor") else { panic!() };
         assert_eq!(what.file(), Some(DEFAULT_FILE.into()));
     }
 
     #[test]
     fn an_application_needs_no_file() {
-        let line =
-            "supervisor run a:b --listen 127.0.0.1:1 --listen unix:/s --workers 3 --threads 2";
-        let Ok(Command::Run(what)) = parse(line) else {
-            panic!()
-        };
+        let line = "supervisor run a:b --listen 127.0.0.1:1 --listen unix:/s --workers 3 --threads 2";
+        let Ok(Command::Run(what)) = parse(line) else { panic!() };
         assert_eq!(what.file(), None);
         assert_eq!(what.listen, ["127.0.0.1:1", "unix:/s"]);
-        assert_eq!(
-            (what.workers.as_deref(), what.threads.as_deref()),
-            (Some("3"), Some("2"))
-        );
-        assert!(matches!(
-            parse("supervisor check a:b"),
-            Ok(Command::Check(_))
-        ));
+        assert_eq!((what.workers.as_deref(), what.threads.as_deref()), (Some("3"), Some("2")));
+        assert!(matches!(parse("supervisor check a:b"), Ok(Command::Check(_))));
     }
 
     #[test]

@@ -70,36 +70,18 @@ enum Words {
 impl Workers {
     /// None yet.
     pub fn new(means: Means) -> Workers {
-        Workers {
-            means,
-            register: BTreeMap::new(),
-        }
+        Workers { means, register: BTreeMap::new() }
     }
 
     /// Makes a process and tells it everything but to serve.
-    pub fn spawn(
-        &mut self,
-        worker: WorkerId,
-        generation: u64,
-        app: &App,
-        listeners: &[&Bound],
-    ) -> Event {
+    pub fn spawn(&mut self, worker: WorkerId, generation: u64, app: &App, listeners: &[&Bound]) -> Event {
         match self.try_spawn(worker, generation, app, listeners) {
             Ok(pid) => Event::Spawned { worker, pid },
-            Err(error) => Event::NotSpawned {
-                worker,
-                why: format!("cannot spawn a worker: {}", cause(&error)),
-            },
+            Err(error) => Event::NotSpawned { worker, why: format!("cannot spawn a worker: {}", cause(&error)) },
         }
     }
 
-    fn try_spawn(
-        &mut self,
-        worker: WorkerId,
-        generation: u64,
-        app: &App,
-        listeners: &[&Bound],
-    ) -> io::Result<u32> {
+    fn try_spawn(&mut self, worker: WorkerId, generation: u64, app: &App, listeners: &[&Bound]) -> io::Result<u32> {
         let (scoreboard, memory) = Scoreboard::create(app.threads)?;
         let (carrier, theirs) = Carrier::pair()?;
         let door = Door::open()?;
@@ -109,36 +91,21 @@ impl Workers {
         for listener in listeners {
             carrier.send(&listener.name, listener.as_fd())?;
         }
-        let title = [
-            app.name.clone(),
-            "generation".to_owned(),
-            generation.to_string(),
-        ];
-        let process = self
-            .means
-            .program
-            .spawn(&title, &app.environment, theirs.into())?;
+        let title = [app.name.clone(), "generation".to_owned(), generation.to_string()];
+        let process = self.means.program.spawn(&title, &app.environment, theirs.into())?;
         let pid = process.pid();
         let begun = self.means.watch.begin(worker, process.as_fd());
-        if let Err(error) =
-            begun.and_then(|()| bridge::start(worker, door, self.means.post.clone()))
-        {
+        if let Err(error) = begun.and_then(|()| bridge::start(worker, door, self.means.post.clone())) {
             process.kill();
             return Err(error);
         }
         let assignment = Assignment {
             worker,
             generation,
-            app: App {
-                environment: BTreeMap::new(),
-                ..app.clone()
-            },
+            app: App { environment: BTreeMap::new(), ..app.clone() },
             siblings: app.workers,
             log: self.means.log.clone(),
-            listeners: listeners
-                .iter()
-                .map(|listener| listener.name.clone())
-                .collect(),
+            listeners: listeners.iter().map(|listener| listener.name.clone()).collect(),
         };
         let known = Worker {
             process,
@@ -185,14 +152,8 @@ impl Workers {
         match news {
             News::Connected(sender) => {
                 known.words = Words::By(sender);
-                let assignment = known
-                    .assignment
-                    .take()
-                    .map(|assignment| ToWorker::Assignment(Box::new(assignment)));
-                assignment
-                    .and_then(|word| self.tell(worker, &word))
-                    .into_iter()
-                    .collect()
+                let assignment = known.assignment.take().map(|assignment| ToWorker::Assignment(Box::new(assignment)));
+                assignment.and_then(|word| self.tell(worker, &word)).into_iter().collect()
             }
             News::Word(FromWorker::Loaded) => vec![Event::Loaded { worker }],
             News::Word(FromWorker::Failed(failure)) => vec![Event::Failed { worker, failure }],
@@ -227,33 +188,20 @@ impl Workers {
             Some((_, latest)) => matches!(known.words, Words::Ended) || latest <= now,
             None => false,
         };
-        let told: Vec<WorkerId> = self
-            .register
-            .iter()
-            .filter(|(_, known)| told(known))
-            .map(|(worker, _)| *worker)
-            .collect();
-        told.into_iter()
-            .filter_map(|worker| self.farewell(worker))
-            .collect()
+        let told: Vec<WorkerId> =
+            self.register.iter().filter(|(_, known)| told(known)).map(|(worker, _)| *worker).collect();
+        told.into_iter().filter_map(|worker| self.farewell(worker)).collect()
     }
 
     /// When an exit is told at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        self.register
-            .values()
-            .filter_map(|known| known.exit.map(|(_, latest)| latest))
-            .min()
+        self.register.values().filter_map(|known| known.exit.map(|(_, latest)| latest)).min()
     }
 
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
         let (exit, _) = known.exit?;
-        Some(Event::Exited {
-            worker,
-            exit,
-            running: running(&known.scoreboard),
-        })
+        Some(Event::Exited { worker, exit, running: running(&known.scoreboard) })
     }
 
     fn tell(&self, worker: WorkerId, word: &ToWorker) -> Option<Event> {
@@ -268,17 +216,14 @@ impl Workers {
 
     /// A worker that is not reaped yet: only then does its number mean it.
     fn living(&self, worker: WorkerId) -> Option<&Worker> {
-        self.register
-            .get(&worker)
-            .filter(|known| known.exit.is_none())
+        self.register.get(&worker).filter(|known| known.exit.is_none())
     }
 }
 
 /// What a worker's threads were at when it ended: `GET /report HTTP/1.1 (for 12.3s)`.
 fn running(scoreboard: &Scoreboard) -> Vec<String> {
-    let now_ms = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| {
-        now.tv_sec().unsigned_abs() * 1000 + now.tv_nsec().unsigned_abs() / 1_000_000
-    });
+    let now_ms = clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |now| now.tv_sec().unsigned_abs() * 1000 + now.tv_nsec().unsigned_abs() / 1_000_000);
     let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
     let lines = scoreboard.threads().iter().filter_map(|row| row.current());
     let told = |(line, since_ms)| {

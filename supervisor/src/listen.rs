@@ -63,11 +63,7 @@ impl Bound {
         match bound.socket.listen(backlog) {
             Ok(()) => Ok(bound),
             Err(error) => {
-                let why = format!(
-                    "cannot bind {}: {}",
-                    bound.name,
-                    cause_of_tcp(&listener.address, &error)
-                );
+                let why = format!("cannot bind {}: {}", bound.name, cause_of_tcp(&listener.address, &error));
                 bound.close();
                 Err(why)
             }
@@ -93,9 +89,7 @@ impl AsFd for Bound {
 }
 
 /// Binds all, or none.
-pub fn bind_all<'a>(
-    listeners: impl IntoIterator<Item = &'a Listener>,
-) -> Result<Vec<Bound>, String> {
+pub fn bind_all<'a>(listeners: impl IntoIterator<Item = &'a Listener>) -> Result<Vec<Bound>, String> {
     let mut bound = Vec::new();
     for listener in listeners {
         match Bound::bind(listener) {
@@ -139,37 +133,19 @@ fn unix(path: &Path, listener: &Listener) -> Result<(Socket, SocketFile), String
         let socket = new_socket(Domain::UNIX)?;
         socket.bind(&SockAddr::unix(path)?)?;
         let made = fs::symlink_metadata(path)?;
-        Ok((
-            socket,
-            SocketFile {
-                path: path.to_owned(),
-                identity: (made.dev(), made.ino()),
-            },
-        ))
+        Ok((socket, SocketFile { path: path.to_owned(), identity: (made.dev(), made.ino()) }))
     };
     let (socket, file) = bind().map_err(|error: io::Error| cause(&error))?;
     let (uid, gid) = listener.owner;
     let own = || {
         fs::set_permissions(path, Permissions::from_mode(listener.mode))?;
-        if uid.is_some() || gid.is_some() {
-            lchown(path, uid, gid)
-        } else {
-            Ok(())
-        }
+        if uid.is_some() || gid.is_some() { lchown(path, uid, gid) } else { Ok(()) }
     };
     match own() {
         Ok(()) => Ok((socket, file)),
         Err(error) => {
-            Bound {
-                name: String::new(),
-                socket,
-                file: Some(file),
-            }
-            .close();
-            Err(format!(
-                "its mode and owner cannot be set: {}",
-                cause(&error)
-            ))
+            Bound { name: String::new(), socket, file: Some(file) }.close();
+            Err(format!("its mode and owner cannot be set: {}", cause(&error)))
         }
     }
 }
@@ -186,12 +162,8 @@ fn clear(path: &Path) -> Result<(), String> {
     }
     match answers(path) {
         Ok(true) => Err("Address already in use (somebody answers on it)".into()),
-        Ok(false) => fs::remove_file(path)
-            .map_err(|error| format!("a stale socket is in the way: {}", cause(&error))),
-        Err(error) => Err(format!(
-            "a socket is in the way that cannot be asked: {}",
-            cause(&error)
-        )),
+        Ok(false) => fs::remove_file(path).map_err(|error| format!("a stale socket is in the way: {}", cause(&error))),
+        Err(error) => Err(format!("a socket is in the way that cannot be asked: {}", cause(&error))),
     }
 }
 
@@ -217,18 +189,12 @@ fn cause_of_tcp(address: &Address, error: &io::Error) -> String {
         (Address::Tcp(address), io::ErrorKind::AddrInUse) => holder::of(*address),
         _ => None,
     };
-    holder.map_or_else(
-        || cause(error),
-        |holder| format!("{} (by {holder})", cause(error)),
-    )
+    holder.map_or_else(|| cause(error), |holder| format!("{} (by {holder})", cause(error)))
 }
 
 /// The system's words for an error, without its number.
 pub fn cause(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(
-        || error.to_string(),
-        |code| Errno::from_raw(code).desc().to_owned(),
-    )
+    error.raw_os_error().map_or_else(|| error.to_string(), |code| Errno::from_raw(code).desc().to_owned())
 }
 
 #[cfg(test)]
@@ -245,13 +211,7 @@ mod tests {
     use super::*;
 
     fn listener(address: Address) -> Listener {
-        Listener {
-            address,
-            protocol: Protocol::Http,
-            backlog: 16,
-            mode: 0o640,
-            owner: (None, None),
-        }
+        Listener { address, protocol: Protocol::Http, backlog: 16, mode: 0o640, owner: (None, None) }
     }
 
     fn at(folder: &TempDir, name: &str) -> (PathBuf, Listener) {
@@ -270,14 +230,8 @@ mod tests {
             let address = bound.socket.local_addr().unwrap().as_socket().unwrap();
             let _client = TcpStream::connect(address).unwrap();
             let (accepted, _) = bound.socket.accept().unwrap();
-            assert!(
-                accepted.tcp_nodelay().unwrap(),
-                "accepted sockets do not inherit TCP_NODELAY"
-            );
-            assert_eq!(
-                bound.socket.accept().unwrap_err().kind(),
-                io::ErrorKind::WouldBlock
-            );
+            assert!(accepted.tcp_nodelay().unwrap(), "accepted sockets do not inherit TCP_NODELAY");
+            assert_eq!(bound.socket.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
             let flags = fcntl(&bound, FcntlArg::F_GETFD).unwrap();
             assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));
         }
@@ -296,10 +250,7 @@ mod tests {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = other.local_addr().unwrap();
         let why = Bound::bind(&listener(Address::Tcp(address))).unwrap_err();
-        let expected = format!(
-            "cannot bind {address}: Address already in use (by process {},",
-            std::process::id()
-        );
+        let expected = format!("cannot bind {address}: Address already in use (by process {},", std::process::id());
         assert!(why.starts_with(&expected), "{why}");
     }
 
@@ -309,10 +260,7 @@ mod tests {
         let (path, wanted) = at(&folder, "s");
         let bound = Bound::bind(&wanted).unwrap();
         assert_eq!(bound.name, format!("unix:{}", path.display()));
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o640
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         UnixStream::connect(&path).unwrap();
     }
 
@@ -326,11 +274,7 @@ mod tests {
         if nix::unistd::geteuid().is_root() {
             assert_eq!(fs::metadata(&path).unwrap().uid(), 0);
         } else {
-            assert!(
-                result
-                    .unwrap_err()
-                    .contains("its mode and owner cannot be set")
-            );
+            assert!(result.unwrap_err().contains("its mode and owner cannot be set"));
             assert!(!path.exists());
         }
     }
@@ -360,10 +304,7 @@ mod tests {
         let (path, wanted) = at(&folder, "s");
         fs::write(&path, "precious").unwrap();
         let why = Bound::bind(&wanted).unwrap_err();
-        assert!(
-            why.ends_with("a file that is no socket is in the way"),
-            "{why}"
-        );
+        assert!(why.ends_with("a file that is no socket is in the way"), "{why}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         let (link, wanted) = at(&folder, "link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
@@ -390,11 +331,7 @@ mod tests {
         let wanted = listener(Address::Abstract(name.clone()));
         let bound = Bound::bind(&wanted).unwrap();
         UnixStream::connect_addr(&UnixAddress::from_abstract_name(&name).unwrap()).unwrap();
-        assert!(
-            Bound::bind(&wanted)
-                .unwrap_err()
-                .ends_with("Address already in use")
-        );
+        assert!(Bound::bind(&wanted).unwrap_err().ends_with("Address already in use"));
         bound.close();
     }
 

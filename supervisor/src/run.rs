@@ -24,11 +24,7 @@ use crate::spawn::{Program, raise_descriptor_limit};
 /// Serves until it is asked to stop; the exit status.
 pub fn run(config: &Config, log: &Logger) -> i32 {
     let server = start(config, log);
-    let ended = server.and_then(|server| {
-        server
-            .serve()
-            .map_err(|error| format!("cannot wait for events: {error}"))
-    });
+    let ended = server.and_then(|server| server.serve().map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
         error!(log, "stopped"; "why" => why);
         exit::FAILED
@@ -40,31 +36,17 @@ fn start<'a>(config: &'a Config, log: &'a Logger) -> Result<Server<'a>, String> 
         "version" => env!("CARGO_PKG_VERSION"),
         "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
     if geteuid().is_root() && config.apps.iter().any(|app| app.run_as.is_none()) {
-        warn!(
-            log,
-            "applications run as root: set `user` to run them as somebody else"
-        );
+        warn!(log, "applications run as root: set `user` to run them as somebody else");
     }
     if let Err(error) = raise_descriptor_limit() {
         warn!(log, "open files stay limited as they are"; "why" => error.to_string());
     }
     let program = Program::find()?;
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
-    let watch = sources
-        .watch()
-        .map_err(|error| format!("cannot watch processes: {error}"))?;
-    let listeners = config
-        .apps
-        .iter()
-        .map(|app| bind_all(&app.listen))
-        .collect::<Vec<_>>();
+    let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
+    let listeners = config.apps.iter().map(|app| bind_all(&app.listen)).collect::<Vec<_>>();
     let listeners = all_or_none(listeners)?;
-    let means = Means {
-        program,
-        log: config.log.clone(),
-        post: sources.post(),
-        watch,
-    };
+    let means = Means { program, log: config.log.clone(), post: sources.post(), watch };
     Ok(Server {
         apps: &config.apps,
         log,
@@ -128,14 +110,8 @@ impl Server<'_> {
 
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
-        let core = self
-            .core
-            .deadline()
-            .map(|at| at.saturating_sub(self.began.elapsed()));
-        let workers = self
-            .workers
-            .deadline()
-            .map(|at| at.saturating_duration_since(Instant::now()));
+        let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
+        let workers = self.workers.deadline().map(|at| at.saturating_duration_since(Instant::now()));
         core.into_iter().chain(workers).min()
     }
 
@@ -155,16 +131,9 @@ impl Server<'_> {
 
     fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
-            Effect::Spawn {
-                worker,
-                app,
-                generation,
-            } => {
+            Effect::Spawn { worker, app, generation } => {
                 let listeners: Vec<&Bound> = self.listeners[app].iter().collect();
-                Some(
-                    self.workers
-                        .spawn(worker, generation, &self.apps[app], &listeners),
-                )
+                Some(self.workers.spawn(worker, generation, &self.apps[app], &listeners))
             }
             Effect::Say { worker, word } => self.workers.say(worker, word),
             Effect::Terminate { worker } => {
@@ -176,10 +145,7 @@ impl Server<'_> {
                 None
             }
             Effect::CloseListeners => {
-                self.listeners
-                    .iter_mut()
-                    .flat_map(|bound| bound.drain(..))
-                    .for_each(Bound::close);
+                self.listeners.iter_mut().flat_map(|bound| bound.drain(..)).for_each(Bound::close);
                 None
             }
             Effect::Log(line) => {
@@ -206,10 +172,6 @@ struct Keys<'a>(&'a Line);
 
 impl KV for Keys<'_> {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        self.0
-            .keys
-            .iter()
-            .rev()
-            .try_for_each(|(key, value)| serializer.emit_str(key, value))
+        self.0.keys.iter().rev().try_for_each(|(key, value)| serializer.emit_str(key, value))
     }
 }

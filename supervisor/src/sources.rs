@@ -17,9 +17,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
-use signal_hook::consts::signal::{
-    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
-};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::bridge::News;
@@ -71,24 +69,13 @@ impl Sources {
     /// Takes over the signals that mean something to a supervisor.
     pub fn new() -> io::Result<Sources> {
         let poll = Poll::new()?;
-        let mut signals = Signals::new([
-            SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH,
-        ])?;
-        poll.registry()
-            .register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let mut signals =
+            Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH])?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), NEWS)?);
         let (sender, news) = mpsc::channel();
-        let post = Post {
-            news: sender,
-            waker,
-        };
-        Ok(Sources {
-            poll,
-            events: Events::with_capacity(STIRS_MAX),
-            signals,
-            news,
-            post,
-        })
+        let post = Post { news: sender, waker };
+        Ok(Sources { poll, events: Events::with_capacity(STIRS_MAX), signals, news, post })
     }
 
     /// What bridges are given.
@@ -98,9 +85,7 @@ impl Sources {
 
     /// What processes are watched with.
     pub fn watch(&self) -> io::Result<Watch> {
-        Ok(Watch {
-            registry: self.poll.registry().try_clone()?,
-        })
+        Ok(Watch { registry: self.poll.registry().try_clone()? })
     }
 
     /// Waits for something to stir, no longer than `timeout`.
@@ -113,14 +98,8 @@ impl Sources {
         let mut stirs = Vec::new();
         for event in &self.events {
             match event.token() {
-                SIGNALS => {
-                    stirs.extend(self.signals.pending().filter_map(meaning).map(Stir::Signal))
-                }
-                NEWS => stirs.extend(
-                    self.news
-                        .try_iter()
-                        .map(|(worker, news)| Stir::News(worker, news)),
-                ),
+                SIGNALS => stirs.extend(self.signals.pending().filter_map(meaning).map(Stir::Signal)),
+                NEWS => stirs.extend(self.news.try_iter().map(|(worker, news)| Stir::News(worker, news))),
                 Token(worker) => stirs.push(Stir::Gone(worker as WorkerId)),
             }
         }
@@ -136,11 +115,7 @@ pub struct Watch {
 impl Watch {
     /// Begins, with a process's pidfd.
     pub fn begin(&self, worker: WorkerId, pidfd: BorrowedFd<'_>) -> io::Result<()> {
-        self.registry.register(
-            &mut SourceFd(&pidfd.as_raw_fd()),
-            Token(worker as usize),
-            Interest::READABLE,
-        )
+        self.registry.register(&mut SourceFd(&pidfd.as_raw_fd()), Token(worker as usize), Interest::READABLE)
     }
 
     /// Ends, before the pidfd is closed.

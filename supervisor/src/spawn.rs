@@ -27,8 +27,7 @@ use std::process::Command;
 use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
-    pidfd_send_signal, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
 };
 
 use crate::core::Exit;
@@ -46,17 +45,13 @@ impl Program {
     /// # Errors
     /// One line that says where it was looked for.
     pub fn find() -> Result<Program, String> {
-        let own = std::env::current_exe()
-            .map_err(|error| format!("cannot find the worker: {}", cause(&error)))?;
+        let own = std::env::current_exe().map_err(|error| format!("cannot find the worker: {}", cause(&error)))?;
         Program::open(&own.with_file_name("worker"))
     }
 
     /// Opens it at a path.
     pub fn open(path: &Path) -> Result<Program, String> {
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(OFlag::O_PATH.bits())
-            .open(path);
+        let file = OpenOptions::new().read(true).custom_flags(OFlag::O_PATH.bits()).open(path);
         match file {
             Ok(file) => Ok(Program { file: file.into() }),
             Err(error) => Err(format!(
@@ -76,19 +71,11 @@ impl Program {
     ) -> io::Result<Process> {
         let path = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
         let mut command = Command::new(path);
-        command
-            .arg0(OsString::from("worker:"))
-            .args(title)
-            .envs(environment)
-            .stdin(carrier)
-            .process_group(0);
+        command.arg0(OsString::from("worker:")).args(title).envs(environment).stdin(carrier).process_group(0);
         let child = command.spawn()?;
         // The number cannot have come to mean another process: only `reap` below waits for it.
         let pid = Pid::from_child(&child);
-        Ok(Process {
-            pid,
-            pidfd: pidfd_open(pid, PidfdFlags::empty())?,
-        })
+        Ok(Process { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
     }
 }
 
@@ -120,10 +107,7 @@ impl Process {
 
     /// How it ended; `None` while it lives. Answers once: then its number may mean another process.
     pub fn reap(&self) -> Option<Exit> {
-        let ended = waitid(
-            WaitId::PidFd(self.pidfd.as_fd()),
-            WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-        );
+        let ended = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         let status = match ended {
             Ok(status) => status?,
             // Somebody else has reaped it.
@@ -169,30 +153,20 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let environment = BTreeMap::from([("COLOUR".to_owned(), "blue".to_owned())]);
         let title = ["-c".to_owned(), script.to_owned()];
-        (
-            program.spawn(&title, &environment, theirs.into()).unwrap(),
-            ours,
-        )
+        (program.spawn(&title, &environment, theirs.into()).unwrap(), ours)
     }
 
     fn ended(process: &Process) -> Exit {
         let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-        assert_eq!(
-            poll(&mut fds, PollTimeout::from(10_000_u16)).unwrap(),
-            1,
-            "still alive"
-        );
+        assert_eq!(poll(&mut fds, PollTimeout::from(10_000_u16)).unwrap(), 1, "still alive");
         process.reap().unwrap()
     }
 
     /// Whether a descriptor of this test is one that any child would get.
     fn is_inherited(descriptor: &str) -> bool {
-        let flags =
-            std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).unwrap_or_default();
+        let flags = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).unwrap_or_default();
         let flags = flags.lines().find_map(|line| line.strip_prefix("flags:"));
-        flags.is_some_and(|flags| {
-            i32::from_str_radix(flags.trim(), 8).unwrap() & OFlag::O_CLOEXEC.bits() == 0
-        })
+        flags.is_some_and(|flags| i32::from_str_radix(flags.trim(), 8).unwrap() & OFlag::O_CLOEXEC.bits() == 0)
     }
 
     fn heard(mut stream: UnixStream) -> String {
@@ -204,18 +178,14 @@ mod tests {
     #[test]
     fn a_process_has_the_carrier_as_its_descriptor_0_and_nothing_of_ours() {
         // Whoever runs the tests may have left something open for all of us; that is not ours.
-        let ours =
-            |entry: &str| std::fs::read_link(format!("/proc/self/fd/{entry}")).unwrap_or_default();
+        let ours = |entry: &str| std::fs::read_link(format!("/proc/self/fd/{entry}")).unwrap_or_default();
         let (process, stream) = sh("exec 1>&0; echo $COLOUR; exec ls -l /proc/self/fd");
         let listing = heard(stream);
         assert!(listing.starts_with("blue\n"), "{listing}");
         for line in listing.lines().filter_map(|line| line.split_once(" -> ")) {
             let descriptor = line.0.rsplit(' ').next().unwrap();
             let expected = matches!(descriptor, "0" | "1" | "2") || line.1.starts_with("/proc/");
-            assert!(
-                expected || ours(descriptor) == Path::new(line.1) && is_inherited(descriptor),
-                "{listing}"
-            );
+            assert!(expected || ours(descriptor) == Path::new(line.1) && is_inherited(descriptor), "{listing}");
         }
         assert_eq!(ended(&process), Exit::Code(0));
     }
@@ -226,11 +196,7 @@ mod tests {
         let stat = heard(stream);
         let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
         assert_eq!(fields[2], process.pid().to_string(), "process group");
-        assert_eq!(
-            fields[3],
-            nix::unistd::getsid(None).unwrap().to_string(),
-            "session"
-        );
+        assert_eq!(fields[3], nix::unistd::getsid(None).unwrap().to_string(), "session");
         ended(&process);
     }
 
@@ -251,8 +217,7 @@ mod tests {
 
     #[test]
     fn a_process_lives_until_it_is_asked_to_go() {
-        let (process, mut stream) =
-            sh("trap 'exit 3' TERM; echo >&0; while :; do read -r x <&0; done");
+        let (process, mut stream) = sh("trap 'exit 3' TERM; echo >&0; while :; do read -r x <&0; done");
         stream.read_exact(&mut [0]).unwrap();
         assert_eq!(process.reap(), None);
         process.terminate();
@@ -272,9 +237,6 @@ mod tests {
     #[test]
     fn a_worker_that_is_not_there_is_looked_for_aloud() {
         let why = Program::open(Path::new("/nowhere/worker")).unwrap_err();
-        assert!(
-            why.starts_with("cannot find the worker: looked for /nowhere/worker: No such file"),
-            "{why}"
-        );
+        assert!(why.starts_with("cannot find the worker: looked for /nowhere/worker: No such file"), "{why}");
     }
 }

@@ -69,34 +69,24 @@ impl Answer {
     /// The value of the one field of this name; fails when there are two.
     pub fn field(&self, name: &str) -> Option<&str> {
         let values = self.values(name);
-        assert!(
-            values.len() < 2,
-            "{name} stands there {} times in {self}",
-            values.len()
-        );
+        assert!(values.len() < 2, "{name} stands there {} times in {self}", values.len());
         values.first().copied()
     }
 
     /// The values of every field of this name, in order.
     pub fn values(&self, name: &str) -> Vec<&str> {
-        let named = self
-            .fields
-            .iter()
-            .filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        let named = self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str()).collect()
     }
 
     /// Whether the server said that it closes the connection.
     pub fn says_close(&self) -> bool {
-        self.values("connection")
-            .iter()
-            .any(|value| value.eq_ignore_ascii_case("close"))
+        self.values("connection").iter().any(|value| value.eq_ignore_ascii_case("close"))
     }
 
     /// The content as text.
     pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body)
-            .unwrap_or_else(|why| panic!("the content is not UTF-8 ({why}): {self}"))
+        std::str::from_utf8(&self.body).unwrap_or_else(|why| panic!("the content is not UTF-8 ({why}): {self}"))
     }
 
     /// Fails, printing the answer, unless it has this status.
@@ -113,11 +103,7 @@ impl fmt::Display for Answer {
         for (name, value) in &self.fields {
             writeln!(f, "{name}: {value}")?;
         }
-        write!(
-            f,
-            "\n{}",
-            self.body[..self.body.len().min(2000)].escape_ascii()
-        )
+        write!(f, "\n{}", self.body[..self.body.len().min(2000)].escape_ascii())
     }
 }
 
@@ -125,22 +111,11 @@ impl fmt::Display for Answer {
 pub fn head(bytes: &[u8], method: &str) -> Result<Answer, Broken> {
     let broken = |rule| Broken::Rule(rule, bytes.to_vec());
     let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
-    let text = text
-        .strip_suffix("\r\n\r\n")
-        .ok_or_else(|| broken("a head ends with an empty line"))?;
+    let text = text.strip_suffix("\r\n\r\n").ok_or_else(|| broken("a head ends with an empty line"))?;
     let mut lines = text.split("\r\n");
     let (status, reason) = status_line(lines.next().unwrap_or_default()).map_err(broken)?;
-    let fields = lines
-        .map(field_line)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(broken)?;
-    let mut answer = Answer {
-        status,
-        reason,
-        fields,
-        framing: Framing::None,
-        body: Vec::new(),
-    };
+    let fields = lines.map(field_line).collect::<Result<Vec<_>, _>>().map_err(broken)?;
+    let mut answer = Answer { status, reason, fields, framing: Framing::None, body: Vec::new() };
     answer.framing = framing(&answer, method).map_err(broken)?;
     let final_status = status >= 200;
     if final_status && status < 500 && answer.values("date").len() != 1 {
@@ -151,22 +126,15 @@ pub fn head(bytes: &[u8], method: &str) -> Result<Answer, Broken> {
 
 /// `HTTP/1.1 SP 3DIGIT SP [reason]` (RFC 9112 4).
 fn status_line(line: &str) -> Result<(u16, String), &'static str> {
-    let rest = line
-        .strip_prefix("HTTP/1.1 ")
-        .ok_or("a status line begins with HTTP/1.1 and one space")?;
-    let (code, reason) = rest
-        .split_once(' ')
-        .ok_or("a space follows the status code")?;
+    let rest = line.strip_prefix("HTTP/1.1 ").ok_or("a status line begins with HTTP/1.1 and one space")?;
+    let (code, reason) = rest.split_once(' ').ok_or("a space follows the status code")?;
     if code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("a status code has three digits");
     }
     if reason.chars().any(|c| c.is_control() && c != '\t') {
         return Err("a reason has no control characters");
     }
-    Ok((
-        code.parse().map_err(|_| "a status code is a number")?,
-        reason.to_owned(),
-    ))
+    Ok((code.parse().map_err(|_| "a status code is a number")?, reason.to_owned()))
 }
 
 /// `token ":" OWS value OWS` (RFC 9112 5).
@@ -183,10 +151,7 @@ fn field_line(line: &str) -> Result<(String, String), &'static str> {
 }
 
 fn framing(answer: &Answer, method: &str) -> Result<Framing, &'static str> {
-    let (lengths, codings) = (
-        answer.values("content-length"),
-        answer.values("transfer-encoding"),
-    );
+    let (lengths, codings) = (answer.values("content-length"), answer.values("transfer-encoding"));
     if lengths.len() + codings.len() > 1 {
         return Err("one Content-Length or one Transfer-Encoding (RFC 9112 6.2)");
     }
@@ -198,13 +163,8 @@ fn framing(answer: &Answer, method: &str) -> Result<Framing, &'static str> {
         return Ok(Framing::None);
     }
     match (lengths.first(), codings.first()) {
-        (Some(length), _)
-            if length.bytes().all(|byte| byte.is_ascii_digit()) && !length.is_empty() =>
-        {
-            length
-                .parse()
-                .map(Framing::Length)
-                .map_err(|_| "a Content-Length fits 64 bits")
+        (Some(length), _) if length.bytes().all(|byte| byte.is_ascii_digit()) && !length.is_empty() => {
+            length.parse().map(Framing::Length).map_err(|_| "a Content-Length fits 64 bits")
         }
         (Some(_), _) => Err("a Content-Length is digits"),
         (None, Some(&"chunked")) => Ok(Framing::Chunked),

@@ -36,8 +36,8 @@ impl Client {
 
     /// Connects to a Unix socket.
     pub fn connect_unix(path: &Path) -> Client {
-        let stream = UnixStream::connect(path)
-            .unwrap_or_else(|why| panic!("cannot connect to {}: {why}", path.display()));
+        let stream =
+            UnixStream::connect(path).unwrap_or_else(|why| panic!("cannot connect to {}: {why}", path.display()));
         Client::over(Stream::Unix(stream))
     }
 
@@ -47,10 +47,7 @@ impl Client {
     }
 
     fn over(stream: Stream) -> Client {
-        let mut client = Client {
-            stream,
-            pending: Vec::new(),
-        };
+        let mut client = Client { stream, pending: Vec::new() };
         client.set_patience(PATIENCE);
         client
     }
@@ -67,9 +64,7 @@ impl Client {
     /// The client's own end, which is the server's REMOTE_ADDR and REMOTE_PORT.
     pub fn local_address(&self) -> SocketAddr {
         match &self.stream {
-            Stream::Tcp(stream) => stream
-                .local_addr()
-                .expect("a connected socket has an address"),
+            Stream::Tcp(stream) => stream.local_addr().expect("a connected socket has an address"),
             Stream::Unix(_) => panic!("a Unix client has no address"),
         }
     }
@@ -109,32 +104,26 @@ impl Client {
     /// Sends a `GET` and reads its answer.
     #[track_caller]
     pub fn get(&mut self, target: &str) -> Answer {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-            .answer()
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")).answer()
     }
 
     /// Sends a `POST` with a Content-Length and reads its answer.
     #[track_caller]
     pub fn post(&mut self, target: &str, body: &[u8]) -> Answer {
-        let head = format!(
-            "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
+        let head = format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
         self.send(head).send(body).answer()
     }
 
     /// Reads one answer; fails when there is none or a rule is broken.
     #[track_caller]
     pub fn answer(&mut self) -> Answer {
-        self.try_answer("GET")
-            .unwrap_or_else(|broken| panic!("no answer: {broken}"))
+        self.try_answer("GET").unwrap_or_else(|broken| panic!("no answer: {broken}"))
     }
 
     /// Reads the answer to a `HEAD`.
     #[track_caller]
     pub fn answer_to_head(&mut self) -> Answer {
-        self.try_answer("HEAD")
-            .unwrap_or_else(|broken| panic!("no answer: {broken}"))
+        self.try_answer("HEAD").unwrap_or_else(|broken| panic!("no answer: {broken}"))
     }
 
     /// Reads one answer, or finds out why there is none.
@@ -159,8 +148,7 @@ impl Client {
     /// Reads an answer's head alone; fails when there is none.
     #[track_caller]
     pub fn head(&mut self) -> Answer {
-        self.try_head("GET")
-            .unwrap_or_else(|broken| panic!("no head: {broken}"))
+        self.try_head("GET").unwrap_or_else(|broken| panic!("no head: {broken}"))
     }
 
     /// Reads the next chunk of a chunked answer whose head has been read; empty for the last one.
@@ -169,10 +157,7 @@ impl Client {
         let size = answer::chunk_size(&line[..line.len() - 2])?;
         let mut chunk = self.take(size + 2)?;
         if chunk.split_off(size) != b"\r\n" {
-            return Err(Broken::Rule(
-                "CRLF follows a chunk's data, and no trailer the last one",
-                chunk,
-            ));
+            return Err(Broken::Rule("CRLF follows a chunk's data, and no trailer the last one", chunk));
         }
         Ok(chunk)
     }
@@ -201,11 +186,7 @@ impl Client {
     pub fn expect_close(&mut self) {
         let (rest, ending) = self.ending();
         let rest = rest.escape_ascii().to_string();
-        assert_eq!(
-            (rest.as_str(), ending),
-            ("", Ending::Eof),
-            "an orderly close was expected"
-        );
+        assert_eq!((rest.as_str(), ending), ("", Ending::Eof), "an orderly close was expected");
     }
 
     /// Whether something can be read at once, an end of stream included.
@@ -227,10 +208,7 @@ impl Client {
     fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, Broken> {
         let mut searched = 0;
         loop {
-            if let Some(at) = self.pending[searched..]
-                .windows(mark.len())
-                .position(|window| window == mark)
-            {
+            if let Some(at) = self.pending[searched..].windows(mark.len()).position(|window| window == mark) {
                 return self.take(searched + at + mark.len());
             }
             searched = self.pending.len().saturating_sub(mark.len() - 1);
@@ -270,17 +248,8 @@ impl Client {
                 return Ok(());
             }
             Err(why) if why.kind() == ErrorKind::Interrupted => return Ok(()),
-            Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Ending::Silence
-            }
-            Err(why)
-                if matches!(
-                    why.kind(),
-                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
-                ) =>
-            {
-                Ending::Reset
-            }
+            Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ending::Silence,
+            Err(why) if matches!(why.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Ending::Reset,
             Err(why) => panic!("cannot receive: {why}"),
         };
         Err(Broken::Ended(ending, self.pending.clone()))

@@ -32,50 +32,34 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(
-            Instant::now() < deadline,
-            "waited {PATIENCE:?} in vain for {what}"
-        );
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
         thread::park_timeout(GLANCE);
     }
 }
 
 /// The folder that cargo builds into, `target` unless told otherwise.
 pub fn target_folder() -> PathBuf {
-    profile_folder()
-        .parent()
-        .expect("a profile's folder lies in the target folder")
-        .to_owned()
+    profile_folder().parent().expect("a profile's folder lies in the target folder").to_owned()
 }
 
 /// Where cargo put the programs: beside the `deps` folder that this test runs from.
 fn profile_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let deps = test.parent().expect("a program lies in a folder");
-    deps.parent()
-        .expect("deps lies in the profile's folder")
-        .to_owned()
+    deps.parent().expect("deps lies in the profile's folder").to_owned()
 }
 
 /// The path of `supervisor` or `worker` as built beside this test.
 pub fn program(name: &str) -> PathBuf {
     let path = profile_folder().join(name);
-    assert!(
-        path.exists(),
-        "{} is not built: run `cargo build --workspace --bins`, or `make test`",
-        path.display()
-    );
+    assert!(path.exists(), "{} is not built: run `cargo build --workspace --bins`, or `make test`", path.display());
     path
 }
 
 /// The python of the tests' virtual environment, which `make test` sets up.
 pub fn python() -> PathBuf {
     let path = target_folder().join("venv/bin/python");
-    assert!(
-        path.exists(),
-        "{} is not there: run `make venv`, or `make test`",
-        path.display()
-    );
+    assert!(path.exists(), "{} is not there: run `make venv`, or `make test`", path.display());
     path
 }
 
@@ -150,11 +134,7 @@ impl Process {
     }
 
     /// Waits until `fact` finds what it looks for in the lines and the status so far.
-    pub fn wait<T>(
-        &self,
-        what: &str,
-        fact: impl Fn(&[String], Option<ExitStatus>) -> Option<T>,
-    ) -> T {
+    pub fn wait<T>(&self, what: &str, fact: impl Fn(&[String], Option<ExitStatus>) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = self.watch.seen();
         loop {
@@ -165,25 +145,15 @@ impl Process {
             if left.is_zero() {
                 let log = seen.lines.join("\n");
                 drop(seen);
-                panic!(
-                    "waited {PATIENCE:?} in vain for {what}; status and output:\n{:?}\n{log}",
-                    self.status()
-                );
+                panic!("waited {PATIENCE:?} in vain for {what}; status and output:\n{:?}\n{log}", self.status());
             }
-            seen = self
-                .watch
-                .changed
-                .wait_timeout(seen, left)
-                .expect("no watcher panics")
-                .0;
+            seen = self.watch.changed.wait_timeout(seen, left).expect("no watcher panics").0;
         }
     }
 
     /// Waits for a line that has `part` in it.
     pub fn line(&self, part: &str) -> String {
-        self.wait(&format!("a line with {part:?}"), |lines, _| {
-            lines.iter().find(|line| line.contains(part)).cloned()
-        })
+        self.wait(&format!("a line with {part:?}"), |lines, _| lines.iter().find(|line| line.contains(part)).cloned())
     }
 
     /// Its exit status, when it has ended by itself or a signal.
@@ -194,9 +164,7 @@ impl Process {
     /// Waits for its end and gives the exit code; fails when a signal ended it.
     pub fn exit_code(&self) -> i32 {
         let status = self.wait("its exit", |_, status| status);
-        status
-            .code()
-            .unwrap_or_else(|| panic!("it ended by {status}; output:\n{}", self.output()))
+        status.code().unwrap_or_else(|| panic!("it ended by {status}; output:\n{}", self.output()))
     }
 
     /// Waits until nobody holds its output any more, and gives all of it.
@@ -205,17 +173,8 @@ impl Process {
         let mut seen = self.watch.seen();
         while seen.open > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero(),
-                "its output is still held open by {:?}",
-                session(self.pid)
-            );
-            seen = self
-                .watch
-                .changed
-                .wait_timeout(seen, left)
-                .expect("no watcher panics")
-                .0;
+            assert!(!left.is_zero(), "its output is still held open by {:?}", session(self.pid));
+            seen = self.watch.changed.wait_timeout(seen, left).expect("no watcher panics").0;
         }
         seen.lines.join("\n")
     }
@@ -227,8 +186,7 @@ impl Process {
 
     /// Sends a signal to it alone.
     pub fn signal(&self, signal: Signal) {
-        kill(self.pid, signal)
-            .unwrap_or_else(|why| panic!("cannot send {signal} to {}: {why}", self.pid));
+        kill(self.pid, signal).unwrap_or_else(|why| panic!("cannot send {signal} to {}: {why}", self.pid));
     }
 
     /// Every process of its session, itself included while it lives.
@@ -240,11 +198,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!(
-                "---- output of process {} ----\n{}",
-                self.pid,
-                self.output()
-            );
+            eprintln!("---- output of process {} ----\n{}", self.pid, self.output());
         }
         for pid in session(self.pid) {
             // It may have ended meanwhile, which is what is wanted.
@@ -269,10 +223,7 @@ fn collect(pipe: impl Read + Send + 'static, watch: &Arc<Watch>) {
 fn session(leader: Pid) -> BTreeSet<i32> {
     let folders = fs::read_dir("/proc").expect("/proc is mounted");
     let pids = folders.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|&pid| {
-        stat(pid).is_some_and(|stat| stat.session == leader.as_raw() && stat.state != 'Z')
-    })
-    .collect()
+    pids.filter(|&pid| stat(pid).is_some_and(|stat| stat.session == leader.as_raw() && stat.state != 'Z')).collect()
 }
 
 /// What `/proc/PID/stat` says of a process.

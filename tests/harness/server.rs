@@ -22,23 +22,14 @@ pub struct Server {
 impl Server {
     pub(super) fn start(site: Site) -> Server {
         let folder = site.path("");
-        let process = Process::start(
-            &program("supervisor"),
-            &["run", "-c", "server.yaml"],
-            &folder,
-            &site.variables,
-        );
+        let process = Process::start(&program("supervisor"), &["run", "-c", "server.yaml"], &folder, &site.variables);
         Server { process, site }
     }
 
     /// Waits until every worker has loaded its app and accepts.
     pub fn wait_until_serving(&self) {
         self.process.wait("the server to serve", |lines, status| {
-            assert!(
-                status.is_none(),
-                "the server ended instead of serving:\n{}",
-                lines.join("\n")
-            );
+            assert!(status.is_none(), "the server ended instead of serving:\n{}", lines.join("\n"));
             lines.iter().any(|line| says(line, "serving")).then_some(())
         });
     }
@@ -82,39 +73,27 @@ impl Server {
     pub fn workers(&self) -> Vec<i32> {
         let supervisor = self.process.pid().as_raw();
         let is_worker = |pid: &i32| stat(*pid).is_some_and(|stat| stat.parent == supervisor);
-        self.process
-            .session()
-            .into_iter()
-            .filter(is_worker)
-            .collect()
+        self.process.session().into_iter().filter(is_worker).collect()
     }
 
     /// Kills a worker as the kernel would, and waits until it is gone.
     pub fn kill_worker(&self, pid: i32) {
         kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a worker can be killed");
-        eventually("the killed worker to be reaped", || {
-            stat(pid).is_none().then_some(())
-        });
+        eventually("the killed worker to be reaped", || stat(pid).is_none().then_some(()));
     }
 
     /// Waits for a log line whose message contains `part`.
     pub fn logged(&self, part: &str) -> Value {
-        self.process
-            .wait(&format!("a log line that says {part:?}"), |lines, _| {
-                lines
-                    .iter()
-                    .find(|line| says(line, part))
-                    .map(|line| serde_json::from_str(line).unwrap_or(Value::Null))
-            })
+        self.process.wait(&format!("a log line that says {part:?}"), |lines, _| {
+            lines.iter().find(|line| says(line, part)).map(|line| serde_json::from_str(line).unwrap_or(Value::Null))
+        })
     }
 }
 
 /// Whether a line's message, or the whole of a line that is no JSON, contains `part`.
 fn says(line: &str, part: &str) -> bool {
     match serde_json::from_str::<Value>(line) {
-        Ok(value) => value["msg"]
-            .as_str()
-            .is_some_and(|message| message.contains(part)),
+        Ok(value) => value["msg"].as_str().is_some_and(|message| message.contains(part)),
         Err(_) => line.contains(part),
     }
 }
@@ -122,8 +101,7 @@ fn says(line: &str, part: &str) -> bool {
 /// What the open descriptors of a process lead to, by number, such as `socket:[123]` or `/dev/null`.
 pub fn descriptors(pid: i32) -> Vec<(i32, String)> {
     let folder = PathBuf::from(format!("/proc/{pid}/fd"));
-    let entries = fs::read_dir(&folder)
-        .unwrap_or_else(|why| panic!("cannot list the descriptors of {pid}: {why}"));
+    let entries = fs::read_dir(&folder).unwrap_or_else(|why| panic!("cannot list the descriptors of {pid}: {why}"));
     let mut found: Vec<(i32, String)> = entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
@@ -147,8 +125,5 @@ pub fn living(pid: i32) -> Stat {
 /// The command line of a process, as `ps` shows it.
 pub fn command_line(pid: i32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes)
-        .replace('\0', " ")
-        .trim_end()
-        .to_owned()
+    String::from_utf8_lossy(&bytes).replace('\0', " ").trim_end().to_owned()
 }

@@ -12,10 +12,7 @@ use super::server::Server;
 
 /// The checkout that these tests were built from.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ lies in the repository")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository").to_owned()
 }
 
 /// A temporary folder, not yet served.
@@ -37,23 +34,13 @@ impl Site {
             fs::copy(&source, site.path(&format!("{module}.py"))).expect("an app can be copied");
         }
         let listen = site.listen;
-        site.app(&format!("listen: {listen}"))
-            .top("log: {format: json, level: debug}")
+        site.app(&format!("listen: {listen}")).top("log: {format: json, level: debug}")
     }
 
     /// A folder with nothing in it.
     pub fn empty() -> Site {
-        let folder = tempfile::Builder::new()
-            .prefix("monoceros-")
-            .tempdir()
-            .expect("a temporary folder can be made");
-        Site {
-            folder,
-            listen: free_address(),
-            app: Vec::new(),
-            top: Vec::new(),
-            variables: Vec::new(),
-        }
+        let folder = tempfile::Builder::new().prefix("monoceros-").tempdir().expect("a temporary folder can be made");
+        Site { folder, listen: free_address(), app: Vec::new(), top: Vec::new(), variables: Vec::new() }
     }
 
     /// A folder with a copy of everything in `folder`.
@@ -123,12 +110,7 @@ impl Site {
     /// Runs `supervisor` with `arguments` in the folder, watched.
     pub fn supervisor(&self, arguments: &[&str]) -> Process {
         self.write_yaml();
-        Process::start(
-            &program("supervisor"),
-            arguments,
-            self.folder.path(),
-            &self.variables,
-        )
+        Process::start(&program("supervisor"), arguments, self.folder.path(), &self.variables)
     }
 
     fn write_yaml(&self) {
@@ -136,11 +118,7 @@ impl Site {
         if path.exists() || self.app.is_empty() {
             return;
         }
-        let app: String = self
-            .app
-            .iter()
-            .map(|line| format!("    {line}\n"))
-            .collect();
+        let app: String = self.app.iter().map(|line| format!("    {line}\n")).collect();
         let top: String = self.top.iter().map(|line| format!("{line}\n")).collect();
         fs::write(&path, format!("{top}apps:\n  main:\n{app}")).expect("the YAML can be written");
     }

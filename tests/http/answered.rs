@@ -35,14 +35,8 @@ fn the_environ_says_what_was_asked() {
     for (request, expected) in ASKED {
         let told = mirrored(&server, request.as_bytes());
         for (key, value) in *expected {
-            let seen = told["environ"][key]
-                .as_str()
-                .map(|seen| seen.replace(", ", ","));
-            assert_eq!(
-                seen.as_deref(),
-                Some(*value),
-                "{key} of {request:?}: {told}"
-            );
+            let seen = told["environ"][key].as_str().map(|seen| seen.replace(", ", ","));
+            assert_eq!(seen.as_deref(), Some(*value), "{key} of {request:?}: {told}");
         }
     }
 }
@@ -52,9 +46,10 @@ fn every_environ_has_what_pep_3333_demands_and_nothing_that_lies() {
     let server = Site::new("mirror:application").serve();
     let mut client = server.connect();
     let local = client.local_address();
-    client.send("GET / HTTP/1.1\r\nHost: h:1\r\nX_Under: 1\r\nContent-Type: a/b\r\nProxy: evil\r\nHTTP_HOST: evil\r\n\r\n");
-    let told: Value =
-        serde_json::from_slice(&client.answer().body).expect("the mirror answers in JSON");
+    client.send(
+        "GET / HTTP/1.1\r\nHost: h:1\r\nX_Under: 1\r\nContent-Type: a/b\r\nProxy: evil\r\nHTTP_HOST: evil\r\n\r\n",
+    );
+    let told: Value = serde_json::from_slice(&client.answer().body).expect("the mirror answers in JSON");
     let environ = &told["environ"];
     assert_eq!(told["is_dict"], true);
     assert_eq!(environ["SCRIPT_NAME"], "");
@@ -68,13 +63,7 @@ fn every_environ_has_what_pep_3333_demands_and_nothing_that_lies() {
     assert_eq!(told["others"]["wsgi.multiprocess"], "False");
     assert_eq!(told["others"]["wsgi.run_once"], "False");
     assert_eq!(told["others"]["wsgi.input_terminated"], "True");
-    for absent in [
-        "HTTP_X_UNDER",
-        "HTTP_CONTENT_TYPE",
-        "HTTP_CONTENT_LENGTH",
-        "HTTP_HTTP_HOST",
-        "HTTP_X_LEFT_BEHIND",
-    ] {
+    for absent in ["HTTP_X_UNDER", "HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH", "HTTP_HTTP_HOST", "HTTP_X_LEFT_BEHIND"] {
         assert!(environ.get(absent).is_none(), "{absent} is there: {told}");
     }
 }
@@ -91,9 +80,7 @@ fn each_request_gets_an_environ_of_its_own() {
 
 #[test]
 fn several_workers_and_threads_are_said_in_the_environ() {
-    let server = Site::new("mirror:application")
-        .app("workers: 2\nthreads: 2")
-        .serve();
+    let server = Site::new("mirror:application").app("workers: 2\nthreads: 2").serve();
     let told = mirrored(&server, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(told["others"]["wsgi.multithread"], "True");
     assert_eq!(told["others"]["wsgi.multiprocess"], "True");
@@ -118,26 +105,18 @@ fn a_body_arrives_however_it_is_framed_and_cut() {
 }
 
 fn expect_digits(client: &mut Client, cut: usize) {
-    let told: Value = serde_json::from_slice(&client.answer().expect_status(200).body)
-        .expect("the mirror answers in JSON");
+    let told: Value =
+        serde_json::from_slice(&client.answer().expect_status(200).body).expect("the mirror answers in JSON");
     assert_eq!(told["body"], "0123456789", "cut at {cut}");
-    assert!(
-        told["environ"].get("HTTP_X_TRAILER").is_none(),
-        "a trailer is no header"
-    );
+    assert!(told["environ"].get("HTTP_X_TRAILER").is_none(), "a trailer is no header");
 }
 
 #[test]
 fn a_body_longer_than_memory_allows_arrives_whole() {
-    let server = Site::new("mirror:counted")
-        .app("limits: {body_memory_max: 1KiB, body_bytes_max: 100MiB}")
-        .serve();
+    let server = Site::new("mirror:counted").app("limits: {body_memory_max: 1KiB, body_bytes_max: 100MiB}").serve();
     let mut client = server.connect();
     for length in [1023, 1024, 1025, 70_000, 10_000_000] {
-        assert_eq!(
-            client.post("/", &vec![b'x'; length]).text(),
-            length.to_string()
-        );
+        assert_eq!(client.post("/", &vec![b'x'; length]).text(), length.to_string());
     }
     client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
     for _ in 0..100 {
@@ -159,8 +138,7 @@ fn pipelined_requests_are_answered_in_order() {
     let all: String = (0..200).map(request).collect();
     client.send(all);
     for number in 0..200 {
-        let told: Value =
-            serde_json::from_slice(&client.answer().body).expect("the mirror answers in JSON");
+        let told: Value = serde_json::from_slice(&client.answer().body).expect("the mirror answers in JSON");
         assert_eq!(told["environ"]["PATH_INFO"], format!("/{number}"));
     }
     assert!(!client.has_something());
@@ -187,18 +165,13 @@ fn a_client_that_waits_for_100_gets_it_before_the_body_and_the_answer_after() {
     assert_eq!(interim.status, 100);
     assert!(interim.fields.is_empty(), "{interim}");
     assert_eq!(client.send("12345").answer().text(), "5");
-    assert_eq!(
-        client.post("/", b"123").text(),
-        "3",
-        "the connection goes on"
-    );
+    assert_eq!(client.post("/", b"123").text(), "3", "the connection goes on");
 }
 
 #[test]
 fn nobody_gets_100_who_does_not_wait_for_it() {
     let server = Site::new("mirror:counted").serve();
-    let sent_along =
-        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n12345";
+    let sent_along = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n12345";
     let without_body = "GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n";
     let old = "POST / HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n12345";
     assert_eq!(server.connect().send(without_body).answer().text(), "0");
@@ -219,9 +192,7 @@ fn nobody_gets_100_who_does_not_wait_for_it() {
 fn a_half_closed_connection_is_still_answered() {
     let server = Site::new("answers:application").serve();
     let mut client = server.connect();
-    client
-        .send("GET /plain HTTP/1.1\r\nHost: h\r\n\r\n")
-        .finish_sending();
+    client.send("GET /plain HTTP/1.1\r\nHost: h\r\n\r\n").finish_sending();
     assert_eq!(client.answer().text(), "plain");
     client.expect_close();
 }

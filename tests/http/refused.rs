@@ -13,11 +13,7 @@ pub struct Wrong {
 }
 
 const fn wrong(what: &'static str, bytes: &'static [u8], statuses: &'static [u16]) -> Wrong {
-    Wrong {
-        what,
-        bytes,
-        statuses,
-    }
+    Wrong { what, bytes, statuses }
 }
 
 /// Where the rule says no more than "an error".
@@ -27,21 +23,10 @@ const UNKNOWN: &[u16] = &[400, 501];
 /// The head that most of them share, up to the field that is wrong.
 macro_rules! field {
     ($line:literal) => {
-        concat!(
-            "POST /wrong HTTP/1.1\r\nHost: localhost\r\n",
-            $line,
-            "\r\n\r\n"
-        )
-        .as_bytes()
+        concat!("POST /wrong HTTP/1.1\r\nHost: localhost\r\n", $line, "\r\n\r\n").as_bytes()
     };
     ($line:literal, $body:literal) => {
-        concat!(
-            "POST /wrong HTTP/1.1\r\nHost: localhost\r\n",
-            $line,
-            "\r\n\r\n",
-            $body
-        )
-        .as_bytes()
+        concat!("POST /wrong HTTP/1.1\r\nHost: localhost\r\n", $line, "\r\n\r\n", $body).as_bytes()
     };
 }
 
@@ -53,11 +38,7 @@ macro_rules! target {
 
 macro_rules! chunked {
     ($body:literal) => {
-        concat!(
-            "POST /wrong HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
-            $body
-        )
-        .as_bytes()
+        concat!("POST /wrong HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", $body).as_bytes()
     };
 }
 
@@ -167,15 +148,9 @@ fn wrong_requests_that_come_byte_by_byte_are_refused_as_well() {
 }
 
 /// Whether the answer is an error of the right status and the connection ends behind it.
-fn refused(
-    mut client: Client,
-    wrong: &Wrong,
-    send: impl FnOnce(&mut Client, &[u8]),
-) -> Result<(), String> {
+fn refused(mut client: Client, wrong: &Wrong, send: impl FnOnce(&mut Client, &[u8])) -> Result<(), String> {
     send(&mut client, wrong.bytes);
-    let answer = client
-        .try_answer("POST")
-        .map_err(|broken| broken.to_string())?;
+    let answer = client.try_answer("POST").map_err(|broken| broken.to_string())?;
     if !wrong.statuses.contains(&answer.status) {
         return Err(format!("answered with {answer}"));
     }
@@ -192,11 +167,7 @@ fn refused(
 fn a_line_end_without_cr_is_decided_at_once() {
     // RFC 9112 2.2 allows both; waiting for more is what it does not.
     let server = Site::new("mirror:application").serve();
-    let status = server
-        .connect()
-        .send("GET / HTTP/1.1\nHost: localhost\n\n")
-        .answer()
-        .status;
+    let status = server.connect().send("GET / HTTP/1.1\nHost: localhost\n\n").answer().status;
     assert!(status == 200 || status == 400, "{status}");
 }
 
@@ -230,33 +201,15 @@ fn a_body_cut_short_never_reaches_the_application() {
 fn heads_over_the_limits_get_414_and_431() {
     let limits = "limits: {request_line_max: 1KiB, header_count_max: 20, header_bytes_max: 4KiB}";
     let server = Site::new("answers:application").app(limits).serve();
-    let long_line = format!(
-        "GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        "a".repeat(1100)
-    );
-    let many = format!(
-        "GET /plain HTTP/1.1\r\nHost: localhost\r\n{}\r\n",
-        "X-A: b\r\n".repeat(20)
-    );
-    let long = format!(
-        "GET /plain HTTP/1.1\r\nHost: localhost\r\nX-A: {}\r\n\r\n",
-        "b".repeat(4000)
-    );
+    let long_line = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(1100));
+    let many = format!("GET /plain HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X-A: b\r\n".repeat(20));
+    let long = format!("GET /plain HTTP/1.1\r\nHost: localhost\r\nX-A: {}\r\n\r\n", "b".repeat(4000));
     for (request, status) in [(long_line, 414), (many, 431), (long, 431)] {
         let mut client = server.connect();
-        assert!(
-            client
-                .send(&request)
-                .answer()
-                .expect_status(status)
-                .says_close()
-        );
+        assert!(client.send(&request).answer().expect_status(status).says_close());
         client.expect_close();
     }
-    let within = format!(
-        "GET /plain HTTP/1.1\r\nHost: localhost\r\n{}\r\n",
-        "X-A: b\r\n".repeat(19)
-    );
+    let within = format!("GET /plain HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X-A: b\r\n".repeat(19));
     server.connect().send(within).answer().expect_status(200);
 }
 
@@ -270,9 +223,7 @@ fn a_request_line_without_end_gets_414_before_it_ends() {
 
 #[test]
 fn a_body_over_the_limit_gets_413_before_it_is_read() {
-    let server = Site::new("mirror:counted")
-        .app("limits: {body_bytes_max: 1KiB}")
-        .serve();
+    let server = Site::new("mirror:counted").app("limits: {body_bytes_max: 1KiB}").serve();
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1025\r\n\r\n");
     assert!(client.answer().expect_status(413).says_close());
@@ -287,22 +238,13 @@ fn a_body_over_the_limit_gets_413_before_it_is_read() {
     chunked.send("401\r\n");
     chunked.answer().expect_status(413);
 
-    assert_eq!(
-        server
-            .connect()
-            .post("/", &[b'x'; 1024])
-            .expect_status(200)
-            .text(),
-        "1024"
-    );
+    assert_eq!(server.connect().post("/", &[b'x'; 1024]).expect_status(200).text(), "1024");
 }
 
 #[test]
 fn an_early_answer_arrives_although_the_client_goes_on_sending() {
     // Closed at once, the socket would answer the rest of the body with a reset, which may destroy the 413 (RFC 9112 9.6).
-    let server = Site::new("mirror:counted")
-        .app("limits: {body_bytes_max: 1KiB}")
-        .serve();
+    let server = Site::new("mirror:counted").app("limits: {body_bytes_max: 1KiB}").serve();
     for _ in 0..20 {
         let mut client = server.connect();
         client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000\r\n\r\n");

@@ -100,30 +100,12 @@ const CROSSINGS: &[Crossing] = &[
 
 /// The files that may hold `unsafe`, and what for.
 const UNSAFE_FILES: &[(&str, &str)] = &[
-    (
-        "shared/src/link/fd.rs",
-        "the kernel gives received descriptors as numbers",
-    ),
-    (
-        "shared/src/scoreboard.rs",
-        "a typed view of memory that two processes share",
-    ),
-    (
-        "worker/src/python/file.rs",
-        "Python gives a file's descriptor as a number",
-    ),
-    (
-        "worker/src/python/fork.rs",
-        "a child forked by the application leaves by _exit",
-    ),
-    (
-        "worker/src/python/interpreter.rs",
-        "PyConfig is C's way to start an embedded Python",
-    ),
-    (
-        "worker/src/python/latin1.rs",
-        "pyo3 offers no latin-1 decoder",
-    ),
+    ("shared/src/link/fd.rs", "the kernel gives received descriptors as numbers"),
+    ("shared/src/scoreboard.rs", "a typed view of memory that two processes share"),
+    ("worker/src/python/file.rs", "Python gives a file's descriptor as a number"),
+    ("worker/src/python/fork.rs", "a child forked by the application leaves by _exit"),
+    ("worker/src/python/interpreter.rs", "PyConfig is C's way to start an embedded Python"),
+    ("worker/src/python/latin1.rs", "pyo3 offers no latin-1 decoder"),
 ];
 
 #[test]
@@ -132,22 +114,13 @@ fn nothing_crosses_where_the_design_draws_a_line() {
     let product: Vec<&Source> = sources.iter().filter(|source| !source.is_test).collect();
     let mut broken = Vec::new();
     for crossing in CROSSINGS {
-        let starts =
-            |prefixes: &[&str], path: &str| prefixes.iter().any(|prefix| path.starts_with(prefix));
-        let inside = |source: &&&Source| {
-            starts(crossing.within, &source.path) && !starts(crossing.except, &source.path)
-        };
+        let starts = |prefixes: &[&str], path: &str| prefixes.iter().any(|prefix| path.starts_with(prefix));
+        let inside =
+            |source: &&&Source| starts(crossing.within, &source.path) && !starts(crossing.except, &source.path);
         for source in product.iter().filter(inside) {
             for (line, path) in source.paths() {
-                if let Some(forbidden) = crossing
-                    .forbidden
-                    .iter()
-                    .find(|forbidden| names(&path, forbidden))
-                {
-                    broken.push(format!(
-                        "{}:{line}: names {forbidden}, but {}",
-                        source.path, crossing.reason
-                    ));
+                if let Some(forbidden) = crossing.forbidden.iter().find(|forbidden| names(&path, forbidden)) {
+                    broken.push(format!("{}:{line}: names {forbidden}, but {}", source.path, crossing.reason));
                 }
             }
         }
@@ -159,32 +132,18 @@ fn nothing_crosses_where_the_design_draws_a_line() {
 /// Whether a path begins with `pattern`, or has it within when it is of several parts.
 fn names(path: &[String], pattern: &str) -> bool {
     let pattern: Vec<&str> = pattern.split("::").collect();
-    let starts = |path: &[String]| {
-        path.iter()
-            .map(String::as_str)
-            .take(pattern.len())
-            .eq(pattern.iter().copied())
-    };
+    let starts = |path: &[String]| path.iter().map(String::as_str).take(pattern.len()).eq(pattern.iter().copied());
     starts(path) || (pattern.len() > 1 && (0..path.len()).any(|at| starts(&path[at..])))
 }
 
 #[test]
 fn every_crossing_is_about_files_that_exist() {
     let sources = rust_sources();
-    let exists = |prefix: &&str| {
-        sources
-            .iter()
-            .any(|source| source.path.starts_with(*prefix))
-    };
-    let named = CROSSINGS
-        .iter()
-        .flat_map(|crossing| crossing.within.iter().chain(crossing.except));
+    let exists = |prefix: &&str| sources.iter().any(|source| source.path.starts_with(*prefix));
+    let named = CROSSINGS.iter().flat_map(|crossing| crossing.within.iter().chain(crossing.except));
     hold(
         "A rule about no file holds nothing.",
-        named
-            .filter(|prefix| !exists(prefix))
-            .map(|p| (*p).to_owned())
-            .collect(),
+        named.filter(|prefix| !exists(prefix)).map(|p| (*p).to_owned()).collect(),
     );
 }
 
@@ -193,31 +152,18 @@ fn unsafe_stands_only_in_the_files_listed_for_it() {
     let sources = rust_sources();
     let has_unsafe = |source: &&Source| words(&source.code).any(|(_, word)| word == "unsafe");
     let product = sources.iter().filter(|source| !source.is_test);
-    let found: Vec<&str> = product
-        .filter(has_unsafe)
-        .map(|source| source.path.as_str())
-        .collect();
+    let found: Vec<&str> = product.filter(has_unsafe).map(|source| source.path.as_str()).collect();
     let listed: Vec<&str> = UNSAFE_FILES.iter().map(|(path, _)| *path).collect();
-    let unlisted = found
-        .iter()
-        .filter(|path| !listed.contains(path))
-        .map(|path| format!("{path}:1: is not listed"));
-    let stale = listed
-        .iter()
-        .filter(|path| !found.contains(path))
-        .map(|path| format!("{path}:1: is listed and has none"));
-    hold(
-        "unsafe has an address (tests/tidy/crossings.rs lists it).",
-        unlisted.chain(stale).collect(),
-    );
+    let unlisted = found.iter().filter(|path| !listed.contains(path)).map(|path| format!("{path}:1: is not listed"));
+    let stale =
+        listed.iter().filter(|path| !found.contains(path)).map(|path| format!("{path}:1: is listed and has none"));
+    hold("unsafe has an address (tests/tidy/crossings.rs lists it).", unlisted.chain(stale).collect());
 }
 
 #[test]
 fn the_supervisor_is_built_without_python() {
     let tree = cargo_tree(&["--package", "monoceros-supervisor", "--edges", "normal"]);
-    let of_python = tree
-        .lines()
-        .filter(|line| line.starts_with("pyo3") || line.starts_with("monoceros-worker"));
+    let of_python = tree.lines().filter(|line| line.starts_with("pyo3") || line.starts_with("monoceros-worker"));
     hold(
         "The supervisor must start, and say what is wrong, where no libpython is.",
         of_python.map(str::to_owned).collect(),
@@ -227,13 +173,8 @@ fn the_supervisor_is_built_without_python() {
 #[test]
 fn the_worker_is_built_without_the_supervisor() {
     let tree = cargo_tree(&["--package", "monoceros-worker", "--edges", "normal"]);
-    let crossing = tree
-        .lines()
-        .filter(|line| line.starts_with("monoceros-supervisor"));
-    hold(
-        "The programs meet only in shared::link.",
-        crossing.map(str::to_owned).collect(),
-    );
+    let crossing = tree.lines().filter(|line| line.starts_with("monoceros-supervisor"));
+    hold("The programs meet only in shared::link.", crossing.map(str::to_owned).collect());
 }
 
 #[test]
@@ -255,40 +196,22 @@ fn cargo_tree(arguments: &[&str]) -> String {
         .output()
         .expect("cargo runs the tests, so it can be run");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "cannot list the dependencies: {errors}"
-    );
+    assert!(output.status.success(), "cannot list the dependencies: {errors}");
     let text = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
-    text.lines()
-        .filter(|line| !line.is_empty())
-        .map(|line| format!("{line}\n"))
-        .collect()
+    text.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
 }
 
 #[test]
 fn each_module_of_shared_is_named_by_both_programs() {
     let sources = rust_sources();
-    let library = sources
-        .iter()
-        .find(|source| source.path == "shared/src/lib.rs")
-        .expect("shared has a library");
-    let modules = library
-        .code
-        .split("pub mod ")
-        .skip(1)
-        .filter_map(|rest| rest.split(';').next());
+    let library = sources.iter().find(|source| source.path == "shared/src/lib.rs").expect("shared has a library");
+    let modules = library.code.split("pub mod ").skip(1).filter_map(|rest| rest.split(';').next());
     let mut broken = Vec::new();
     for module in modules {
         for program in ["supervisor/src", "worker/src"] {
-            let mut paths = sources
-                .iter()
-                .filter(|source| source.path.starts_with(program))
-                .flat_map(Source::paths);
+            let mut paths = sources.iter().filter(|source| source.path.starts_with(program)).flat_map(Source::paths);
             if !paths.any(|(_, path)| names(&path, &format!("monoceros_shared::{module}"))) {
-                broken.push(format!(
-                    "shared/src/lib.rs:1: {program} never names {module}"
-                ));
+                broken.push(format!("shared/src/lib.rs:1: {program} never names {module}"));
             }
         }
     }

@@ -10,10 +10,7 @@ use crate::harness::repository;
 fn the_readme_has_the_reference_that_the_keys_print() {
     let readme = fs::read_to_string(repository().join("README.md")).expect("there is a README");
     let printed = reference();
-    assert!(
-        readme.contains(&printed),
-        "the README's reference is to be:\n\n{printed}"
-    );
+    assert!(readme.contains(&printed), "the README's reference is to be:\n\n{printed}");
 }
 
 /// Every key in a table of its section, in the order of the file.
@@ -22,14 +19,8 @@ fn reference() -> String {
     let mut section = None;
     for key in keys() {
         if section != Some(key.section) {
-            let title = if key.section.is_empty() {
-                "The top level".to_owned()
-            } else {
-                format!("`{}`", key.section)
-            };
-            text += &format!(
-                "\n### {title}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
-            );
+            let title = if key.section.is_empty() { "The top level".to_owned() } else { format!("`{}`", key.section) };
+            text += &format!("\n### {title}\n\n| key | value | default | meaning |\n|---|---|---|---|\n");
             section = Some(key.section);
         }
         text += &row(&key);
@@ -38,9 +29,7 @@ fn reference() -> String {
 }
 
 fn row(key: &Key) -> String {
-    let range = key
-        .range
-        .map_or(String::new(), |(min, max)| format!(", {min} to {max}"));
+    let range = key.range.map_or(String::new(), |(min, max)| format!(", {min} to {max}"));
     let default = match key.default {
         None => "required".to_owned(),
         // Such a default tells in words what holds, and is not a value.

@@ -30,8 +30,7 @@ impl Source {
     /// How many lines are not tests.
     pub fn product_lines(&self) -> usize {
         let pairs = self.text.lines().zip(self.code.lines());
-        let is_blanked =
-            |text: &str, code: &str| code.trim() == HOLE.to_string() && !text.trim().is_empty();
+        let is_blanked = |text: &str, code: &str| code.trim() == HOLE.to_string() && !text.trim().is_empty();
         pairs.filter(|(text, code)| !is_blanked(text, code)).count()
     }
 
@@ -60,12 +59,8 @@ impl Source {
             line += self.code[counted..at].matches('\n').count();
             counted = at;
             if word == "use" && !self.code[at + 3..].trim_start().starts_with('<') {
-                let end = self.code[at..]
-                    .find(';')
-                    .map_or(self.code.len(), |end| at + end);
-                leaves(&self.code[at + 3..end], &[], &mut |path| {
-                    found.push((line, path))
-                });
+                let end = self.code[at..].find(';').map_or(self.code.len(), |end| at + end);
+                leaves(&self.code[at + 3..end], &[], &mut |path| found.push((line, path)));
             } else if !self.code[..at].ends_with("::") {
                 found.push((line, path_at(&self.code[at..])));
             }
@@ -83,25 +78,15 @@ pub fn rust_sources() -> Vec<Source> {
         .into_iter()
         .filter(|path| path.ends_with(".rs"))
         .map(|path| {
-            let text =
-                fs::read_to_string(repository().join(&path)).expect("a listed file can be read");
+            let text = fs::read_to_string(repository().join(&path)).expect("a listed file can be read");
             let code = without_tests(&without_literals(&text));
-            let is_test = path.starts_with("tests/")
-                || path.contains("/tests/")
-                || path.contains("/benches/");
-            Source {
-                path,
-                text,
-                code,
-                is_test,
-            }
+            let is_test = path.starts_with("tests/") || path.contains("/tests/") || path.contains("/benches/");
+            Source { path, text, code, is_test }
         })
         .collect();
     let test_modules: BTreeSet<String> = sources.iter().flat_map(test_modules).collect();
     for source in &mut sources {
-        source.is_test |= test_modules
-            .iter()
-            .any(|module| source.path.starts_with(module));
+        source.is_test |= test_modules.iter().any(|module| source.path.starts_with(module));
     }
     sources
 }
@@ -113,12 +98,8 @@ pub fn files(folders: &[&str]) -> Vec<String> {
         descend(&repository().join(folder), &mut found);
     }
     let root = repository();
-    let relative = |path: PathBuf| {
-        path.strip_prefix(&root)
-            .expect("a file of the repository")
-            .to_string_lossy()
-            .into_owned()
-    };
+    let relative =
+        |path: PathBuf| path.strip_prefix(&root).expect("a file of the repository").to_string_lossy().into_owned();
     let mut found: Vec<String> = found.into_iter().map(relative).collect();
     found.sort();
     found
@@ -129,17 +110,13 @@ fn descend(folder: &Path, found: &mut Vec<PathBuf>) {
         found.push(folder.to_owned());
         return;
     }
-    let entries = fs::read_dir(folder)
-        .unwrap_or_else(|why| panic!("cannot list {}: {why}", folder.display()));
+    let entries = fs::read_dir(folder).unwrap_or_else(|why| panic!("cannot list {}: {why}", folder.display()));
     for path in entries.map(|entry| entry.expect("an entry can be read").path()) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let ignored =
-            ["target", "__pycache__", "static"].contains(&&*name) || name.starts_with(".venv");
+        let ignored = ["target", "__pycache__", "static"].contains(&&*name) || name.starts_with(".venv");
         match path.is_dir() {
             true if !ignored => descend(&path, found),
-            false if !name.ends_with(".pyc") && !name.ends_with(".sqlite3") => {
-                found.push(path.clone())
-            }
+            false if !name.ends_with(".pyc") && !name.ends_with(".sqlite3") => found.push(path.clone()),
             true | false => {}
         }
     }
@@ -148,17 +125,9 @@ fn descend(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The files and folders that `#[cfg(test)] mod NAME;` in a source names.
 fn test_modules(source: &Source) -> Vec<String> {
     let bare = without_literals(&source.text);
-    let folder = match source
-        .path
-        .strip_suffix("/mod.rs")
-        .or(source.path.strip_suffix("/lib.rs"))
-    {
+    let folder = match source.path.strip_suffix("/mod.rs").or(source.path.strip_suffix("/lib.rs")) {
         Some(folder) => folder.to_owned(),
-        None => source
-            .path
-            .trim_end_matches(".rs")
-            .trim_end_matches("/main")
-            .to_owned(),
+        None => source.path.trim_end_matches(".rs").trim_end_matches("/main").to_owned(),
     };
     let marked = bare.split("#[cfg(test)]").skip(1);
     let declared = marked.filter_map(|rest| {
@@ -172,9 +141,7 @@ fn test_modules(source: &Source) -> Vec<String> {
             .strip_prefix("mod ")?;
         is_declaration.then(|| format!("{folder}/{}", name.trim()))
     });
-    declared
-        .flat_map(|module| [format!("{module}.rs"), format!("{module}/")])
-        .collect()
+    declared.flat_map(|module| [format!("{module}.rs"), format!("{module}/")]).collect()
 }
 
 /// The offset of the brace that closes the one at `open`.
@@ -198,16 +165,8 @@ fn without_tests(code: &str) -> String {
         let Some(first) = code[at..].find(['{', ';']).map(|first| at + first) else {
             break;
         };
-        let end = if code.as_bytes()[first] == b'{' {
-            close_of(&code, first).unwrap_or(code.len() - 1)
-        } else {
-            first
-        };
-        let hole: String = code[at..=end]
-            .lines()
-            .map(|_| HOLE.to_string())
-            .collect::<Vec<_>>()
-            .join("\n");
+        let end = if code.as_bytes()[first] == b'{' { close_of(&code, first).unwrap_or(code.len() - 1) } else { first };
+        let hole: String = code[at..=end].lines().map(|_| HOLE.to_string()).collect::<Vec<_>>().join("\n");
         code.replace_range(at..=end, &hole);
     }
     code
@@ -248,10 +207,7 @@ fn literal(rest: &str, before: Option<char>) -> usize {
         let is_lifetime = c != '\\' && !quoted_part[c.len_utf8()..].starts_with('\'');
         return if is_lifetime { 0 } else { quoted(rest, '\'') };
     }
-    let raw = rest
-        .strip_prefix("br")
-        .or(rest.strip_prefix('r'))
-        .filter(|_| !in_word);
+    let raw = rest.strip_prefix("br").or(rest.strip_prefix('r')).filter(|_| !in_word);
     let Some(raw) = raw else { return 0 };
     let hashes = raw.len() - raw.trim_start_matches('#').len();
     if !raw[hashes..].starts_with('"') {
@@ -259,9 +215,7 @@ fn literal(rest: &str, before: Option<char>) -> usize {
     }
     let mark = format!("\"{}", "#".repeat(hashes));
     let from = rest.len() - raw.len() + hashes + 1;
-    rest[from..]
-        .find(&mark)
-        .map_or(rest.len(), |end| from + end + mark.len())
+    rest[from..].find(&mark).map_or(rest.len(), |end| from + end + mark.len())
 }
 
 /// The length of a literal with escapes, its quotes included.
@@ -284,9 +238,7 @@ pub fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let start = at + code[at..].find(is_part)?;
-        at = code[start..]
-            .find(|c| !is_part(c))
-            .map_or(code.len(), |end| start + end);
+        at = code[start..].find(|c| !is_part(c)).map_or(code.len(), |end| start + end);
         Some((start, &code[start..at]))
     })
 }
@@ -295,11 +247,7 @@ pub fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
 fn path_at(code: &str) -> Vec<String> {
     let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let end = code.find(|c| !is_path(c)).unwrap_or(code.len());
-    code[..end]
-        .split("::")
-        .map(str::to_owned)
-        .filter(|part| !part.is_empty())
-        .collect()
+    code[..end].split("::").map(str::to_owned).filter(|part| !part.is_empty()).collect()
 }
 
 /// Calls `give` with every leaf of a `use` tree.
@@ -310,11 +258,7 @@ fn leaves(tree: &str, before: &[String], give: &mut impl FnMut(Vec<String>)) {
         give(before.iter().cloned().chain(path_at(name)).collect());
         return;
     };
-    let prefix: Vec<String> = before
-        .iter()
-        .cloned()
-        .chain(path_at(&tree[..open]))
-        .collect();
+    let prefix: Vec<String> = before.iter().cloned().chain(path_at(&tree[..open])).collect();
     let inner = &tree[open + 1..close_of(tree, open).unwrap_or(tree.len())];
     let (mut depth, mut start) = (0, 0);
     for (at, c) in inner.char_indices().chain([(inner.len(), ',')]) {
@@ -337,16 +281,8 @@ fn code_is_what_is_left_without_comments_literals_and_tests() {
     let text = "let a = \"}\"; // }\nlet c = '}'; let d: &'a str = r#\"}\"#;\n#[cfg(test)]\nmod tests {\n  fn x() {}\n}\nfn y() {}\n";
     let code = without_tests(&without_literals(text));
     assert!(!code.contains('x'), "the test is still there: {code}");
-    assert_eq!(
-        code.matches('}').count(),
-        1,
-        "only the brace of y is left: {code}"
-    );
-    assert_eq!(
-        code.lines().count(),
-        text.lines().count(),
-        "lines are kept: {code}"
-    );
+    assert_eq!(code.matches('}').count(), 1, "only the brace of y is left: {code}");
+    assert_eq!(code.lines().count(), text.lines().count(), "lines are kept: {code}");
 }
 
 #[test]
@@ -357,15 +293,8 @@ fn a_use_tree_gives_each_of_its_leaves() {
         code: "use std::{fs, net::{self, TcpStream}};\nfn x() { mio::Poll::new() }".to_owned(),
         is_test: false,
     };
-    let paths: Vec<String> = source
-        .paths()
-        .into_iter()
-        .map(|(_, path)| path.join("::"))
-        .collect();
+    let paths: Vec<String> = source.paths().into_iter().map(|(_, path)| path.join("::")).collect();
     for expected in ["std::fs", "std::net::TcpStream", "mio::Poll::new"] {
-        assert!(
-            paths.iter().any(|path| path == expected),
-            "{expected} is not among {paths:?}"
-        );
+        assert!(paths.iter().any(|path| path == expected), "{expected} is not among {paths:?}");
     }
 }

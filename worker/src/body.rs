@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn a_body_moves_to_a_file_when_it_passes_the_bound() {
-        for (pieces, spooled) in [(&[&b""[..]][..], false), (&[b"abc", b"d"], false), (&[b"abc", b"de"], true), (&[b"abcdef", b"g"], true)] {
+        for (pieces, spooled) in
+            [(&[&b""[..]][..], false), (&[b"abc", b"d"], false), (&[b"abc", b"de"], true), (&[b"abcdef", b"g"], true)]
+        {
             let mut body = Body::default();
             for piece in pieces {
                 body.append(piece, 4).unwrap();

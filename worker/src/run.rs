@@ -38,7 +38,9 @@ pub fn run() -> i32 {
 
 fn live() -> io::Result<i32> {
     let Ok(carrier) = Carrier::adopt_stdin() else {
-        eprintln!("worker: the supervisor starts me; run `supervisor run -c FILE`, or `supervisor run MODULE:CALLABLE`");
+        eprintln!(
+            "worker: the supervisor starts me; run `supervisor run -c FILE`, or `supervisor run MODULE:CALLABLE`"
+        );
         return Ok(exit::USAGE);
     };
     // It was exec'd by way of a descriptor, which is no name to be seen under.
@@ -46,10 +48,14 @@ fn live() -> io::Result<i32> {
     let greeting = carrier.greeting()?;
     let (sender, receiver) = channel::connect(&greeting.channel)?;
     let ToWorker::Assignment(assignment) = receiver.receive()? else {
-        return Err(io::Error::other(format!("cannot begin: the first word was no assignment (link version {VERSION})")));
+        return Err(io::Error::other(format!(
+            "cannot begin: the first word was no assignment (link version {VERSION})"
+        )));
     };
     let (logger, guard) = log::start(&assignment.log);
-    let logger = logger.new(o!("app" => assignment.app.name.clone(), "worker" => assignment.worker, "generation" => assignment.generation));
+    let logger = logger.new(
+        o!("app" => assignment.app.name.clone(), "worker" => assignment.worker, "generation" => assignment.generation),
+    );
     let worker = Worker { carrier, sender, receiver, assignment: *assignment, log: logger };
     let status = worker.serve();
     drop(guard);
@@ -110,7 +116,9 @@ impl Worker {
     fn receive(&self, name: &str) -> io::Result<OwnedFd> {
         match self.carrier.receive()? {
             Some((received, descriptor)) if received == name => Ok(descriptor),
-            Some((received, _)) => Err(io::Error::other(format!("cannot take descriptors: expected {name}, not {received}"))),
+            Some((received, _)) => {
+                Err(io::Error::other(format!("cannot take descriptors: expected {name}, not {received}")))
+            }
             None => Err(io::Error::other("cannot take descriptors: the supervisor is gone")),
         }
     }

@@ -27,15 +27,13 @@ pub fn address(text: &str, folder: &Path) -> Result<Address, String> {
 
 fn unix(path: &str, folder: &Path) -> Result<Address, String> {
     if path.is_empty() || path == "@" {
-        return Err(format!(
-            "`unix:{path}` has no name: write `unix:/run/shop.sock` or `unix:@name`"
-        ));
+        return Err(format!("`unix:{path}` has no name: write `unix:/run/shop.sock` or `unix:@name`"));
     }
     let (length, address) = match path.strip_prefix('@') {
         Some(name) => (name.len(), Address::Abstract(name.to_owned())),
         None => {
-            let path = absolute(folder.join(path))
-                .map_err(|why| format!("cannot make {} absolute: {why}", shown(path)))?;
+            let path =
+                absolute(folder.join(path)).map_err(|why| format!("cannot make {} absolute: {why}", shown(path)))?;
             (path.as_os_str().as_bytes().len(), Address::Unix(path))
         }
     };
@@ -57,23 +55,16 @@ fn tcp(text: &str) -> Result<SocketAddr, String> {
         return Err(wrong("its port is no number"));
     }
     let port: u16 = port.parse().map_err(|_| wrong("ports end at 65535"))?;
-    let ip: IpAddr = match host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-    {
-        Some(host) => host
-            .parse::<Ipv6Addr>()
-            .map_err(|_| wrong("no IPv6 address is in the brackets"))?
-            .into(),
+    let ip: IpAddr = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(host) => host.parse::<Ipv6Addr>().map_err(|_| wrong("no IPv6 address is in the brackets"))?.into(),
         None if host.is_empty() => Ipv4Addr::UNSPECIFIED.into(),
         None if host == "localhost" => Ipv4Addr::LOCALHOST.into(),
         None if host.parse::<Ipv6Addr>().is_ok() => {
             return Err(wrong("an IPv6 address stands in brackets"));
         }
-        None if host.bytes().all(|b| b.is_ascii_digit() || b == b'.') => host
-            .parse::<Ipv4Addr>()
-            .map_err(|_| wrong("that is no IPv4 address"))?
-            .into(),
+        None if host.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
+            host.parse::<Ipv4Addr>().map_err(|_| wrong("that is no IPv4 address"))?.into()
+        }
         None => return Err(wrong("host names other than localhost are not looked up")),
     };
     Ok(SocketAddr::new(ip, port))

@@ -53,44 +53,18 @@ struct Check<'a> {
 
 /// The config that `file` describes, without its `file`; and what is odd about it.
 pub(super) fn check(file: raw::File, machine: &Machine) -> Result<(Config, Vec<Fault>), Fault> {
-    let mut check = Check {
-        machine,
-        warnings: Vec::new(),
-        listeners: HashMap::new(),
-    };
+    let mut check = Check { machine, warnings: Vec::new(), listeners: HashMap::new() };
     let log = or_defaults(file.log, file.apps.place)?;
-    let log = Log {
-        format: log.format.value,
-        level: log.level.value,
-        access: log.access.value,
-    };
-    let apps = file
-        .apps
-        .value
-        .0
-        .into_iter()
-        .map(|(name, app)| check.app(name, app))
-        .collect::<Result<_, _>>()?;
-    Ok((
-        Config {
-            file: None,
-            log,
-            apps,
-        },
-        check.warnings,
-    ))
+    let log = Log { format: log.format.value, level: log.level.value, access: log.access.value };
+    let apps = file.apps.value.0.into_iter().map(|(name, app)| check.app(name, app)).collect::<Result<_, _>>()?;
+    Ok((Config { file: None, log, apps }, check.warnings))
 }
 
 impl Check<'_> {
     fn app(&mut self, name: tree::Key, raw: raw::App) -> Result<App, Fault> {
         let threads = threads(&raw)?;
-        let python_path = raw
-            .python_path
-            .map_or_else(Vec::new, |folders| folders.value.0);
-        let python_path = python_path
-            .iter()
-            .map(|path| self.folder("python_path", path))
-            .collect::<Result<_, _>>()?;
+        let python_path = raw.python_path.map_or_else(Vec::new, |folders| folders.value.0);
+        let python_path = python_path.iter().map(|path| self.folder("python_path", path)).collect::<Result<_, _>>()?;
         let workers = match raw.workers.value {
             Workers::Auto => self.machine.processors,
             Workers::Exactly(count) => count.get(),
@@ -99,14 +73,9 @@ impl Check<'_> {
             wsgi: raw.wsgi.value,
             wsgi_place: Some(raw.wsgi.place),
             directory: self.folder("directory", &raw.directory)?,
-            virtualenv: raw
-                .virtualenv
-                .map(|path| self.virtualenv(&path))
-                .transpose()?,
+            virtualenv: raw.virtualenv.map(|path| self.virtualenv(&path)).transpose()?,
             python_path,
-            environment: raw
-                .environment
-                .map_or_else(Default::default, |variables| variables.value.0),
+            environment: raw.environment.map_or_else(Default::default, |variables| variables.value.0),
             run_as: run_as(raw.user, raw.group)?,
             listen: self.listeners(raw.listen.value, &raw.backlog)?,
             workers,
@@ -121,23 +90,14 @@ impl Check<'_> {
     /// An existing folder, absolute. Links stay as they are: a deploy that turns one is meant to be seen.
     fn folder(&self, key: &str, path: &At<PathText>) -> Result<PathBuf, Fault> {
         let fault = |why: String| Fault::at(path.place, why).of_key(key);
-        let folder = absolute(self.machine.folder.join(&path.value.0)).map_err(|why| {
-            fault(format!(
-                "cannot make {} absolute: {why}",
-                shown(&path.value.0)
-            ))
-        })?;
+        let folder = absolute(self.machine.folder.join(&path.value.0))
+            .map_err(|why| fault(format!("cannot make {} absolute: {why}", shown(&path.value.0))))?;
         match fs::metadata(&folder) {
             Ok(found) if found.is_dir() => Ok(folder),
-            Ok(_) => Err(fault(format!(
-                "{} is not a folder",
-                shown(&folder.to_string_lossy())
-            ))),
-            Err(why) => Err(fault(format!(
-                "cannot find the folder {}: {}",
-                shown(&folder.to_string_lossy()),
-                cause(&why)
-            ))),
+            Ok(_) => Err(fault(format!("{} is not a folder", shown(&folder.to_string_lossy())))),
+            Err(why) => {
+                Err(fault(format!("cannot find the folder {}: {}", shown(&folder.to_string_lossy()), cause(&why))))
+            }
         }
     }
 
@@ -146,22 +106,12 @@ impl Check<'_> {
         if folder.join("pyvenv.cfg").is_file() {
             return Ok(folder);
         }
-        let text = format!(
-            "{} is not a virtualenv: it has no pyvenv.cfg",
-            shown(&folder.to_string_lossy())
-        );
+        let text = format!("{} is not a virtualenv: it has no pyvenv.cfg", shown(&folder.to_string_lossy()));
         Err(Fault::at(path.place, text).of_key("virtualenv"))
     }
 
-    fn listeners(
-        &mut self,
-        raw: raw::Listeners,
-        backlog: &At<Count>,
-    ) -> Result<Vec<Listener>, Fault> {
-        raw.0
-            .into_iter()
-            .map(|listener| self.listener(listener.value, backlog))
-            .collect()
+    fn listeners(&mut self, raw: raw::Listeners, backlog: &At<Count>) -> Result<Vec<Listener>, Fault> {
+        raw.0.into_iter().map(|listener| self.listener(listener.value, backlog)).collect()
     }
 
     fn listener(&mut self, raw: raw::Listener, backlog: &At<Count>) -> Result<Listener, Fault> {
@@ -170,45 +120,28 @@ impl Check<'_> {
         let address = address(&raw.address.value.0, &self.machine.folder).map_err(fault)?;
         if let Some(first) = self.listeners.insert(address.clone(), place) {
             let line = Some(first.line).filter(|line| *line > 0);
-            let first = line.map_or(String::new(), |line| {
-                format!(": it is already on line {line}")
-            });
-            return Err(fault(format!(
-                "duplicate address {}{first}",
-                shown(&address.to_string())
-            )));
+            let first = line.map_or(String::new(), |line| format!(": it is already on line {line}"));
+            return Err(fault(format!("duplicate address {}{first}", shown(&address.to_string()))));
         }
-        for (key, given) in [
-            ("mode", raw.mode.given.then_some(raw.mode.place)),
-            ("owner", raw.owner.as_ref().map(|owner| owner.place)),
-        ] {
+        for (key, given) in
+            [("mode", raw.mode.given.then_some(raw.mode.place)), ("owner", raw.owner.as_ref().map(|owner| owner.place))]
+        {
             if let (Some(place), Address::Tcp(_) | Address::Abstract(_)) = (given, &address) {
-                return Err(Fault::at(
-                    place,
-                    format!("{} has no file: remove it", shown(&address.to_string())),
-                )
-                .of_key(key));
+                return Err(
+                    Fault::at(place, format!("{} has no file: remove it", shown(&address.to_string()))).of_key(key)
+                );
             }
         }
-        let owner = raw
-            .owner
-            .map_or(Ok((None, None)), |owner| owner::of_socket(&owner))?;
+        let owner = raw.owner.map_or(Ok((None, None)), |owner| owner::of_socket(&owner))?;
         let backlog = self.backlog(raw.backlog.as_ref().unwrap_or(backlog));
-        Ok(Listener {
-            address,
-            protocol: raw.protocol.value,
-            backlog,
-            mode: raw.mode.value.0,
-            owner,
-        })
+        Ok(Listener { address, protocol: raw.protocol.value, backlog, mode: raw.mode.value.0, owner })
     }
 
     /// The backlog as it was asked for, with a warning, once for each place, when the kernel will cut it.
     fn backlog(&mut self, asked: &At<Count>) -> u32 {
         let number = asked.value.get();
         if let Some(most) = self.machine.somaxconn.filter(|most| *most < number) {
-            let text =
-                format!("{number} is above net.core.somaxconn: {most} is what the kernel allows");
+            let text = format!("{number} is above net.core.somaxconn: {most} is what the kernel allows");
             let warning = Fault::at(asked.place, text).of_key("backlog");
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
@@ -220,33 +153,23 @@ impl Check<'_> {
 
 /// The cause in words; the one that configs most often have without its number.
 pub(super) fn cause(why: &io::Error) -> String {
-    if why.kind() == ErrorKind::NotFound {
-        "it does not exist".into()
-    } else {
-        why.to_string()
-    }
+    if why.kind() == ErrorKind::NotFound { "it does not exist".into() } else { why.to_string() }
 }
 
 fn threads(raw: &raw::App) -> Result<usize, Fault> {
     let threads = raw.threads.value.get();
     if raw.engine.value == EngineName::Sync && threads > 1 {
-        let text = format!(
-            "`engine: sync` has one thread, not {threads}: remove one of the two, or write `engine: threads`"
-        );
+        let text =
+            format!("`engine: sync` has one thread, not {threads}: remove one of the two, or write `engine: threads`");
         return Err(Fault::at(raw.threads.place, text).of_key("threads"));
     }
     Ok(threads)
 }
 
-fn run_as(
-    user: Option<At<Principal>>,
-    group: Option<At<Principal>>,
-) -> Result<Option<RunAs>, Fault> {
+fn run_as(user: Option<At<Principal>>, group: Option<At<Principal>>) -> Result<Option<RunAs>, Fault> {
     match (user, group) {
         (Some(user), group) => owner::of_workers(&user, group.as_ref()).map(Some),
-        (None, Some(group)) => {
-            Err(Fault::at(group.place, "it needs `user` beside it").of_key("group"))
-        }
+        (None, Some(group)) => Err(Fault::at(group.place, "it needs `user` beside it").of_key("group")),
         (None, None) => Ok(None),
     }
 }

@@ -47,32 +47,22 @@ fn value(reference: &str, environment: Environment) -> Result<String, String> {
     };
     let written = || shown(&format!("${{{reference}}}"));
     if default.is_some_and(|default| default.contains("${")) {
-        return Err(format!(
-            "{} has a variable within its default, which is not expanded",
-            written()
-        ));
+        return Err(format!("{} has a variable within its default, which is not expanded", written()));
     }
     if !is_name(name) {
-        return Err(format!(
-            "{} names no variable: write `${{NAME}}` or `${{NAME:-default}}`",
-            written()
-        ));
+        return Err(format!("{} names no variable: write `${{NAME}}` or `${{NAME:-default}}`", written()));
     }
     let set = environment(name).filter(|value| default.is_none() || !value.is_empty());
     match (set, default) {
-        (Some(value), _) => value
-            .into_string()
-            .map_err(|_| format!("the environment variable `{name}` is not UTF-8")),
+        (Some(value), _) => value.into_string().map_err(|_| format!("the environment variable `{name}` is not UTF-8")),
         (None, Some(default)) => Ok(default.to_owned()),
-        (None, None) => Err(format!(
-            "the environment variable `{name}` is not set: set it, or write `${{{name}:-default}}`"
-        )),
+        (None, None) => {
+            Err(format!("the environment variable `{name}` is not set: set it, or write `${{{name}:-default}}`"))
+        }
     }
 }
 
 fn is_name(name: &str) -> bool {
     let first_is_a_digit = name.starts_with(|c: char| c.is_ascii_digit());
-    !name.is_empty()
-        && !first_is_a_digit
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    !name.is_empty() && !first_is_a_digit && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

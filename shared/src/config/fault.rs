@@ -28,11 +28,7 @@ impl Error {
     ///
     /// `file` as the user wrote it; both are `None` when the command line described the application.
     pub fn new(file: Option<&Path>, place: Option<Place>, text: impl Into<String>) -> Self {
-        Error(Remark {
-            file: file.map(Path::to_owned),
-            place,
-            text: text.into(),
-        })
+        Error(Remark { file: file.map(Path::to_owned), place, text: text.into() })
     }
 
     /// Where in the file, if it is about a place in it.
@@ -44,11 +40,7 @@ impl Error {
 impl Warning {
     pub(super) fn new(file: Option<&Path>, fault: Fault) -> Self {
         let place = file.and(fault.place);
-        Warning(Remark {
-            file: file.map(Path::to_owned),
-            place,
-            text: fault.text,
-        })
+        Warning(Remark { file: file.map(Path::to_owned), place, text: fault.text })
     }
 
     /// Where in the file, if it is about a place in it.
@@ -118,20 +110,12 @@ pub(super) struct Fault {
 impl Fault {
     /// Wrong at `place`; the key that it is the value of is still to be named.
     pub fn at(place: Place, text: impl Into<String>) -> Self {
-        Fault {
-            place: Some(place),
-            text: text.into(),
-            named: false,
-        }
+        Fault { place: Some(place), text: text.into(), named: false }
     }
 
     /// Wrong at `place`, in words that need no key before them.
     pub fn whole(place: impl Into<Option<Place>>, text: impl Into<String>) -> Self {
-        Fault {
-            place: place.into(),
-            text: text.into(),
-            named: true,
-        }
+        Fault { place: place.into(), text: text.into(), named: true }
     }
 
     /// At `place`, unless it knows a nearer one.

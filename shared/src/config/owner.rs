@@ -11,37 +11,21 @@ use super::section::At;
 use super::value::Principal;
 
 /// Who workers become.
-pub(super) fn of_workers(
-    user: &At<Principal>,
-    group: Option<&At<Principal>>,
-) -> Result<RunAs, Fault> {
-    let found =
-        find_user(&user.value.0).map_err(|why| Fault::at(user.place, why).of_key("user"))?;
+pub(super) fn of_workers(user: &At<Principal>, group: Option<&At<Principal>>) -> Result<RunAs, Fault> {
+    let found = find_user(&user.value.0).map_err(|why| Fault::at(user.place, why).of_key("user"))?;
     let gid = match group {
-        Some(group) => {
-            find_group(&group.value.0).map_err(|why| Fault::at(group.place, why).of_key("group"))?
-        }
+        Some(group) => find_group(&group.value.0).map_err(|why| Fault::at(group.place, why).of_key("group"))?,
         None => found.gid,
     };
-    Ok(RunAs {
-        user: found.name,
-        uid: found.uid.as_raw(),
-        gid: gid.as_raw(),
-    })
+    Ok(RunAs { user: found.name, uid: found.uid.as_raw(), gid: gid.as_raw() })
 }
 
 /// Who owns a socket's file: `user`, `user:group` or `:group`.
 pub(super) fn of_socket(owner: &At<Principal>) -> Result<(Option<u32>, Option<u32>), Fault> {
     let fault = |why| Fault::at(owner.place, why).of_key("owner");
-    let (user, group) = owner
-        .value
-        .0
-        .split_once(':')
-        .unwrap_or((&owner.value.0, ""));
+    let (user, group) = owner.value.0.split_once(':').unwrap_or((&owner.value.0, ""));
     if user.is_empty() && group.is_empty() {
-        return Err(fault(
-            "expected `user`, `user:group` or `:group`, found neither".into(),
-        ));
+        return Err(fault("expected `user`, `user:group` or `:group`, found neither".into()));
     }
     let user = some(user).map(find_user).transpose().map_err(fault)?;
     let group = some(group).map(find_group).transpose().map_err(fault)?;
@@ -66,9 +50,6 @@ fn find_group(name: &str) -> Result<Gid, String> {
     if let Ok(gid) = name.parse() {
         return Ok(Gid::from_raw(gid));
     }
-    let found = Group::from_name(name)
-        .map_err(|why| format!("cannot look the group {} up: {why}", shown(name)))?;
-    found
-        .map(|group| group.gid)
-        .ok_or_else(|| format!("there is no group {}", shown(name)))
+    let found = Group::from_name(name).map_err(|why| format!("cannot look the group {} up: {why}", shown(name)))?;
+    found.map(|group| group.gid).ok_or_else(|| format!("there is no group {}", shown(name)))
 }

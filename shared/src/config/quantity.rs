@@ -8,13 +8,7 @@ use std::time::Duration;
 use super::fault::shown;
 
 /// Durations, the longest unit first. A minute is `m`, as in a duration one never means a month or a metre.
-const DURATION_UNITS: &[(&str, u64)] = &[
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1000),
-    ("ms", 1),
-];
+const DURATION_UNITS: &[(&str, u64)] = &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// Sizes; those with an `i` are powers of 1024, the others of 1000 (IEC 80000-13).
 const SIZE_UNITS: &[(&str, u64)] = &[
@@ -35,10 +29,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let mut rest = text;
     loop {
         let (part, after) = part(rest, DURATION_UNITS).map_err(|why| {
-            format!(
-                "expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found {}: {why}",
-                shown(text)
-            )
+            format!("expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found {}: {why}", shown(text))
         })?;
         milliseconds = milliseconds.saturating_add(part);
         if after.is_empty() {
@@ -50,12 +41,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// A size in bytes of one part, `8KiB`; or what is wrong with it.
 pub fn size(text: &str) -> Result<u64, String> {
-    let wrong = |why: String| {
-        format!(
-            "expected a size such as `8KiB`, `100MiB` or `1MB`, found {}: {why}",
-            shown(text)
-        )
-    };
+    let wrong =
+        |why: String| format!("expected a size such as `8KiB`, `100MiB` or `1MB`, found {}: {why}", shown(text));
     match part(text, SIZE_UNITS).map_err(wrong)? {
         (bytes, "") => Ok(bytes),
         (_, rest) => Err(wrong(format!("{} is too much", shown(rest)))),
@@ -65,24 +52,14 @@ pub fn size(text: &str) -> Result<u64, String> {
 /// One number and its unit from the start of `text`, and what follows. What does not fit is the largest there is, and
 /// so beyond any range.
 fn part<'a>(text: &'a str, units: &[(&str, u64)]) -> Result<(u64, &'a str), String> {
-    let digits_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(digits_end);
-    let unit_end = rest
-        .find(|c: char| !c.is_ascii_alphabetic())
-        .unwrap_or(rest.len());
+    let unit_end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(unit_end);
     if digits.is_empty() {
         return Err("it does not begin with a whole number".into());
     }
-    let names = || {
-        units
-            .iter()
-            .map(|(name, _)| *name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let names = || units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     if rest.starts_with('.') {
         return Err("it is no whole number: use a smaller unit".into());
     }

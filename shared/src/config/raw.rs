@@ -9,8 +9,7 @@ use super::fault::{Fault, shown};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::tree::{self, Node, Value};
 use super::value::{
-    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Size, Variables, Workers,
-    one_or_more,
+    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Size, Variables, Workers, one_or_more,
 };
 use super::{Callable, LogFormat, LogLevel, Protocol};
 
@@ -138,15 +137,7 @@ section! {
 
 /// Every key of the file, in the order of the reference.
 pub fn keys() -> Vec<Key> {
-    [
-        File::KEYS,
-        Log::KEYS,
-        App::KEYS,
-        Listener::KEYS,
-        Limits::KEYS,
-        Timeouts::KEYS,
-    ]
-    .concat()
+    [File::KEYS, Log::KEYS, App::KEYS, Listener::KEYS, Limits::KEYS, Timeouts::KEYS].concat()
 }
 
 /// The applications by name, in the order of the file. Never empty.
@@ -163,10 +154,7 @@ impl Read for Apps {
         }
         let app = |(name, node): &(tree::Key, Node)| {
             check_name(name)?;
-            Ok((
-                name.clone(),
-                App::read(node).map_err(|fault| fault.of_key(&name.text))?,
-            ))
+            Ok((name.clone(), App::read(node).map_err(|fault| fault.of_key(&name.text))?))
         };
         entries.iter().map(app).collect::<Result<_, _>>().map(Apps)
     }
@@ -176,15 +164,8 @@ impl Read for Apps {
 fn check_name(name: &tree::Key) -> Result<(), Fault> {
     // Longer ones would push what else a process title says out of sight.
     const LONGEST: usize = 64;
-    let first = name
-        .text
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_alphanumeric());
-    let all = name
-        .text
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let first = name.text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    let all = name.text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if first && all && name.text.len() <= LONGEST {
         return Ok(());
     }
@@ -205,20 +186,7 @@ impl Read for Listeners {
     fn read(node: &Node) -> Result<Self, Fault> {
         one_or_more::<ShortOrLong>(node).map(|listeners| {
             Listeners(
-                listeners
-                    .into_iter()
-                    .map(
-                        |At {
-                             place,
-                             given,
-                             value,
-                         }| At {
-                            place,
-                            given,
-                            value: value.0,
-                        },
-                    )
-                    .collect(),
+                listeners.into_iter().map(|At { place, given, value }| At { place, given, value: value.0 }).collect(),
             )
         })
     }
@@ -237,14 +205,8 @@ impl Read for ShortOrLong {
             Value::Scalar(..) => {
                 // Read on its own first, so that what is wrong with it is not said of an `address` that nobody wrote.
                 AddressText::read(node)?;
-                let address = tree::Key {
-                    place: node.place,
-                    text: "address".into(),
-                };
-                let long = Node {
-                    place: node.place,
-                    value: Value::Map(vec![(address, node.clone())]),
-                };
+                let address = tree::Key { place: node.place, text: "address".into() };
+                let long = Node { place: node.place, value: Value::Map(vec![(address, node.clone())]) };
                 Listener::read(&long).map(ShortOrLong)
             }
         }

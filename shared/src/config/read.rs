@@ -53,19 +53,11 @@ pub fn read(path: &Path) -> Result<Checked, Error> {
     let environment: Environment = &|name| std::env::var_os(name);
     let fault = |fault: Fault| fault.in_file(Some(path));
     let text = text_of(path).map_err(fault)?;
-    let cannot =
-        |why: io::Error| fault(Fault::whole(None, format!("cannot find its folder: {why}")));
-    let folder = absolute(path)
-        .map_err(cannot)?
-        .parent()
-        .map_or_else(|| PathBuf::from("/"), Path::to_owned);
-    let (mut config, warnings) =
-        check_text(&text, environment, &Machine::this(folder)).map_err(fault)?;
+    let cannot = |why: io::Error| fault(Fault::whole(None, format!("cannot find its folder: {why}")));
+    let folder = absolute(path).map_err(cannot)?.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
+    let (mut config, warnings) = check_text(&text, environment, &Machine::this(folder)).map_err(fault)?;
     config.file = Some(path.canonicalize().map_err(cannot)?);
-    let warnings = warnings
-        .into_iter()
-        .map(|warning| Warning::new(Some(path), warning))
-        .collect();
+    let warnings = warnings.into_iter().map(|warning| Warning::new(Some(path), warning)).collect();
     Ok(Checked { config, warnings })
 }
 
@@ -73,38 +65,24 @@ pub fn read(path: &Path) -> Result<Checked, Error> {
 pub fn from_command_line(line: CommandLine) -> Result<Checked, Error> {
     let environment: Environment = &|name| std::env::var_os(name);
     let fault = |fault: Fault| fault.in_file(None);
-    let folder = std::env::current_dir().map_err(|why| {
-        fault(Fault::whole(
-            None,
-            format!("cannot find the current directory: {why}"),
-        ))
-    })?;
-    let (config, warnings) =
-        check_line(line, environment, &Machine::this(folder)).map_err(fault)?;
-    let warnings = warnings
-        .into_iter()
-        .map(|warning| Warning::new(None, warning))
-        .collect();
+    let folder = std::env::current_dir()
+        .map_err(|why| fault(Fault::whole(None, format!("cannot find the current directory: {why}"))))?;
+    let (config, warnings) = check_line(line, environment, &Machine::this(folder)).map_err(fault)?;
+    let warnings = warnings.into_iter().map(|warning| Warning::new(None, warning)).collect();
     Ok(Checked { config, warnings })
 }
 
 /// The text of a file, or why there is none.
 fn text_of(path: &Path) -> Result<String, Fault> {
-    let cannot =
-        |why: io::Error| Fault::whole(None, format!("cannot read the file: {}", cause(&why)));
+    let cannot = |why: io::Error| Fault::whole(None, format!("cannot read the file: {}", cause(&why)));
     let file = File::open(path).map_err(cannot)?;
     if file.metadata().map_err(cannot)?.is_dir() {
         return Err(Fault::whole(None, "cannot read the file: it is a folder"));
     }
     let mut bytes = Vec::new();
-    file.take(BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(cannot)?;
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > BYTES_MAX {
-        return Err(Fault::whole(
-            None,
-            "cannot read the file: it is larger than 1 MiB",
-        ));
+        return Err(Fault::whole(None, "cannot read the file: it is larger than 1 MiB"));
     }
     String::from_utf8(bytes).map_err(|why| {
         let place = place_of(why.as_bytes(), why.utf8_error().valid_up_to());
@@ -118,15 +96,8 @@ pub(super) fn check_text(
     environment: Environment,
     machine: &Machine,
 ) -> Result<(Config, Vec<Fault>), Fault> {
-    let empty = || {
-        Fault::whole(
-            Place { line: 1, column: 1 },
-            "the file is empty: it needs at least `apps:`",
-        )
-    };
-    let tree = yaml::parse(text.strip_prefix('\u{feff}').unwrap_or(text))?
-        .ok_or_else(empty)?
-        .expanded(environment)?;
+    let empty = || Fault::whole(Place { line: 1, column: 1 }, "the file is empty: it needs at least `apps:`");
+    let tree = yaml::parse(text.strip_prefix('\u{feff}').unwrap_or(text))?.ok_or_else(empty)?.expanded(environment)?;
     if !matches!(tree.value, Value::Map(_)) {
         let text = format!("expected a map with `apps` in it, found {}", tree.found());
         return Err(Fault::whole(tree.place, text));
@@ -141,11 +112,8 @@ pub(super) fn check_line(
     environment: Environment,
     machine: &Machine,
 ) -> Result<(Config, Vec<Fault>), Fault> {
-    let variable = |name| {
-        environment(name)
-            .and_then(|value| value.into_string().ok())
-            .filter(|value| !value.is_empty())
-    };
+    let variable =
+        |name| environment(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
     let listen = match (line.listen.is_empty(), variable("PORT")) {
         (false, _) => line.listen,
         (true, Some(port)) => vec![port_address(&port)?],
@@ -156,28 +124,14 @@ pub(super) fn check_line(
         (None, Some(workers)) => Some(web_concurrency(workers)?),
         (None, None) => None,
     };
-    let listen = Node {
-        place: NOWHERE,
-        value: Value::List(listen.into_iter().map(scalar).collect()),
-    };
+    let listen = Node { place: NOWHERE, value: Value::List(listen.into_iter().map(scalar).collect()) };
     let optional = [("workers", workers), ("threads", line.threads)];
-    let optional = optional
-        .into_iter()
-        .filter_map(|(name, text)| Some((key(name), scalar(text?))));
+    let optional = optional.into_iter().filter_map(|(name, text)| Some((key(name), scalar(text?))));
     let mut entries = vec![(key("wsgi"), scalar(line.wsgi)), (key("listen"), listen)];
     entries.extend(optional);
-    let app = Node {
-        place: NOWHERE,
-        value: Value::Map(entries),
-    };
-    let apps = Node {
-        place: NOWHERE,
-        value: Value::Map(vec![(key("app"), app)]),
-    };
-    let file = Node {
-        place: NOWHERE,
-        value: Value::Map(vec![(key("apps"), apps)]),
-    };
+    let app = Node { place: NOWHERE, value: Value::Map(entries) };
+    let apps = Node { place: NOWHERE, value: Value::Map(vec![(key("app"), app)]) };
+    let file = Node { place: NOWHERE, value: Value::Map(vec![(key("apps"), apps)]) };
     let (mut config, warnings) = check(raw::File::read(&file)?, machine)?;
     config.apps.iter_mut().for_each(|app| app.wsgi_place = None);
     Ok((config, warnings))
@@ -187,25 +141,16 @@ pub(super) fn check_line(
 const NOWHERE: Place = Place { line: 0, column: 0 };
 
 fn key(name: &str) -> Key {
-    Key {
-        place: NOWHERE,
-        text: name.into(),
-    }
+    Key { place: NOWHERE, text: name.into() }
 }
 
 fn scalar(text: String) -> Node {
-    Node {
-        place: NOWHERE,
-        value: Value::Scalar(Kind::Expanded, text),
-    }
+    Node { place: NOWHERE, value: Value::Scalar(Kind::Expanded, text) }
 }
 
 fn port_address(port: &str) -> Result<String, Fault> {
     let number: u16 = port.parse().map_err(|_| {
-        let text = format!(
-            "the environment variable `PORT` is no port from 0 to 65535: {}",
-            shown(port)
-        );
+        let text = format!("the environment variable `PORT` is no port from 0 to 65535: {}", shown(port));
         Fault::whole(None, text)
     })?;
     Ok(format!("0.0.0.0:{number}"))

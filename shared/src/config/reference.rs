@@ -15,10 +15,7 @@ pub fn reference() -> String {
             section => format!("`{section}`"),
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{title}\n\n| key | value | default | what it is |\n|---|---|---|---|"
-        );
+        let _ = writeln!(text, "{title}\n\n| key | value | default | what it is |\n|---|---|---|---|");
         section.iter().for_each(|key| text.push_str(&row(key)));
         text.push('\n');
     }
@@ -26,17 +23,12 @@ pub fn reference() -> String {
 }
 
 fn row(key: &Key) -> String {
-    let range = key
-        .range
-        .map_or(String::new(), |(min, max)| format!(", {min} to {max}"));
+    let range = key.range.map_or(String::new(), |(min, max)| format!(", {min} to {max}"));
     let default = match (key.default, key.default_is_words) {
         (None, _) => "required".to_owned(),
         (Some(words), true) => words.to_owned(),
         (Some(value), false) => format!("`{value}`"),
     };
     let form = key.form.replace('|', "\\|");
-    format!(
-        "| `{}` | {form}{range} | {default} | {} |\n",
-        key.name, key.about
-    )
+    format!("| `{}` | {form}{range} | {default} | {} |\n", key.name, key.about)
 }

@@ -72,31 +72,16 @@ impl<T: Read> Field for At<T> {
     const OPTIONAL: bool = false;
 
     fn given(key: &Key, node: &Node) -> Result<Self, Fault> {
-        let value = T::read(node)
-            .and_then(|value| within(key, node, value))
-            .map_err(|fault| fault.of_key(key.name))?;
-        Ok(At {
-            place: node.place,
-            given: true,
-            value,
-        })
+        let value = T::read(node).and_then(|value| within(key, node, value)).map_err(|fault| fault.of_key(key.name))?;
+        Ok(At { place: node.place, given: true, value })
     }
 
     fn missing(key: &Key, place: Place) -> Result<Self, Fault> {
         let Some(default) = key.default else {
-            return Err(Fault::whole(
-                place,
-                format!("missing key `{}`: add it, with {}", key.name, key.form),
-            ));
+            return Err(Fault::whole(place, format!("missing key `{}`: add it, with {}", key.name, key.form)));
         };
-        let node = Node {
-            place,
-            value: Value::Scalar(Kind::Expanded, default.to_owned()),
-        };
-        Ok(At {
-            given: false,
-            ..Self::given(key, &node)?
-        })
+        let node = Node { place, value: Value::Scalar(Kind::Expanded, default.to_owned()) };
+        Ok(At { given: false, ..Self::given(key, &node)? })
     }
 }
 
@@ -117,10 +102,7 @@ impl<T: Read> Field for Option<At<T>> {
 pub(super) fn or_defaults<T: Read>(section: Option<At<T>>, place: Place) -> Result<T, Fault> {
     match section {
         Some(section) => Ok(section.value),
-        None => T::read(&Node {
-            place,
-            value: Value::Map(Vec::new()),
-        }),
+        None => T::read(&Node { place, value: Value::Map(Vec::new()) }),
     }
 }
 
@@ -131,20 +113,12 @@ fn within<T: Read>(key: &Key, node: &Node, value: T) -> Result<T, Fault> {
     };
     let end = |text: &str| {
         let value = Value::Scalar(Kind::Expanded, text.to_owned());
-        Ok(T::read(&Node {
-            place: node.place,
-            value,
-        })?
-        .magnitude()
-        .unwrap_or_default())
+        Ok(T::read(&Node { place: node.place, value })?.magnitude().unwrap_or_default())
     };
     if (end(min)?..=end(max)?).contains(&magnitude) {
         return Ok(value);
     }
-    Err(Fault::at(
-        node.place,
-        format!("{} is out of range: {min} to {max}", written(node)),
-    ))
+    Err(Fault::at(node.place, format!("{} is out of range: {min} to {max}", written(node))))
 }
 
 /// A scalar as it was written, for errors about its value.
@@ -160,15 +134,10 @@ impl Node {
     pub fn expected(&self, form: &str) -> Fault {
         let advice = match &self.value {
             Value::Scalar(Kind::Null, _) => ": give it a value, or remove the key",
-            Value::Scalar(Kind::Boolean | Kind::Number, _) if form.contains("text") => {
-                ": write it in quotes"
-            }
+            Value::Scalar(Kind::Boolean | Kind::Number, _) if form.contains("text") => ": write it in quotes",
             Value::Scalar(..) | Value::List(_) | Value::Map(_) => "",
         };
-        Fault::at(
-            self.place,
-            format!("expected {form}, found {}{advice}", self.found()),
-        )
+        Fault::at(self.place, format!("expected {form}, found {}{advice}", self.found()))
     }
 
     /// The text of a scalar that YAML takes for text.
@@ -197,11 +166,7 @@ pub(super) fn unknown_key(key: &tree::Key, known: &[Key], later: &[&str]) -> Fau
     } else if name == "<<" {
         "`<<`: merge keys are not supported: use an alias for a whole value".into()
     } else if let Some(home) = keys().iter().find(|key| key.name == name) {
-        let home = if home.section.is_empty() {
-            "the top level"
-        } else {
-            home.section
-        };
+        let home = if home.section.is_empty() { "the top level" } else { home.section };
         format!("unknown key `{name}`: it belongs to {home}")
     } else {
         format!("unknown key {}: {}", shown(name), instead(name, &names))
@@ -225,25 +190,17 @@ fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         return None;
     }
     let word = word.to_lowercase().replace('-', "_");
-    if let Some(whole) = known
-        .iter()
-        .find(|known| word.len() >= 3 && known.starts_with(&word))
-    {
+    if let Some(whole) = known.iter().find(|known| word.len() >= 3 && known.starts_with(&word)) {
         return Some(whole);
     }
     let distance = |known: &&&str| strsim::damerau_levenshtein(&word, known);
     let near = known.iter().min_by_key(distance);
-    near.filter(|known| distance(known) * 3 <= known.len().max(3))
-        .copied()
+    near.filter(|known| distance(known) * 3 <= known.len().max(3)).copied()
 }
 
 /// `a, b, c`, each in backticks.
 pub(super) fn list(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Declares a map of the file: a struct with a field for each key, which can be read and lists its keys.

@@ -70,17 +70,13 @@ impl Node {
     pub fn expanded(self, environment: Environment) -> Result<Node, Fault> {
         let place = self.place;
         let value = match self.value {
-            Value::Scalar(Kind::Text, text) if text.contains('$') => Value::Scalar(
-                Kind::Expanded,
-                expand(&text, environment).map_err(|why| Fault::whole(place, why))?,
-            ),
+            Value::Scalar(Kind::Text, text) if text.contains('$') => {
+                Value::Scalar(Kind::Expanded, expand(&text, environment).map_err(|why| Fault::whole(place, why))?)
+            }
             Value::Scalar(kind, text) => Value::Scalar(kind, text),
-            Value::List(items) => Value::List(
-                items
-                    .into_iter()
-                    .map(|item| item.expanded(environment))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Value::List(items) => {
+                Value::List(items.into_iter().map(|item| item.expanded(environment)).collect::<Result<_, _>>()?)
+            }
             Value::Map(entries) => Value::Map(
                 entries
                     .into_iter()

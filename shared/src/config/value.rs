@@ -16,10 +16,7 @@ impl Read for String {
 
     fn read(node: &Node) -> Result<Self, Fault> {
         match node.text(Self::FORM)? {
-            "" => Err(Fault::at(
-                node.place,
-                "it is empty: give it a value, or remove the key",
-            )),
+            "" => Err(Fault::at(node.place, "it is empty: give it a value, or remove the key")),
             text => Ok(text.to_owned()),
         }
     }
@@ -31,9 +28,7 @@ impl Read for bool {
     fn read(node: &Node) -> Result<Self, Fault> {
         let wrong = || node.expected("true or false");
         match &node.value {
-            Value::Scalar(Kind::Boolean | Kind::Expanded, text) => {
-                text.to_lowercase().parse().map_err(|_| wrong())
-            }
+            Value::Scalar(Kind::Boolean | Kind::Expanded, text) => text.to_lowercase().parse().map_err(|_| wrong()),
             Value::Scalar(..) | Value::List(_) | Value::Map(_) => Err(wrong()),
         }
     }
@@ -62,11 +57,7 @@ impl Read for Count {
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(wrong());
         }
-        let beyond = if digits.len() < text.len() {
-            i64::MIN
-        } else {
-            i64::MAX
-        };
+        let beyond = if digits.len() < text.len() { i64::MIN } else { i64::MAX };
         Ok(Count(text.parse().unwrap_or(beyond)))
     }
 
@@ -91,9 +82,9 @@ impl Read for Workers {
         match &node.value {
             Value::Scalar(Kind::Text | Kind::Expanded, text) if text == "auto" => Ok(Workers::Auto),
             Value::Scalar(Kind::Number, _) => Count::read(node).map(Workers::Exactly),
-            Value::Scalar(..) | Value::List(_) | Value::Map(_) => Count::read(node)
-                .map(Workers::Exactly)
-                .map_err(|_| node.expected("a whole number or `auto`")),
+            Value::Scalar(..) | Value::List(_) | Value::Map(_) => {
+                Count::read(node).map(Workers::Exactly).map_err(|_| node.expected("a whole number or `auto`"))
+            }
         }
     }
 
@@ -127,9 +118,7 @@ impl Read for Size {
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = quantity_text(node, "a size such as `8KiB`")?;
-        quantity::size(text)
-            .map(Size)
-            .map_err(|why| Fault::at(node.place, why))
+        quantity::size(text).map(Size).map_err(|why| Fault::at(node.place, why))
     }
 
     fn magnitude(&self) -> Option<i128> {
@@ -147,13 +136,7 @@ fn quantity_text<'a>(node: &'a Node, form: &str) -> Result<&'a str, Fault> {
 
 /// The items of a list, or the one value that stands in its place. Never empty.
 pub(super) fn one_or_more<T: Read>(node: &Node) -> Result<Vec<At<T>>, Fault> {
-    let item = |node: &Node| {
-        Ok(At {
-            place: node.place,
-            given: true,
-            value: T::read(node)?,
-        })
-    };
+    let item = |node: &Node| Ok(At { place: node.place, given: true, value: T::read(node)? });
     match &node.value {
         Value::List(items) if items.is_empty() => Err(Fault::at(node.place, "the list is empty")),
         Value::List(items) => items.iter().map(item).collect(),
@@ -196,23 +179,17 @@ impl Read for Variables {
         let mut variables = BTreeMap::new();
         for (name, value) in node.map()? {
             if name.text.is_empty() || name.text.contains('=') {
-                let text = format!(
-                    "{} cannot name a variable: a name has no `=` and is not empty",
-                    shown(&name.text)
-                );
+                let text = format!("{} cannot name a variable: a name has no `=` and is not empty", shown(&name.text));
                 return Err(Fault::at(name.place, text));
             }
             let text = match &value.value {
                 Value::Scalar(Kind::Null, _) => {
-                    let text =
-                        "expected a value, found nothing: write `\"\"` for an empty one".to_owned();
+                    let text = "expected a value, found nothing: write `\"\"` for an empty one".to_owned();
                     return Err(Fault::at(value.place, text).of_key(&name.text));
                 }
                 Value::Scalar(_, text) => text.clone(),
                 Value::List(_) | Value::Map(_) => {
-                    return Err(value
-                        .expected("text, a number or a boolean")
-                        .of_key(&name.text));
+                    return Err(value.expected("text, a number or a boolean").of_key(&name.text));
                 }
             };
             variables.insert(name.text.clone(), text);
@@ -244,20 +221,14 @@ fn callable(text: &str) -> Result<Callable, String> {
     };
     if !is_dotted_name(module) {
         let example = example_for(module);
-        return Err(format!(
-            "{written} begins with no dotted module name: write for example `{example}`"
-        ));
+        return Err(format!("{written} begins with no dotted module name: write for example `{example}`"));
     }
     if !is_dotted_name(attribute) {
         return Err(format!(
             "{written} names no attribute: write `{module}:application`, or `{module}:factory()` for what makes one"
         ));
     }
-    Ok(Callable {
-        module: module.to_owned(),
-        attribute: attribute.to_owned(),
-        factory,
-    })
+    Ok(Callable { module: module.to_owned(), attribute: attribute.to_owned(), factory })
 }
 
 /// What was most likely meant by a module that is none: `./shop/wsgi.py` is `wsgi` once its folder is `directory`.
@@ -272,9 +243,7 @@ fn example_for(module: &str) -> String {
 fn is_dotted_name(text: &str) -> bool {
     text.split('.').all(|name| {
         let mut letters = name.chars();
-        letters
-            .next()
-            .is_some_and(|c| c.is_alphabetic() || c == '_')
+        letters.next().is_some_and(|c| c.is_alphabetic() || c == '_')
             && letters.all(|c| c.is_alphanumeric() || c == '_')
     })
 }
@@ -300,30 +269,18 @@ impl Read for Mode {
     const FORM: &'static str = "octal digits in quotes";
 
     fn read(node: &Node) -> Result<Self, Fault> {
-        let quotes = || {
-            Fault::at(
-                node.place,
-                format!(
-                    "{} is a number to YAML: write \"0660\", in quotes",
-                    written(node)
-                ),
-            )
-        };
+        let quotes =
+            || Fault::at(node.place, format!("{} is a number to YAML: write \"0660\", in quotes", written(node)));
         let text = match &node.value {
             Value::Scalar(Kind::Number | Kind::Ambiguous, _) => return Err(quotes()),
-            Value::Scalar(..) | Value::List(_) | Value::Map(_) => {
-                node.text("octal digits such as \"0660\"")?
-            }
+            Value::Scalar(..) | Value::List(_) | Value::Map(_) => node.text("octal digits such as \"0660\"")?,
         };
         let octal = (3..=4).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
         match u32::from_str_radix(text, 8) {
             Ok(mode) if octal => Ok(Mode(mode)),
             Ok(_) | Err(_) => Err(Fault::at(
                 node.place,
-                format!(
-                    "expected three or four octal digits such as \"0660\", found {}",
-                    written(node)
-                ),
+                format!("expected three or four octal digits such as \"0660\", found {}", written(node)),
             )),
         }
     }
@@ -377,10 +334,7 @@ macro_rules! choice {
 
 fn no_such_word(word: &str, words: &[&str], later: &[&str]) -> String {
     if later.contains(&word) {
-        return format!(
-            "this version does not have `{word}` yet: {}",
-            instead("", words)
-        );
+        return format!("this version does not have `{word}` yet: {}", instead("", words));
     }
     format!("unknown value {}: {}", shown(word), instead(word, words))
 }

@@ -31,19 +31,11 @@ const NODES_MAX: usize = 100_000;
 /// The tree of a text; `None` when it has nothing but comments.
 pub(super) fn parse(text: &str) -> Result<Option<Node>, Fault> {
     // Each open bracket makes the parser slower, so a file of nothing else would keep it busy for half a minute.
-    if text
-        .bytes()
-        .filter(|byte| matches!(byte, b'[' | b'{'))
-        .count()
-        > NODES_MAX
-    {
+    if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > NODES_MAX {
         return Err(Fault::whole(None, too_many()));
     }
     let reading = Reading {
-        lines: text
-            .lines()
-            .map(|line| Some(line).filter(|line| line.is_ascii()))
-            .collect(),
+        lines: text.lines().map(|line| Some(line).filter(|line| line.is_ascii())).collect(),
         left: Cell::new(NODES_MAX),
         fault: RefCell::default(),
     };
@@ -51,19 +43,11 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Fault> {
         Some(fault) => fault.or_at(syntax::location(&error)),
         None => syntax::fault(&error, text),
     };
-    let shape = Outline(&reading)
-        .deserialize(Yaml::from_str(text))
-        .map_err(told)?;
+    let shape = Outline(&reading).deserialize(Yaml::from_str(text)).map_err(told)?;
     let Some(shape) = shape else { return Ok(None) };
     let top = Place { line: 1, column: 1 };
-    let fill = Fill {
-        reading: &reading,
-        shape: &shape,
-        place: top,
-    };
-    fill.deserialize(Yaml::from_str(text))
-        .map(Some)
-        .map_err(told)
+    let fill = Fill { reading: &reading, shape: &shape, place: top };
+    fill.deserialize(Yaml::from_str(text)).map(Some).map_err(told)
 }
 
 /// What both readings share: the budget, and a fault on its way out, for serde's errors carry only text.
@@ -82,16 +66,14 @@ impl Reading<'_> {
 
     fn count<E: de::Error>(&self) -> Result<(), E> {
         let left = self.left.get().checked_sub(1);
-        self.left
-            .set(left.ok_or_else(|| self.fail(None, too_many()))?);
+        self.left.set(left.ok_or_else(|| self.fail(None, too_many()))?);
         Ok(())
     }
 
     /// Whether the scalar there is digits without quotes. On a line that is not ASCII it passes for text.
     fn starts_with_a_digit(&self, place: Place) -> bool {
         let line = self.lines.get(place.line - 1).copied().flatten();
-        line.and_then(|line| line.as_bytes().get(place.column - 1))
-            .is_some_and(u8::is_ascii_digit)
+        line.and_then(|line| line.as_bytes().get(place.column - 1)).is_some_and(u8::is_ascii_digit)
     }
 }
 
@@ -170,9 +152,7 @@ impl<'de> Visitor<'de> for Outline<'_> {
         let mut map = Vec::new();
         while let Some(key) = entries.next_key_seed(self)? {
             if !matches!(key, Some(Shape::Scalar(_))) {
-                return Err(self
-                    .0
-                    .fail(None, "a key must be text, not a list or a map".into()));
+                return Err(self.0.fail(None, "a key must be text, not a list or a map".into()));
             }
             map.extend(entries.next_value_seed(self)?);
         }
@@ -180,10 +160,7 @@ impl<'de> Visitor<'de> for Outline<'_> {
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-        Err(self.0.fail(
-            None,
-            "tags such as `!name` mean nothing here: remove it".into(),
-        ))
+        Err(self.0.fail(None, "tags such as `!name` mean nothing here: remove it".into()))
     }
 }
 
@@ -208,10 +185,7 @@ impl<'de> DeserializeSeed<'de> for Fill<'_> {
                 let digits = *kind == Kind::Text && text.bytes().all(|b| b.is_ascii_digit());
                 let ambiguous = digits && self.reading.starts_with_a_digit(place);
                 let kind = if ambiguous { Kind::Ambiguous } else { *kind };
-                Ok(Node {
-                    place,
-                    value: Value::Scalar(kind, text),
-                })
+                Ok(Node { place, value: Value::Scalar(kind, text) })
             }
         }
     }
@@ -225,27 +199,16 @@ impl<'de> Visitor<'de> for Fill<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
-        let Shape::List(shapes) = self.shape else {
-            unreachable!("a list was read before")
-        };
+        let Shape::List(shapes) = self.shape else { unreachable!("a list was read before") };
         let mut list = Vec::with_capacity(shapes.len());
         for shape in shapes {
-            list.extend(
-                items
-                    .next_element_seed(Fill { shape, ..self })?
-                    .map(at_its_first),
-            );
+            list.extend(items.next_element_seed(Fill { shape, ..self })?.map(at_its_first));
         }
-        Ok(Node {
-            place: self.place,
-            value: Value::List(list),
-        })
+        Ok(Node { place: self.place, value: Value::List(list) })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        let Shape::Map(shapes) = self.shape else {
-            unreachable!("a map was read before")
-        };
+        let Shape::Map(shapes) = self.shape else { unreachable!("a map was read before") };
         let mut map = Vec::with_capacity(shapes.len());
         let mut seen = HashMap::with_capacity(shapes.len());
         for shape in shapes {
@@ -253,24 +216,13 @@ impl<'de> Visitor<'de> for Fill<'_> {
                 break;
             };
             if let Some(first) = seen.insert(key.text.clone(), key.place) {
-                let text = format!(
-                    "duplicate key {}: it is already on line {}",
-                    shown(&key.text),
-                    first.line
-                );
+                let text = format!("duplicate key {}: it is already on line {}", shown(&key.text), first.line);
                 return Err(self.reading.fail(Some(key.place), text));
             }
-            let value = entries.next_value_seed(Fill {
-                shape,
-                place: key.place,
-                ..self
-            })?;
+            let value = entries.next_value_seed(Fill { shape, place: key.place, ..self })?;
             map.push((key, value));
         }
-        Ok(Node {
-            place: self.place,
-            value: Value::Map(map),
-        })
+        Ok(Node { place: self.place, value: Value::Map(map) })
     }
 }
 
@@ -281,10 +233,7 @@ fn at_its_first(item: Node) -> Node {
         Value::List(items) => items.first().map(|first| first.place),
         Value::Map(entries) => entries.first().map(|(key, _)| key.place),
     };
-    Node {
-        place: place.unwrap_or(item.place),
-        ..item
-    }
+    Node { place: place.unwrap_or(item.place), ..item }
 }
 
 struct KeySeed<'a>(&'a Reading<'a>);
@@ -300,10 +249,7 @@ impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
 
 impl Reading<'_> {
     /// The text of a scalar and its place, by an error raised at it.
-    fn scalar<'de, D: Deserializer<'de>>(
-        &self,
-        deserializer: D,
-    ) -> Result<(Place, String), D::Error> {
+    fn scalar<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<(Place, String), D::Error> {
         let mut text = None;
         let error = match deserializer.deserialize_str(Raise(&mut text)) {
             Ok(never) => match never {},
@@ -312,10 +258,7 @@ impl Reading<'_> {
         let Some(text) = text else { return Err(error) };
         let place = place_told_by(&error.to_string());
         if text.contains('\0') {
-            return Err(self.fail(
-                Some(place),
-                "a NUL character, which no value can have".into(),
-            ));
+            return Err(self.fail(Some(place), "a NUL character, which no value can have".into()));
         }
         Ok((place, text))
     }
@@ -340,9 +283,7 @@ impl Visitor<'_> for Raise<'_> {
 /// The place at the end of serde_yaml's error text, for a seed sees the error only as text. The first character of a
 /// file is the one place that it does not tell.
 fn place_told_by(error: &str) -> Place {
-    let numbers = error
-        .rsplit_once(" at line ")
-        .and_then(|(_, place)| place.split_once(" column "));
+    let numbers = error.rsplit_once(" at line ").and_then(|(_, place)| place.split_once(" column "));
     let place = numbers.and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
     let (line, column) = place.unwrap_or((1, 1));
     Place { line, column }

@@ -62,10 +62,7 @@ impl Door {
         // ipc-channel cuts a path that is too long, and then binds and connects to somewhere else.
         let folder = std::env::temp_dir();
         if folder.as_os_str().len() + "/.tmpXXXXXX/socket".len() > PATH_BYTES_MAX {
-            let why = format!(
-                "cannot open a channel in {}: the path is too long for a socket",
-                folder.display()
-            );
+            let why = format!("cannot open a channel in {}: the path is too long for a socket", folder.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let (server, name) = IpcOneShotServer::new()?;
@@ -86,10 +83,7 @@ impl Door {
     /// When whoever connected left without a word, as [`release`] does.
     pub fn accept(self) -> io::Result<(Sender<ToWorker>, Receiver<FromWorker>)> {
         let (_, hello) = self.server.accept().map_err(failed)?;
-        Ok((
-            Sender::new(hello.to_worker),
-            Receiver::new(hello.from_worker),
-        ))
+        Ok((Sender::new(hello.to_worker), Receiver::new(hello.from_worker)))
     }
 }
 
@@ -107,11 +101,7 @@ pub fn connect(name: &str) -> io::Result<(Sender<FromWorker>, Receiver<ToWorker>
     let door = IpcSender::connect(name.to_owned())?;
     let (to_worker, words) = ipc::bytes_channel()?;
     let (answers, from_worker) = ipc::bytes_channel()?;
-    door.send(Hello {
-        to_worker,
-        from_worker,
-    })
-    .map_err(failed)?;
+    door.send(Hello { to_worker, from_worker }).map_err(failed)?;
     Ok((Sender::new(answers), Receiver::new(words)))
 }
 
@@ -124,10 +114,7 @@ pub struct Sender<T> {
 
 impl<T: Serialize> Sender<T> {
     fn new(bytes: IpcBytesSender) -> Self {
-        Sender {
-            bytes,
-            words: PhantomData,
-        }
+        Sender { bytes, words: PhantomData }
     }
 
     /// Says one.
@@ -137,10 +124,7 @@ impl<T: Serialize> Sender<T> {
     pub fn send(&self, word: &T) -> io::Result<()> {
         let bytes = postcard::to_stdvec(word).map_err(unreadable)?;
         if bytes.len() > MESSAGE_BYTES_MAX {
-            let why = format!(
-                "cannot send a message of {} bytes: at most {MESSAGE_BYTES_MAX} fit",
-                bytes.len()
-            );
+            let why = format!("cannot send a message of {} bytes: at most {MESSAGE_BYTES_MAX} fit", bytes.len());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         self.bytes.send(&bytes)
@@ -156,10 +140,7 @@ pub struct Receiver<T> {
 
 impl<T: DeserializeOwned> Receiver<T> {
     fn new(bytes: IpcBytesReceiver) -> Self {
-        Receiver {
-            bytes,
-            words: PhantomData,
-        }
+        Receiver { bytes, words: PhantomData }
     }
 
     /// Waits for the next. Blocks.
@@ -174,10 +155,7 @@ impl<T: DeserializeOwned> Receiver<T> {
 
 fn failed(error: IpcError) -> io::Error {
     match error {
-        IpcError::Disconnected => io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the other side of the channel is gone",
-        ),
+        IpcError::Disconnected => io::Error::new(io::ErrorKind::UnexpectedEof, "the other side of the channel is gone"),
         IpcError::Io(error) => error,
         IpcError::SerializationError(error) => io::Error::new(io::ErrorKind::InvalidData, error),
     }
@@ -214,30 +192,11 @@ mod tests {
         let ((to_worker, from_worker), (to_supervisor, from_supervisor)) = both();
         to_worker.send(&ToWorker::Serve).unwrap();
         to_worker.send(&ToWorker::Drain).unwrap();
-        assert!(matches!(
-            from_supervisor.receive().unwrap(),
-            ToWorker::Serve
-        ));
-        assert!(matches!(
-            from_supervisor.receive().unwrap(),
-            ToWorker::Drain
-        ));
-        to_supervisor
-            .send(&FromWorker::Failed(Failure {
-                why: "w".into(),
-                detail: "d".into(),
-            }))
-            .unwrap();
-        let FromWorker::Failed(failure) = from_worker.receive().unwrap() else {
-            panic!("another word arrived")
-        };
-        assert_eq!(
-            failure,
-            Failure {
-                why: "w".into(),
-                detail: "d".into()
-            }
-        );
+        assert!(matches!(from_supervisor.receive().unwrap(), ToWorker::Serve));
+        assert!(matches!(from_supervisor.receive().unwrap(), ToWorker::Drain));
+        to_supervisor.send(&FromWorker::Failed(Failure { why: "w".into(), detail: "d".into() })).unwrap();
+        let FromWorker::Failed(failure) = from_worker.receive().unwrap() else { panic!("another word arrived") };
+        assert_eq!(failure, Failure { why: "w".into(), detail: "d".into() });
     }
 
     #[test]
@@ -246,10 +205,7 @@ mod tests {
         to_supervisor.send(&FromWorker::Loaded).unwrap();
         drop((to_supervisor, from_supervisor));
         assert!(matches!(from_worker.receive().unwrap(), FromWorker::Loaded));
-        assert_eq!(
-            from_worker.receive().unwrap_err().kind(),
-            io::ErrorKind::UnexpectedEof
-        );
+        assert_eq!(from_worker.receive().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
@@ -262,10 +218,7 @@ mod tests {
     #[test]
     fn a_message_that_would_not_fit_is_refused_and_the_channel_goes_on() {
         let ((_to_worker, from_worker), (to_supervisor, _from_supervisor)) = both();
-        let long = Failure {
-            why: String::new(),
-            detail: "x".repeat(MESSAGE_BYTES_MAX),
-        };
+        let long = Failure { why: String::new(), detail: "x".repeat(MESSAGE_BYTES_MAX) };
         let error = to_supervisor.send(&FromWorker::Failed(long)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         to_supervisor.send(&FromWorker::Loaded).unwrap();
@@ -276,12 +229,8 @@ mod tests {
     fn the_longest_failure_fits() {
         let ((_to_worker, from_worker), (to_supervisor, _from_supervisor)) = both();
         let failure = Failure::new("w".repeat(1 << 20), "d".repeat(1 << 20));
-        to_supervisor
-            .send(&FromWorker::Failed(failure.clone()))
-            .unwrap();
-        let FromWorker::Failed(arrived) = from_worker.receive().unwrap() else {
-            panic!("another word arrived")
-        };
+        to_supervisor.send(&FromWorker::Failed(failure.clone())).unwrap();
+        let FromWorker::Failed(arrived) = from_worker.receive().unwrap() else { panic!("another word arrived") };
         assert_eq!(arrived, failure);
     }
 
@@ -295,10 +244,7 @@ mod tests {
         assert!(ended.recv_timeout(DEADLINE).expect("accept still blocks"));
         bridge.join().unwrap().unwrap();
         release(&name);
-        assert!(
-            !Path::new(&name).exists(),
-            "the door's socket is left behind"
-        );
+        assert!(!Path::new(&name).exists(), "the door's socket is left behind");
     }
 
     #[test]

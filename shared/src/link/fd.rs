@@ -22,8 +22,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{
-    self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
-    UnixAddr, sockopt,
+    self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, sockopt,
 };
 use nix::unistd::dup2_stdin;
 
@@ -52,10 +51,7 @@ pub struct Greeting {
 impl Greeting {
     /// A greeting in this build's version.
     pub fn new(channel: impl Into<String>) -> Self {
-        Greeting {
-            version: VERSION,
-            channel: channel.into(),
-        }
+        Greeting { version: VERSION, channel: channel.into() }
     }
 }
 
@@ -68,12 +64,8 @@ pub struct Carrier {
 impl Carrier {
     /// Both ends of a new one, close-on-exec.
     pub fn pair() -> io::Result<(Carrier, Carrier)> {
-        let (ours, theirs) = socket::socketpair(
-            AddressFamily::Unix,
-            SockType::SeqPacket,
-            None,
-            SockFlag::SOCK_CLOEXEC,
-        )?;
+        let (ours, theirs) =
+            socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         Ok((Carrier { socket: ours }, Carrier { socket: theirs }))
     }
 
@@ -84,12 +76,8 @@ impl Carrier {
     pub fn adopt(socket: OwnedFd) -> io::Result<Carrier> {
         let kind = socket::getsockopt(&socket, sockopt::SockType)
             .map_err(|errno| wrong(format!("cannot take descriptors: not a socket ({errno})")))?;
-        if kind != SockType::SeqPacket
-            || socket::getsockname::<UnixAddr>(socket.as_raw_fd()).is_err()
-        {
-            return Err(wrong(
-                "cannot take descriptors: not the socket of a supervisor".into(),
-            ));
+        if kind != SockType::SeqPacket || socket::getsockname::<UnixAddr>(socket.as_raw_fd()).is_err() {
+            return Err(wrong("cannot take descriptors: not the socket of a supervisor".into()));
         }
         fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
         Ok(Carrier { socket })
@@ -109,14 +97,9 @@ impl Carrier {
     /// Says the first packet. Never blocks.
     pub fn greet(&self, greeting: &Greeting) -> io::Result<()> {
         let version = greeting.version.to_le_bytes();
-        let packet = [
-            IoSlice::new(&version),
-            IoSlice::new(greeting.channel.as_bytes()),
-        ];
+        let packet = [IoSlice::new(&version), IoSlice::new(greeting.channel.as_bytes())];
         if 2 + greeting.channel.len() > GREETING_BYTES_MAX {
-            return Err(wrong(format!(
-                "cannot greet: the name of the channel is longer than {NAME_BYTES_MAX} bytes"
-            )));
+            return Err(wrong(format!("cannot greet: the name of the channel is longer than {NAME_BYTES_MAX} bytes")));
         }
         self.send_packet(&packet, &[])
     }
@@ -134,10 +117,8 @@ impl Carrier {
                 "cannot read the greeting: the supervisor is gone",
             ));
         }
-        let (Some((version, channel)), true) = (
-            packet[..bytes].split_first_chunk::<2>(),
-            descriptors.is_empty(),
-        ) else {
+        let (Some((version, channel)), true) = (packet[..bytes].split_first_chunk::<2>(), descriptors.is_empty())
+        else {
             return Err(wrong("cannot read the greeting: it is none".into()));
         };
         let version = u16::from_le_bytes(*version);
@@ -146,10 +127,7 @@ impl Carrier {
                 "cannot work with this supervisor: it speaks version {version} of the link, this worker version {VERSION}"
             )));
         }
-        Ok(Greeting {
-            version,
-            channel: text(channel)?,
-        })
+        Ok(Greeting { version, channel: text(channel)? })
     }
 
     /// Passes a copy of `descriptor` under a name of 1 to 256 bytes. Never blocks.
@@ -158,15 +136,10 @@ impl Carrier {
     /// `BrokenPipe` when the other side is gone, `WouldBlock` when it has left some two hundred of them unread.
     pub fn send(&self, name: &str, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            return Err(wrong(format!(
-                "cannot pass descriptor {name:?}: its name has 1 to {NAME_BYTES_MAX} bytes"
-            )));
+            return Err(wrong(format!("cannot pass descriptor {name:?}: its name has 1 to {NAME_BYTES_MAX} bytes")));
         }
         let raw = [descriptor.as_raw_fd()];
-        self.send_packet(
-            &[IoSlice::new(name.as_bytes())],
-            &[ControlMessage::ScmRights(&raw)],
-        )
+        self.send_packet(&[IoSlice::new(name.as_bytes())], &[ControlMessage::ScmRights(&raw)])
     }
 
     /// Waits for the next descriptor and its name; `None` when the other side is gone. It is close-on-exec.
@@ -175,10 +148,7 @@ impl Carrier {
     /// When a packet is not of this protocol, or the process may open no more files. What came with it is closed.
     pub fn receive(&self) -> io::Result<Option<(String, OwnedFd)>> {
         let mut packet = [0; NAME_BYTES_MAX];
-        let Received {
-            bytes,
-            mut descriptors,
-        } = self.receive_packet(&mut packet)?;
+        let Received { bytes, mut descriptors } = self.receive_packet(&mut packet)?;
         if bytes == 0 {
             return Ok(None);
         }
@@ -187,22 +157,14 @@ impl Carrier {
             (Some(descriptor), true) => Ok(Some((name, descriptor))),
             (first, _) => {
                 let count = descriptors.len() + usize::from(first.is_some());
-                Err(wrong(format!(
-                    "cannot take descriptor {name:?}: {count} came instead of one"
-                )))
+                Err(wrong(format!("cannot take descriptor {name:?}: {count} came instead of one")))
             }
         }
     }
 
-    fn send_packet(
-        &self,
-        packet: &[IoSlice<'_>],
-        control: &[ControlMessage<'_>],
-    ) -> io::Result<()> {
+    fn send_packet(&self, packet: &[IoSlice<'_>], control: &[ControlMessage<'_>]) -> io::Result<()> {
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        uninterrupted(|| {
-            socket::sendmsg::<()>(self.socket.as_raw_fd(), packet, control, flags, None)
-        })?;
+        uninterrupted(|| socket::sendmsg::<()>(self.socket.as_raw_fd(), packet, control, flags, None))?;
         Ok(())
     }
 
@@ -211,12 +173,7 @@ impl Carrier {
         let (bytes, flags, descriptors) = uninterrupted(|| {
             let mut into = [IoSliceMut::new(packet)];
             let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            let message = socket::recvmsg::<()>(
-                self.socket.as_raw_fd(),
-                &mut into,
-                Some(&mut control),
-                flags,
-            )?;
+            let message = socket::recvmsg::<()>(self.socket.as_raw_fd(), &mut into, Some(&mut control), flags)?;
             Ok((message.bytes, message.flags, own(message.cmsgs()?)))
         })
         .map_err(|error| match error.raw_os_error() {
@@ -227,9 +184,7 @@ impl Carrier {
             Some(_) | None => error,
         })?;
         if flags.contains(MsgFlags::MSG_TRUNC) {
-            return Err(wrong(
-                "cannot read a packet of the supervisor's: it is too long".into(),
-            ));
+            return Err(wrong("cannot read a packet of the supervisor's: it is too long".into()));
         }
         Ok(Received { bytes, descriptors })
     }
@@ -298,14 +253,8 @@ mod tests {
 
     fn packet(carrier: &Carrier, bytes: &[u8], descriptors: &[RawFd]) {
         let control = [ControlMessage::ScmRights(descriptors)];
-        let control = if descriptors.is_empty() {
-            &control[..0]
-        } else {
-            &control[..]
-        };
-        carrier
-            .send_packet(&[IoSlice::new(bytes)], control)
-            .unwrap();
+        let control = if descriptors.is_empty() { &control[..0] } else { &control[..] };
+        carrier.send_packet(&[IoSlice::new(bytes)], control).unwrap();
     }
 
     fn is_closed(stream: &mut UnixStream) -> bool {
@@ -358,10 +307,7 @@ mod tests {
             packet(&ours, b"many", &vec![far.as_raw_fd(); surplus]);
             drop(far);
             let error = theirs.receive().unwrap_err().to_string();
-            assert_eq!(
-                error,
-                format!("cannot take descriptor \"many\": {surplus} came instead of one")
-            );
+            assert_eq!(error, format!("cannot take descriptor \"many\": {surplus} came instead of one"));
             assert!(is_closed(&mut near), "{surplus} descriptors leaked");
         }
     }
@@ -370,10 +316,7 @@ mod tests {
     fn a_name_without_a_descriptor_is_refused() {
         let (ours, theirs) = Carrier::pair().unwrap();
         packet(&ours, b"none", &[]);
-        assert_eq!(
-            theirs.receive().unwrap_err().to_string(),
-            "cannot take descriptor \"none\": 0 came instead of one"
-        );
+        assert_eq!(theirs.receive().unwrap_err().to_string(), "cannot take descriptor \"none\": 0 came instead of one");
     }
 
     #[test]
@@ -384,68 +327,34 @@ mod tests {
         let (mut near, far) = UnixStream::pair().unwrap();
         packet(&ours, &[b'n'; 257], &[far.as_raw_fd()]);
         drop(far);
-        assert!(
-            theirs
-                .receive()
-                .unwrap_err()
-                .to_string()
-                .ends_with("it is too long")
-        );
-        assert!(
-            is_closed(&mut near),
-            "the descriptor of a refused packet leaked"
-        );
+        assert!(theirs.receive().unwrap_err().to_string().ends_with("it is too long"));
+        assert!(is_closed(&mut near), "the descriptor of a refused packet leaked");
         packet(&ours, b"\xff\xfe\xfd", &[]);
-        assert!(
-            theirs
-                .receive()
-                .unwrap_err()
-                .to_string()
-                .ends_with("it is no text")
-        );
+        assert!(theirs.receive().unwrap_err().to_string().ends_with("it is no text"));
     }
 
     #[test]
     fn a_greeting_names_the_channel() {
         let (ours, theirs) = Carrier::pair().unwrap();
         ours.greet(&Greeting::new("/tmp/a/socket")).unwrap();
-        assert_eq!(
-            theirs.greeting().unwrap(),
-            Greeting {
-                version: VERSION,
-                channel: "/tmp/a/socket".into()
-            }
-        );
+        assert_eq!(theirs.greeting().unwrap(), Greeting { version: VERSION, channel: "/tmp/a/socket".into() });
     }
 
     #[test]
     fn a_greeting_in_another_version_names_both() {
         let (ours, theirs) = Carrier::pair().unwrap();
-        ours.greet(&Greeting {
-            version: 999,
-            channel: String::new(),
-        })
-        .unwrap();
+        ours.greet(&Greeting { version: 999, channel: String::new() }).unwrap();
         let error = theirs.greeting().unwrap_err().to_string();
-        assert!(
-            error.contains("version 999") && error.contains(&format!("version {VERSION}")),
-            "{error}"
-        );
+        assert!(error.contains("version 999") && error.contains(&format!("version {VERSION}")), "{error}");
     }
 
     #[test]
     fn a_broken_greeting_is_told_from_a_dead_supervisor() {
         let (ours, theirs) = Carrier::pair().unwrap();
         packet(&ours, b"x", &[]);
-        assert_eq!(
-            theirs.greeting().unwrap_err().kind(),
-            io::ErrorKind::InvalidData
-        );
+        assert_eq!(theirs.greeting().unwrap_err().kind(), io::ErrorKind::InvalidData);
         drop(ours);
-        assert_eq!(
-            theirs.greeting().unwrap_err().kind(),
-            io::ErrorKind::UnexpectedEof
-        );
+        assert_eq!(theirs.greeting().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
@@ -453,11 +362,7 @@ mod tests {
         let stream = UnixStream::pair().unwrap().0;
         let datagram = UdpSocket::bind("127.0.0.1:0").unwrap();
         let file = File::open("/dev/null").unwrap();
-        for descriptor in [
-            OwnedFd::from(stream),
-            OwnedFd::from(datagram),
-            OwnedFd::from(file),
-        ] {
+        for descriptor in [OwnedFd::from(stream), OwnedFd::from(datagram), OwnedFd::from(file)] {
             assert!(Carrier::adopt(descriptor).is_err());
         }
         let (ours, theirs) = Carrier::pair().unwrap();

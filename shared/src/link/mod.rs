@@ -115,9 +115,6 @@ mod tests {
         let failure = Failure::new("cannot import a:b", detail);
         assert_eq!(failure.why, "cannot import a:b");
         assert!(failure.detail.len() <= DETAIL_BYTES_MAX);
-        assert!(
-            failure.detail.starts_with("Traceback\nü")
-                && failure.detail.ends_with("ü\nSyntaxError: ü")
-        );
+        assert!(failure.detail.starts_with("Traceback\nü") && failure.detail.ends_with("ü\nSyntaxError: ü"));
     }
 }

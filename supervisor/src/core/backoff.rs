@@ -80,9 +80,7 @@ mod tests {
     fn delays(backoff: &mut Backoff, served: Option<u64>, count: usize) -> Vec<f64> {
         let mut jitter = Jitter::new(7);
         let served = served.map(Duration::from_secs);
-        (0..count)
-            .map(|_| backoff.next(served, &mut jitter).as_secs_f64())
-            .collect()
+        (0..count).map(|_| backoff.next(served, &mut jitter).as_secs_f64()).collect()
     }
 
     #[test]
@@ -90,15 +88,9 @@ mod tests {
         let delays = delays(&mut Backoff::default(), None, 40);
         for (index, delay) in delays.iter().enumerate() {
             let middle = (0.1 * 2_f64.powi(index as i32)).min(30.0);
-            assert!(
-                *delay >= 0.8 * middle && *delay <= 1.2 * middle,
-                "delay {index} is {delay}"
-            );
+            assert!(*delay >= 0.8 * middle && *delay <= 1.2 * middle, "delay {index} is {delay}");
         }
-        assert!(
-            delays.windows(2).any(|pair| pair[0] > pair[1]),
-            "no jitter at the cap"
-        );
+        assert!(delays.windows(2).any(|pair| pair[0] > pair[1]), "no jitter at the cap");
     }
 
     #[test]

@@ -29,11 +29,7 @@ pub struct Line {
 impl Line {
     /// A line without keys.
     pub fn new(level: Level, message: &'static str) -> Line {
-        Line {
-            level,
-            message,
-            keys: Vec::new(),
-        }
+        Line { level, message, keys: Vec::new() }
     }
 
     /// With one key more.
@@ -45,11 +41,7 @@ impl Line {
     /// With one key more, if its value says anything.
     pub fn with_some(self, key: &'static str, value: impl Text) -> Line {
         let value = value.text();
-        if value.is_empty() {
-            self
-        } else {
-            self.with(key, value)
-        }
+        if value.is_empty() { self } else { self.with(key, value) }
     }
 }
 
@@ -62,11 +54,7 @@ pub trait Text {
 impl Text for Duration {
     /// `12.3s` above a second, `45ms` below.
     fn text(&self) -> String {
-        if self.as_secs() > 0 {
-            format!("{:.1}s", self.as_secs_f64())
-        } else {
-            format!("{}ms", self.as_millis())
-        }
+        if self.as_secs() > 0 { format!("{:.1}s", self.as_secs_f64()) } else { format!("{}ms", self.as_millis()) }
     }
 }
 
@@ -95,9 +83,5 @@ impl Display for Exit {
 
 /// What comes after a worker is gone.
 pub fn next_try(wait: Duration) -> String {
-    if wait.is_zero() {
-        "replaced at once".into()
-    } else {
-        format!("next try in {}", wait.text())
-    }
+    if wait.is_zero() { "replaced at once".into() } else { format!("next try in {}", wait.text()) }
 }

@@ -209,11 +209,7 @@ impl Core {
             Event::Loaded { worker } => self.loaded(now, worker),
             Event::Failed { worker, failure } => self.failed(now, worker, failure),
             Event::Unreachable { worker, why } => self.unreachable(now, worker, &why),
-            Event::Exited {
-                worker,
-                exit,
-                running,
-            } => self.exited(now, worker, exit, running),
+            Event::Exited { worker, exit, running } => self.exited(now, worker, exit, running),
             Event::Stop(stop) => self.stop(now, stop),
             Event::NotYet { signal, what } => self.not_yet(signal, what),
             Event::Tick => self.tick(now),
@@ -225,12 +221,7 @@ impl Core {
     pub fn deadline(&self) -> Option<Now> {
         let lives = self.lives.values().filter_map(Life::until).min();
         match self.phase {
-            Phase::Up => self
-                .teams
-                .iter()
-                .filter_map(Team::next_retry)
-                .chain(lives)
-                .min(),
+            Phase::Up => self.teams.iter().filter_map(Team::next_retry).chain(lives).min(),
             Phase::Draining | Phase::Quitting | Phase::Gone => lives,
         }
     }
@@ -245,9 +236,7 @@ impl Core {
     }
 
     fn not_spawned(&mut self, now: Now, worker: WorkerId, why: &str) {
-        let line = self
-            .about(worker, Level::Error, "worker not spawned")
-            .with("why", why);
+        let line = self.about(worker, Level::Error, "worker not spawned").with("why", why);
         self.bury(now, worker, line);
     }
 
@@ -262,9 +251,7 @@ impl Core {
         if !self.lives.contains_key(&worker) {
             return;
         }
-        let line = self
-            .about(worker, Level::Error, "worker failed to boot")
-            .with("why", failure.why);
+        let line = self.about(worker, Level::Error, "worker failed to boot").with("why", failure.why);
         self.log(line.with_some("detail", failure.detail));
         self.step(now, worker, Happening::Failed);
     }
@@ -273,9 +260,7 @@ impl Core {
         if !self.lives.contains_key(&worker) {
             return;
         }
-        let line = self
-            .about(worker, Level::Error, "worker unreachable")
-            .with("why", why);
+        let line = self.about(worker, Level::Error, "worker unreachable").with("why", why);
         self.log(line);
         self.step(now, worker, Happening::Unreachable);
     }
@@ -284,17 +269,9 @@ impl Core {
         let Some(life) = self.lives.get(&worker) else {
             return;
         };
-        let level = if life.is_expected(exit) {
-            Level::Info
-        } else {
-            Level::Error
-        };
-        let line = self
-            .about(worker, level, "worker exited")
-            .with("exit", exit);
-        let line = line
-            .with("age", life.age(now))
-            .with_some("running", running.join("\n"));
+        let level = if life.is_expected(exit) { Level::Info } else { Level::Error };
+        let line = self.about(worker, level, "worker exited").with("exit", exit);
+        let line = line.with("age", life.age(now)).with_some("running", running.join("\n"));
         self.bury(now, worker, line);
     }
 
@@ -316,42 +293,21 @@ impl Core {
     fn stop(&mut self, now: Now, stop: Stop) {
         let phase = match (self.phase, stop) {
             (Phase::Up, Stop::Graceful) => Phase::Draining,
-            (Phase::Up, Stop::Quick) | (Phase::Draining, Stop::Graceful | Stop::Quick) => {
-                Phase::Quitting
-            }
+            (Phase::Up, Stop::Quick) | (Phase::Draining, Stop::Graceful | Stop::Quick) => Phase::Quitting,
             (Phase::Quitting | Phase::Gone, Stop::Graceful | Stop::Quick) => return,
         };
         self.phase = phase;
-        let how = if phase == Phase::Draining {
-            "draining"
-        } else {
-            "now"
-        };
-        self.log(
-            Line::new(Level::Info, "stopping")
-                .with("how", how)
-                .with("workers", self.lives.len()),
-        );
+        let how = if phase == Phase::Draining { "draining" } else { "now" };
+        self.log(Line::new(Level::Info, "stopping").with("how", how).with("workers", self.lives.len()));
         self.effects.push(Effect::CloseListeners);
         for worker in self.lives.keys().copied().collect::<Vec<_>>() {
-            self.step(
-                now,
-                worker,
-                if phase == Phase::Draining {
-                    Happening::Drain
-                } else {
-                    Happening::Quit
-                },
-            );
+            self.step(now, worker, if phase == Phase::Draining { Happening::Drain } else { Happening::Quit });
         }
         self.exit_when_gone();
     }
 
     fn tick(&mut self, now: Now) {
-        let due = self
-            .lives
-            .iter()
-            .filter(|(_, life)| life.until().is_some_and(|until| until <= now));
+        let due = self.lives.iter().filter(|(_, life)| life.until().is_some_and(|until| until <= now));
         for worker in due.map(|(worker, _)| *worker).collect::<Vec<_>>() {
             let line = self.about(worker, Level::Error, self.lives[&worker].overdue());
             self.log(line.with("next", "it is killed"));
@@ -371,13 +327,8 @@ impl Core {
                 let (worker, generation) = (self.last_worker, self.generation);
                 slot.occupy(worker);
                 let timeouts = self.teams[app].plan.timeouts;
-                self.lives
-                    .insert(worker, Life::new(now, app, generation, timeouts));
-                self.effects.push(Effect::Spawn {
-                    worker,
-                    app,
-                    generation,
-                });
+                self.lives.insert(worker, Life::new(now, app, generation, timeouts));
+                self.effects.push(Effect::Spawn { worker, app, generation });
             }
         }
     }
@@ -400,34 +351,22 @@ impl Core {
             return;
         };
         let (app, boot) = (life.app, life.age(now));
-        let serving = self
-            .lives
-            .values()
-            .filter(|life| life.app == app && life.is_serving())
-            .count();
+        let serving = self.lives.values().filter(|life| life.app == app && life.is_serving()).count();
         let announced = self.teams[app].announced;
         let level = if announced { Level::Info } else { Level::Debug };
-        let line = self
-            .about(worker, level, "worker serving")
-            .with("boot", boot);
+        let line = self.about(worker, level, "worker serving").with("boot", boot);
         self.log(line);
         if !announced && serving == self.teams[app].plan.workers {
             self.teams[app].announced = true;
             let plan = &self.teams[app].plan;
-            let line = Line::new(Level::Info, "serving")
-                .with("app", &plan.name)
-                .with("listen", &plan.listen);
+            let line = Line::new(Level::Info, "serving").with("app", &plan.name).with("listen", &plan.listen);
             self.log(line.with("workers", serving));
         }
     }
 
     fn not_yet(&mut self, signal: &'static str, what: &'static str) {
         // A terminal sends WINCH at every resize, to a server that is being tried out.
-        let level = if signal == "WINCH" {
-            Level::Debug
-        } else {
-            Level::Warning
-        };
+        let level = if signal == "WINCH" { Level::Debug } else { Level::Warning };
         let line = Line::new(level, "signal ignored: this version cannot do that yet");
         self.log(line.with("signal", signal).with("wanted", what));
     }
@@ -445,13 +384,9 @@ impl Core {
         let Some(life) = self.lives.get(&worker) else {
             return line.with("worker", worker);
         };
-        let line = line
-            .with("app", &self.teams[life.app].plan.name)
-            .with("worker", worker);
-        line.with("generation", life.generation).with_some(
-            "pid",
-            life.pid.map(|pid| pid.to_string()).unwrap_or_default(),
-        )
+        let line = line.with("app", &self.teams[life.app].plan.name).with("worker", worker);
+        line.with("generation", life.generation)
+            .with_some("pid", life.pid.map(|pid| pid.to_string()).unwrap_or_default())
     }
 
     fn log(&mut self, line: Line) {

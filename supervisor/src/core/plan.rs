@@ -42,29 +42,15 @@ pub struct Timeouts {
 impl Plan {
     /// The part of a config that lives of workers depend on.
     pub fn of(config: &Config) -> Plan {
-        Plan {
-            apps: config.apps.iter().map(AppPlan::of).collect(),
-        }
+        Plan { apps: config.apps.iter().map(AppPlan::of).collect() }
     }
 }
 
 impl AppPlan {
     fn of(app: &App) -> AppPlan {
-        let listen: Vec<String> = app
-            .listen
-            .iter()
-            .map(|listener| url(&listener.address))
-            .collect();
-        let timeouts = Timeouts {
-            boot: app.timeouts.boot,
-            drain: app.timeouts.drain,
-        };
-        AppPlan {
-            name: app.name.clone(),
-            listen: listen.join(", "),
-            workers: app.workers,
-            timeouts,
-        }
+        let listen: Vec<String> = app.listen.iter().map(|listener| url(&listener.address)).collect();
+        let timeouts = Timeouts { boot: app.timeouts.boot, drain: app.timeouts.drain };
+        AppPlan { name: app.name.clone(), listen: listen.join(", "), workers: app.workers, timeouts }
     }
 }
 
@@ -102,23 +88,14 @@ enum Occupant {
 impl Team {
     /// Slots that are all due at once.
     pub fn new(plan: AppPlan) -> Team {
-        let slot = || Slot {
-            occupant: Occupant::NoneUntil(Duration::ZERO),
-            backoff: Backoff::default(),
-        };
+        let slot = || Slot { occupant: Occupant::NoneUntil(Duration::ZERO), backoff: Backoff::default() };
         let slots = (0..plan.workers).map(|_| slot()).collect();
-        Team {
-            plan,
-            announced: false,
-            slots,
-        }
+        Team { plan, announced: false, slots }
     }
 
     /// A slot that is to be filled now.
     pub fn due_slot(&mut self, now: Now) -> Option<&mut Slot> {
-        self.slots
-            .iter_mut()
-            .find(|slot| slot.retry_at().is_some_and(|at| at <= now))
+        self.slots.iter_mut().find(|slot| slot.retry_at().is_some_and(|at| at <= now))
     }
 
     /// When a slot is to be filled next.
@@ -127,17 +104,8 @@ impl Team {
     }
 
     /// A worker is gone that served this long, if it did. Answers how long its slot stays empty.
-    pub fn vacate(
-        &mut self,
-        worker: WorkerId,
-        now: Now,
-        served: Option<Duration>,
-        jitter: &mut Jitter,
-    ) -> Duration {
-        let slot = self
-            .slots
-            .iter_mut()
-            .find(|slot| slot.occupant == Occupant::Worker(worker));
+    pub fn vacate(&mut self, worker: WorkerId, now: Now, served: Option<Duration>, jitter: &mut Jitter) -> Duration {
+        let slot = self.slots.iter_mut().find(|slot| slot.occupant == Occupant::Worker(worker));
         slot.map_or(Duration::ZERO, |slot| {
             let wait = slot.backoff.next(served, jitter);
             slot.occupant = Occupant::NoneUntil(now + wait);

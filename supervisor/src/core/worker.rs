@@ -88,36 +88,20 @@ pub struct Life {
 impl Life {
     /// One that is being spawned.
     pub fn new(now: Now, app: usize, generation: u64, timeouts: Timeouts) -> Life {
-        let state = State::Booting {
-            until: now + timeouts.boot,
-        };
-        Life {
-            app,
-            generation,
-            pid: None,
-            state,
-            spawned: now,
-            adopted: None,
-            timeouts,
-        }
+        let state = State::Booting { until: now + timeouts.boot };
+        Life { app, generation, pid: None, state, spawned: now, adopted: None, timeouts }
     }
 
     /// Goes on by what happened; the whole table.
     pub fn step(&mut self, now: Now, happening: Happening) -> Option<Order> {
         use Happening as H;
         use State as S;
-        let quitting = S::Quitting {
-            until: now + QUIT_GRACE,
-        };
-        let draining = S::Draining {
-            until: now + self.timeouts.drain,
-        };
+        let quitting = S::Quitting { until: now + QUIT_GRACE };
+        let draining = S::Draining { until: now + self.timeouts.drain };
         let (state, order) = match (self.state, happening) {
             (S::Booting { .. }, H::Loaded) => (S::Loaded, None),
             (S::Booting { .. }, H::Failed) => (quitting, None),
-            (S::Booting { .. } | S::Loaded, H::Unreachable | H::Drain | H::Quit) => {
-                (S::Killed, Some(Order::Kill))
-            }
+            (S::Booting { .. } | S::Loaded, H::Unreachable | H::Drain | H::Quit) => (S::Killed, Some(Order::Kill)),
             (S::Booting { .. }, H::TimeUp) => (S::Killed, Some(Order::Kill)),
             (S::Loaded, H::Adopted) => (S::Serving, Some(Order::Say(Word::Serve))),
             (S::Serving, H::Drain) => (draining, Some(Order::Say(Word::Drain))),
@@ -132,16 +116,9 @@ impl Life {
             | (S::Serving, H::Loaded | H::Failed | H::Adopted | H::TimeUp)
             | (S::Draining { .. }, H::Loaded | H::Failed | H::Adopted | H::Drain)
             | (S::Quitting { .. }, H::Loaded | H::Failed | H::Adopted | H::Drain | H::Quit)
-            | (
-                S::Killed,
-                H::Loaded
-                | H::Failed
-                | H::Adopted
-                | H::Unreachable
-                | H::TimeUp
-                | H::Drain
-                | H::Quit,
-            ) => (self.state, None),
+            | (S::Killed, H::Loaded | H::Failed | H::Adopted | H::Unreachable | H::TimeUp | H::Drain | H::Quit) => {
+                (self.state, None)
+            }
         };
         self.state = state;
         if order == Some(Order::Say(Word::Serve)) {
@@ -153,9 +130,7 @@ impl Life {
     /// When its present state must have ended.
     pub fn until(&self) -> Option<Now> {
         match self.state {
-            State::Booting { until } | State::Draining { until } | State::Quitting { until } => {
-                Some(until)
-            }
+            State::Booting { until } | State::Draining { until } | State::Quitting { until } => Some(until),
             State::Loaded | State::Serving | State::Killed => None,
         }
     }

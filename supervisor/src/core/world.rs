@@ -45,52 +45,31 @@ struct Story {
 impl Story {
     fn of(seed: u64) -> Story {
         let mut dice = Dice(Jitter::new(seed));
-        let workers = (0..=dice.below(2))
-            .map(|_| 1 + dice.below(4) as usize)
-            .collect();
+        let workers = (0..=dice.below(2)).map(|_| 1 + dice.below(4) as usize).collect();
         let unrest = Duration::from_secs([20, 90, 900][dice.below(3) as usize]);
         let peace = dice.until(unrest);
         let boot = [SLOWEST_BOOT, SLOWEST_BOOT / 200][dice.below(2) as usize];
         let mut stops = Vec::new();
         if dice.percent(50) {
-            let how = if dice.percent(70) {
-                Stop::Graceful
-            } else {
-                Stop::Quick
-            };
+            let how = if dice.percent(70) { Stop::Graceful } else { Stop::Quick };
             stops.push((dice.until(Duration::from_secs(200)), how));
             while dice.percent(30) {
-                stops.push((
-                    stops[0].0 + dice.until(Duration::from_secs(6)),
-                    Stop::Graceful,
-                ));
+                stops.push((stops[0].0 + dice.until(Duration::from_secs(6)), Stop::Graceful));
             }
         }
         let mischief = [0, 5, 30, 95][dice.below(4) as usize];
-        Story {
-            seed,
-            workers,
-            mischief,
-            boot,
-            peace,
-            stops,
-        }
+        Story { seed, workers, mischief, boot, peace, stops }
     }
 
     fn plan(&self) -> Plan {
-        let timeouts = Timeouts {
-            boot: BOOT,
-            drain: DRAIN,
-        };
+        let timeouts = Timeouts { boot: BOOT, drain: DRAIN };
         let app = |(index, workers): (usize, &usize)| AppPlan {
             name: format!("app{index}"),
             listen: String::new(),
             workers: *workers,
             timeouts,
         };
-        Plan {
-            apps: self.workers.iter().enumerate().map(app).collect(),
-        }
+        Plan { apps: self.workers.iter().enumerate().map(app).collect() }
     }
 }
 
@@ -190,10 +169,7 @@ impl World {
         let mut idle = 0;
         while self.exited.is_none() {
             let next = self.agenda.peek().map(|Reverse((at, _))| *at);
-            let tick = self
-                .core
-                .deadline()
-                .filter(|tick| next.is_none_or(|next| *tick <= next));
+            let tick = self.core.deadline().filter(|tick| next.is_none_or(|next| *tick <= next));
             let Some(at) = tick.or(next).filter(|at| *at <= end) else {
                 break;
             };
@@ -202,10 +178,7 @@ impl World {
             self.now = self.now.max(at);
             if tick.is_some() {
                 self.tell(Event::Tick);
-                assert!(
-                    self.core.deadline().is_none_or(|next| next > self.now),
-                    "a deadline stays in the past"
-                );
+                assert!(self.core.deadline().is_none_or(|next| next > self.now), "a deadline stays in the past");
             } else if let Some(Reverse((_, step))) = self.agenda.pop() {
                 let turn = self.turns.remove(&step).unwrap();
                 self.play(turn);
@@ -225,31 +198,17 @@ impl World {
             Turn::Fail(worker) => {
                 if self.processes[&worker].doing == Doing::Booting {
                     let hangs = self.mischief();
-                    self.become_(
-                        worker,
-                        if hangs {
-                            Doing::Hanging
-                        } else {
-                            Doing::Leaving
-                        },
-                    );
+                    self.become_(worker, if hangs { Doing::Hanging } else { Doing::Leaving });
                     if !hangs {
                         self.die_within(worker, Duration::from_secs(1), Exit::Code(1));
                     }
-                    self.tell(Event::Failed {
-                        worker,
-                        failure: Failure::new("cannot import", "Traceback"),
-                    });
+                    self.tell(Event::Failed { worker, failure: Failure::new("cannot import", "Traceback") });
                 }
             }
             Turn::Die(worker, exit) => {
                 if self.processes[&worker].doing != Doing::Dead {
                     self.become_(worker, Doing::Dead);
-                    self.tell(Event::Exited {
-                        worker,
-                        exit,
-                        running: Vec::new(),
-                    });
+                    self.tell(Event::Exited { worker, exit, running: Vec::new() });
                 }
             }
         }
@@ -277,11 +236,7 @@ impl World {
 
     fn take(&mut self, effect: Effect) {
         match effect {
-            Effect::Spawn {
-                worker,
-                app,
-                generation: _,
-            } => self.spawn(worker, app),
+            Effect::Spawn { worker, app, generation: _ } => self.spawn(worker, app),
             Effect::Say { worker, word } => self.hear(worker, word),
             Effect::Terminate { worker } => self.leave(worker, DRAIN),
             Effect::Kill { worker } => {
@@ -298,34 +253,11 @@ impl World {
         self.spawns.push((self.now, app));
         if self.mischief() && self.dice.percent(30) {
             let why = "cannot spawn".to_owned();
-            self.processes.insert(
-                worker,
-                Process {
-                    app,
-                    doing: Doing::Dead,
-                    killed: false,
-                },
-            );
-            return self.after(
-                Duration::ZERO,
-                Turn::Tell(Event::NotSpawned { worker, why }),
-            );
+            self.processes.insert(worker, Process { app, doing: Doing::Dead, killed: false });
+            return self.after(Duration::ZERO, Turn::Tell(Event::NotSpawned { worker, why }));
         }
-        self.processes.insert(
-            worker,
-            Process {
-                app,
-                doing: Doing::Booting,
-                killed: false,
-            },
-        );
-        self.after(
-            Duration::ZERO,
-            Turn::Tell(Event::Spawned {
-                worker,
-                pid: worker as u32,
-            }),
-        );
+        self.processes.insert(worker, Process { app, doing: Doing::Booting, killed: false });
+        self.after(Duration::ZERO, Turn::Tell(Event::Spawned { worker, pid: worker as u32 }));
         let wait = self.dice.until(self.story.boot);
         if !self.mischief() {
             return self.after(wait, Turn::Load(worker));
@@ -342,18 +274,11 @@ impl World {
     fn hear(&mut self, worker: WorkerId, word: Word) {
         if self.processes[&worker].doing == Doing::Dead || self.mischief() {
             let why = "cannot say".to_owned();
-            return self.after(
-                Duration::ZERO,
-                Turn::Tell(Event::Unreachable { worker, why }),
-            );
+            return self.after(Duration::ZERO, Turn::Tell(Event::Unreachable { worker, why }));
         }
         match word {
             Word::Serve => {
-                assert_eq!(
-                    self.processes[&worker].doing,
-                    Doing::Loaded,
-                    "Serve before Loaded"
-                );
+                assert_eq!(self.processes[&worker].doing, Doing::Loaded, "Serve before Loaded");
                 self.become_(worker, Doing::Serving);
                 if self.mischief() {
                     // From a crash at its first request to one after a good while.
@@ -381,41 +306,25 @@ impl World {
         match effect {
             Effect::Spawn { worker, app, .. } => {
                 assert!(self.stopped.is_none(), "a spawn while stopping");
-                assert!(
-                    !self.processes.contains_key(worker),
-                    "worker {worker} was there before"
-                );
+                assert!(!self.processes.contains_key(worker), "worker {worker} was there before");
                 assert!(*app < self.story.workers.len());
             }
             Effect::Say { worker, word } => {
                 self.law_of_the_living(*worker, effect);
                 let leaves = matches!(word, Word::Drain | Word::Quit);
-                assert!(
-                    !(leaves && self.listening),
-                    "told to leave before the listeners were closed"
-                );
+                assert!(!(leaves && self.listening), "told to leave before the listeners were closed");
             }
             Effect::Terminate { worker } => self.law_of_the_living(*worker, effect),
             Effect::Kill { worker } => {
-                assert!(
-                    self.processes.contains_key(worker),
-                    "{effect:?} of a stranger"
-                );
-                assert!(
-                    !self.processes[worker].killed,
-                    "worker {worker} is killed twice"
-                );
+                assert!(self.processes.contains_key(worker), "{effect:?} of a stranger");
+                assert!(!self.processes[worker].killed, "worker {worker} is killed twice");
             }
             Effect::CloseListeners => {
                 assert!(self.stopped.is_some(), "listeners closed for nothing")
             }
             Effect::Log(line) => assert!(!line.message.is_empty() && line.level != Level::Warning),
             Effect::Exit(_) => {
-                let left = self
-                    .processes
-                    .values()
-                    .filter(|process| process.doing != Doing::Dead)
-                    .count();
+                let left = self.processes.values().filter(|process| process.doing != Doing::Dead).count();
                 assert_eq!(left, 0, "workers left behind");
             }
         }
@@ -423,27 +332,16 @@ impl World {
 
     fn law_of_the_living(&self, worker: WorkerId, effect: &Effect) {
         let process = self.processes.get(&worker);
-        assert!(
-            process.is_some_and(|process| !process.killed),
-            "{effect:?} of a worker that is gone or killed"
-        );
+        assert!(process.is_some_and(|process| !process.killed), "{effect:?} of a worker that is gone or killed");
     }
 
     /// Never more workers of an application than it has slots, and never many spawns in a short time.
     fn law_of_numbers(&self) {
         for (app, slots) in self.story.workers.iter().enumerate() {
-            let living = self
-                .processes
-                .values()
-                .filter(|process| process.app == app && process.doing != Doing::Dead);
+            let living = self.processes.values().filter(|process| process.app == app && process.doing != Doing::Dead);
             assert!(living.count() <= *slots, "more workers than slots");
             let since = self.now.saturating_sub(Duration::from_secs(2));
-            let recent = self
-                .spawns
-                .iter()
-                .rev()
-                .take_while(|(at, _)| *at >= since)
-                .filter(|(_, of)| *of == app);
+            let recent = self.spawns.iter().rev().take_while(|(at, _)| *at >= since).filter(|(_, of)| *of == app);
             // In two seconds: the first, one at once, and 100, 200, 400, 800 ms after each other, all a fifth shorter.
             assert!(recent.count() <= 7 * slots, "spawned in a tight loop");
         }
@@ -465,11 +363,7 @@ impl World {
     fn law_of_stopping(&self, stopped: Now) {
         let (gone, status) = self.exited.expect("stopped, and still there");
         let longest = DRAIN + QUIT_GRACE + SLOWEST_KILL;
-        assert!(
-            gone <= stopped + longest,
-            "stopping took {:?}",
-            gone - stopped
-        );
+        assert!(gone <= stopped + longest, "stopping took {:?}", gone - stopped);
         assert_eq!(status, 0);
     }
 }
@@ -477,13 +371,7 @@ impl World {
 fn run(story: Story) {
     let mut world = World::new(story);
     let calm = world.story.peace + RECOVERY;
-    let last_stop = world
-        .story
-        .stops
-        .iter()
-        .map(|(at, _)| *at)
-        .max()
-        .unwrap_or_default();
+    let last_stop = world.story.stops.iter().map(|(at, _)| *at).max().unwrap_or_default();
     world.run(calm.max(last_stop + Duration::from_secs(60)));
     match world.stopped {
         Some(stopped) => world.law_of_stopping(stopped),
@@ -493,9 +381,7 @@ fn run(story: Story) {
 
 #[test]
 fn every_law_holds_for_every_seed() {
-    let seeds = std::env::var("SEED")
-        .ok()
-        .map(|seed| seed.parse().expect("SEED is a number"));
+    let seeds = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
     for seed in seeds.map_or(0..4000, |seed| seed..seed + 1) {
         let story = Story::of(seed);
         let told = format!("{story:?}");
@@ -518,11 +404,7 @@ fn quiet(workers: usize) -> World {
 
 fn messages(effects: &[Effect]) -> Vec<&'static str> {
     let message = |effect: &Effect| {
-        if let Effect::Log(line) = effect {
-            Some(line.message)
-        } else {
-            None
-        }
+        if let Effect::Log(line) = effect { Some(line.message) } else { None }
     };
     effects.iter().filter_map(message).collect()
 }
@@ -534,14 +416,7 @@ fn an_application_is_announced_once_when_all_its_workers_serve() {
     let _ = core.handle(now, Event::Start);
     assert!(!messages(&core.handle(now, Event::Loaded { worker: 1 })).contains(&"serving"));
     assert!(messages(&core.handle(now, Event::Loaded { worker: 2 })).contains(&"serving"));
-    let _ = core.handle(
-        now,
-        Event::Exited {
-            worker: 1,
-            exit: Exit::Signal(9),
-            running: Vec::new(),
-        },
-    );
+    let _ = core.handle(now, Event::Exited { worker: 1, exit: Exit::Signal(9), running: Vec::new() });
     let said = core.handle(now, Event::Loaded { worker: 3 });
     assert_eq!(messages(&said), ["worker serving"]);
 }
@@ -552,22 +427,8 @@ fn a_worker_that_served_is_replaced_at_once() {
     let now = Duration::from_secs(1);
     let _ = core.handle(now, Event::Start);
     let _ = core.handle(now, Event::Loaded { worker: 1 });
-    let effects = core.handle(
-        now,
-        Event::Exited {
-            worker: 1,
-            exit: Exit::Code(0),
-            running: Vec::new(),
-        },
-    );
-    assert!(
-        effects.contains(&Effect::Spawn {
-            worker: 2,
-            app: 0,
-            generation: 1
-        }),
-        "{effects:?}"
-    );
+    let effects = core.handle(now, Event::Exited { worker: 1, exit: Exit::Code(0), running: Vec::new() });
+    assert!(effects.contains(&Effect::Spawn { worker: 2, app: 0, generation: 1 }), "{effects:?}");
 }
 
 #[test]
@@ -575,37 +436,15 @@ fn a_failed_boot_says_why_and_what_comes_next() {
     let mut core = quiet(1).core;
     let now = Duration::from_secs(1);
     let _ = core.handle(now, Event::Start);
-    let effects = core.handle(
-        now,
-        Event::Failed {
-            worker: 1,
-            failure: Failure::new("cannot import a:b", "Traceback"),
-        },
-    );
-    let Effect::Log(line) = &effects[0] else {
-        panic!("{effects:?}")
-    };
+    let effects =
+        core.handle(now, Event::Failed { worker: 1, failure: Failure::new("cannot import a:b", "Traceback") });
+    let Effect::Log(line) = &effects[0] else { panic!("{effects:?}") };
     assert!(
-        line.keys.contains(&("why", "cannot import a:b".into()))
-            && line.keys.contains(&("detail", "Traceback".into()))
+        line.keys.contains(&("why", "cannot import a:b".into())) && line.keys.contains(&("detail", "Traceback".into()))
     );
-    let effects = core.handle(
-        now,
-        Event::Exited {
-            worker: 1,
-            exit: Exit::Code(1),
-            running: Vec::new(),
-        },
-    );
-    let Effect::Log(line) = &effects[0] else {
-        panic!("{effects:?}")
-    };
-    assert!(
-        line.keys
-            .iter()
-            .any(|(key, value)| *key == "next" && value.starts_with("next try in ")),
-        "{line:?}"
-    );
+    let effects = core.handle(now, Event::Exited { worker: 1, exit: Exit::Code(1), running: Vec::new() });
+    let Effect::Log(line) = &effects[0] else { panic!("{effects:?}") };
+    assert!(line.keys.iter().any(|(key, value)| *key == "next" && value.starts_with("next try in ")), "{line:?}");
     assert!(core.deadline().is_some());
 }
 
@@ -616,13 +455,7 @@ fn a_drain_that_words_cannot_ask_for_is_asked_for_by_signal() {
     let _ = core.handle(now, Event::Start);
     let _ = core.handle(now, Event::Loaded { worker: 1 });
     let _ = core.handle(now, Event::Stop(Stop::Graceful));
-    let effects = core.handle(
-        now,
-        Event::Unreachable {
-            worker: 1,
-            why: String::new(),
-        },
-    );
+    let effects = core.handle(now, Event::Unreachable { worker: 1, why: String::new() });
     assert!(effects.contains(&Effect::Terminate { worker: 1 }));
 }
 
@@ -631,13 +464,7 @@ fn a_server_without_workers_stops_at_once() {
     let mut core = quiet(1).core;
     let now = Duration::from_secs(1);
     let _ = core.handle(now, Event::Start);
-    let _ = core.handle(
-        now,
-        Event::NotSpawned {
-            worker: 1,
-            why: String::new(),
-        },
-    );
+    let _ = core.handle(now, Event::NotSpawned { worker: 1, why: String::new() });
     let effects = core.handle(now, Event::Stop(Stop::Graceful));
     assert_eq!(effects.last(), Some(&Effect::Exit(0)));
     assert_eq!(core.deadline(), None);

@@ -27,11 +27,8 @@ pub fn of(address: SocketAddr) -> Option<String> {
 /// The inodes of the sockets that listen on a port: columns 2 (local address), 4 (state) and 10 of the table.
 fn listening_on(table: &str, port: u16) -> Vec<String> {
     let port = format!(":{port:04X}");
-    let lines = table
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let ours = lines
-        .filter(|fields| fields.len() > 9 && fields[1].ends_with(&port) && fields[3] == LISTENING);
+    let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ours = lines.filter(|fields| fields.len() > 9 && fields[1].ends_with(&port) && fields[3] == LISTENING);
     ours.map(|fields| fields[9].to_owned()).collect()
 }
 
@@ -39,8 +36,6 @@ fn has_one_of(pid: u32, links: &[String]) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return false;
     };
-    let mut targets = descriptors
-        .flatten()
-        .filter_map(|entry| fs::read_link(entry.path()).ok());
+    let mut targets = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
     targets.any(|target| links.iter().any(|link| target.as_os_str() == link.as_str()))
 }

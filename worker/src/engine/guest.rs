@@ -34,7 +34,15 @@ pub struct Guest {
 impl Guest {
     /// A new connection.
     pub fn new(key: Key, connection: Connection) -> Box<Guest> {
-        Box::new(Guest { key, connection: Box::new(connection), rest: None, deadline: 0, patience: None, lingering: false, began: None })
+        Box::new(Guest {
+            key,
+            connection: Box::new(connection),
+            rest: None,
+            deadline: 0,
+            patience: None,
+            lingering: false,
+            began: None,
+        })
     }
 
     /// Sets the deadline for what it waits for now. A head has one deadline for all its bytes; a body and an answer have a

@@ -11,14 +11,14 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
+use super::Mode;
 use super::guest::{Guest, LINGER};
 use super::listen::{Accepted, Listener};
 use super::runner::Runner;
 use super::slots::{Key, Look, lock};
-use super::Mode;
+use crate::clock;
 use crate::conn::{Connection, Edge};
 use crate::turn::{Farewell, Patience, Turn};
-use crate::clock;
 
 /// Events taken from the kernel at once. More makes the first call of a batch wait longer for the rest to be read, fewer
 /// costs more waits.

@@ -89,9 +89,9 @@ impl Listener {
     pub fn accept(&self) -> Accepted {
         loop {
             let accepted = match &self.kind {
-                Kind::Tcp(listener) => listener.accept().map(|(stream, address)| {
-                    (Socket::from(OwnedFd::from(stream)), Peer::Tcp(address))
-                }),
+                Kind::Tcp(listener) => {
+                    listener.accept().map(|(stream, address)| (Socket::from(OwnedFd::from(stream)), Peer::Tcp(address)))
+                }
                 Kind::Unix(listener) => {
                     listener.accept().map(|(stream, _)| (Socket::from(OwnedFd::from(stream)), Peer::Unix))
                 }

@@ -75,19 +75,9 @@ impl Environs {
     /// When Python has no memory.
     pub fn new(py: Python<'_>, assignment: &Assignment, log: &Logger) -> PyResult<Environs> {
         let journal = Py::new(py, Journal::new(log.clone()))?;
-        let template = |name: &String| {
-            Template::new(
-                py,
-                assignment,
-                (address_of(&assignment.app, name), &journal),
-            )
-        };
+        let template = |name: &String| Template::new(py, assignment, (address_of(&assignment.app, name), &journal));
         Ok(Environs {
-            templates: assignment
-                .listeners
-                .iter()
-                .map(template)
-                .collect::<PyResult<_>>()?,
+            templates: assignment.listeners.iter().map(template).collect::<PyResult<_>>()?,
             names: Names::new(py),
             client: Mutex::new(None),
             has_warned: AtomicBool::new(false),
@@ -122,10 +112,7 @@ impl Environs {
         let Peer::Tcp(address) = peer else {
             return Ok(());
         };
-        environ.set_item(
-            intern!(py, "REMOTE_ADDR"),
-            self.client_text(py, address.ip()),
-        )?;
+        environ.set_item(intern!(py, "REMOTE_ADDR"), self.client_text(py, address.ip()))?;
         environ.set_item(
             intern!(py, "REMOTE_PORT"),
             latin1::decode(py, itoa::Buffer::new().format(address.port()).as_bytes())?,
@@ -134,11 +121,7 @@ impl Environs {
 
     fn client_text<'py>(&self, py: Python<'py>, ip: IpAddr) -> Bound<'py, PyString> {
         // No code of Python's runs under this lock, so no thread waits for it with the GIL that its holder needs.
-        let latest = || {
-            self.client
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-        };
+        let latest = || self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((_, text)) = latest().as_ref().filter(|(known, _)| *known == ip) {
             return text.bind(py).clone();
         }
@@ -165,11 +148,7 @@ impl Environs {
             };
             let value = latin1::decode(py, field.value.of(request.bytes))?;
             let is_first = environ.set_default(&key, value)?;
-            if !is_first
-                && !repeated
-                    .iter()
-                    .any(|known| known.eq_ignore_ascii_case(name))
-            {
+            if !is_first && !repeated.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                 repeated.push(name);
                 environ.set_item(key, latin1::decode(py, &request.joined(name, separator))?)?;
             }
@@ -198,16 +177,10 @@ impl Request<'_> {
             environ.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.0"))?;
         }
         if !self.head.query.is_empty() {
-            environ.set_item(
-                intern!(py, "QUERY_STRING"),
-                latin1::decode(py, self.head.query.of(self.bytes))?,
-            )?;
+            environ.set_item(intern!(py, "QUERY_STRING"), latin1::decode(py, self.head.query.of(self.bytes))?)?;
         }
         if let Some(authority) = self.head.authority {
-            environ.set_item(
-                intern!(py, "HTTP_HOST"),
-                latin1::decode(py, authority.of(self.bytes))?,
-            )?;
+            environ.set_item(intern!(py, "HTTP_HOST"), latin1::decode(py, authority.of(self.bytes))?)?;
         }
         self.set_content_length(environ)?;
         self.set_target(environ, method)
@@ -215,10 +188,7 @@ impl Request<'_> {
 
     fn set_target(&self, environ: &Bound<'_, PyDict>, method: &[u8]) -> PyResult<()> {
         let py = environ.py();
-        let (target, path) = (
-            self.head.target.of(self.bytes),
-            self.head.path.of(self.bytes),
-        );
+        let (target, path) = (self.head.target.of(self.bytes), self.head.path.of(self.bytes));
         let whole = latin1::decode(py, target)?;
         let decoded = match path {
             b"*" => Cow::Borrowed(&b""[..]),
@@ -226,11 +196,7 @@ impl Request<'_> {
             b"" => Cow::Borrowed(&b"/"[..]),
             path => percent_decoded(path),
         };
-        let info = if *decoded == *target {
-            whole.clone()
-        } else {
-            latin1::decode(py, &decoded)?
-        };
+        let info = if *decoded == *target { whole.clone() } else { latin1::decode(py, &decoded)? };
         environ.set_item(intern!(py, "PATH_INFO"), info)?;
         environ.set_item(intern!(py, "RAW_URI"), &whole)?;
         environ.set_item(intern!(py, "REQUEST_URI"), whole)
@@ -246,10 +212,8 @@ impl Request<'_> {
             Framing::Length(length) => length,
             Framing::Chunked => self.body_length,
         };
-        environ.set_item(
-            intern!(py, "CONTENT_LENGTH"),
-            latin1::decode(py, itoa::Buffer::new().format(length).as_bytes())?,
-        )
+        environ
+            .set_item(intern!(py, "CONTENT_LENGTH"), latin1::decode(py, itoa::Buffer::new().format(length).as_bytes())?)
     }
 
     fn set_server(&self, environ: &Bound<'_, PyDict>) -> PyResult<()> {
@@ -276,44 +240,29 @@ impl Request<'_> {
 
     /// Every value of the name in order (RFC 9110 5.3).
     fn joined(&self, name: &[u8], separator: &str) -> Vec<u8> {
-        let same = self
-            .head
-            .fields
-            .iter()
-            .filter(|field| field.name.of(self.bytes).eq_ignore_ascii_case(name));
-        same.map(|field| field.value.of(self.bytes))
-            .collect::<Vec<_>>()
-            .join(separator.as_bytes())
+        let same = self.head.fields.iter().filter(|field| field.name.of(self.bytes).eq_ignore_ascii_case(name));
+        same.map(|field| field.value.of(self.bytes)).collect::<Vec<_>>().join(separator.as_bytes())
     }
 }
 
 impl Template {
-    fn new(
-        py: Python<'_>,
-        assignment: &Assignment,
-        way: (Option<&Address>, &Py<Journal>),
-    ) -> PyResult<Template> {
+    fn new(py: Python<'_>, assignment: &Assignment, way: (Option<&Address>, &Py<Journal>)) -> PyResult<Template> {
         let (address, journal) = way;
-        let is_named_by_host = !matches!(address, Some(Address::Tcp(own)) if !own.ip().is_unspecified() && own.port() != 0);
+        let is_named_by_host =
+            !matches!(address, Some(Address::Tcp(own)) if !own.ip().is_unspecified() && own.port() != 0);
         let dict = PyDict::new(py);
-        let text = |name: &str, value: &str| {
-            dict.set_item(PyString::intern(py, name), PyString::intern(py, value))
-        };
+        let text = |name: &str, value: &str| dict.set_item(PyString::intern(py, name), PyString::intern(py, value));
         let (name, port) = server(address);
         for (key, value) in REQUEST_DEFAULTS {
             text(key, value)?;
         }
         text("SERVER_NAME", &name)?;
         text("SERVER_PORT", &port)?;
-        text(
-            "SERVER_SOFTWARE",
-            concat!("monoceros/", env!("CARGO_PKG_VERSION")),
-        )?;
+        text("SERVER_SOFTWARE", concat!("monoceros/", env!("CARGO_PKG_VERSION")))?;
         if !matches!(address, Some(Address::Unix(_) | Address::Abstract(_))) {
             text("REMOTE_PORT", "")?;
         }
-        let set =
-            |name: &str, value: Bound<'_, PyAny>| dict.set_item(PyString::intern(py, name), value);
+        let set = |name: &str, value: Bound<'_, PyAny>| dict.set_item(PyString::intern(py, name), value);
         let flag = |name: &str, value: bool| dict.set_item(PyString::intern(py, name), value);
         set("wsgi.version", (1, 0).into_pyobject(py)?.into_any())?;
         flag("wsgi.multithread", assignment.app.threads > 1)?;
@@ -323,19 +272,10 @@ impl Template {
         set("wsgi.input", py.None().into_bound(py))?;
         set("wsgi.errors", journal.bind(py).clone().into_any())?;
         set("wsgi.file_wrapper", py.get_type::<FileWrapper>().into_any())?;
-        set(
-            "monoceros.worker",
-            assignment.worker.into_pyobject(py)?.into_any(),
-        )?;
-        set(
-            "monoceros.generation",
-            assignment.generation.into_pyobject(py)?.into_any(),
-        )?;
+        set("monoceros.worker", assignment.worker.into_pyobject(py)?.into_any())?;
+        set("monoceros.generation", assignment.generation.into_pyobject(py)?.into_any())?;
         debug_assert!(dict.len() >= KEYS_MIN, "{} keys", dict.len());
-        Ok(Template {
-            dict: dict.unbind(),
-            is_named_by_host,
-        })
+        Ok(Template { dict: dict.unbind(), is_named_by_host })
     }
 }
 
@@ -353,26 +293,17 @@ const REQUEST_DEFAULTS: &[(&str, &str)] = &[
 ];
 
 fn address_of<'a>(app: &'a App, name: &str) -> Option<&'a Address> {
-    app.listen
-        .iter()
-        .map(|listener| &listener.address)
-        .find(|address| address.to_string() == name)
+    app.listen.iter().map(|listener| &listener.address).find(|address| address.to_string() == name)
 }
 
 /// SERVER_NAME and SERVER_PORT where no Host says better; PEP 3333 wants them never empty.
 fn server(address: Option<&Address>) -> (String, String) {
     match address {
         Some(Address::Tcp(own)) => {
-            let name = if own.is_ipv6() {
-                format!("[{}]", own.ip())
-            } else {
-                own.ip().to_string()
-            };
+            let name = if own.is_ipv6() { format!("[{}]", own.ip()) } else { own.ip().to_string() };
             (name, own.port().to_string())
         }
-        Some(Address::Unix(_) | Address::Abstract(_)) | None => {
-            ("localhost".to_owned(), "80".to_owned())
-        }
+        Some(Address::Unix(_) | Address::Abstract(_)) | None => ("localhost".to_owned(), "80".to_owned()),
     }
 }
 
@@ -380,10 +311,7 @@ fn server(address: Option<&Address>) -> (String, String) {
 fn host_and_port(host: &[u8]) -> (&[u8], &[u8]) {
     let after_literal = memchr::memchr(b']', host).map_or(0, |end| end + 1);
     match memchr::memrchr(b':', &host[after_literal..]) {
-        Some(colon) => (
-            &host[..after_literal + colon],
-            &host[after_literal + colon + 1..],
-        ),
+        Some(colon) => (&host[..after_literal + colon], &host[after_literal + colon + 1..]),
         None => (host, b""),
     }
 }
@@ -397,9 +325,7 @@ fn percent_decoded(path: &[u8]) -> Cow<'_, [u8]> {
     let mut rest = path;
     while let Some((&first, behind)) = rest.split_first() {
         match (first, behind) {
-            (b'%', [high, low, after @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
+            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 decoded.push(hex(*high) << 4 | hex(*low));
                 rest = after;
             }
@@ -414,9 +340,5 @@ fn percent_decoded(path: &[u8]) -> Cow<'_, [u8]> {
 
 /// The value of a hexadecimal digit.
 fn hex(digit: u8) -> u8 {
-    if digit.is_ascii_digit() {
-        digit - b'0'
-    } else {
-        (digit | 0x20) - b'a' + 10
-    }
+    if digit.is_ascii_digit() { digit - b'0' } else { (digit | 0x20) - b'a' + 10 }
 }

@@ -47,21 +47,14 @@ impl FileWrapper {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let block = self
-            .filelike
-            .bind(py)
-            .call_method1(pyo3::intern!(py, "read"), (self.blksize,))?;
+        let block = self.filelike.bind(py).call_method1(pyo3::intern!(py, "read"), (self.blksize,))?;
         let block = block.cast_into::<PyBytes>().map_err(|error| {
             PyTypeError::new_err(format!(
                 "the wrapped file's read() gave {}, not bytes",
                 type_name(&error.into_inner())
             ))
         })?;
-        Ok(if block.as_bytes().is_empty() {
-            None
-        } else {
-            Some(block)
-        })
+        Ok(if block.as_bytes().is_empty() { None } else { Some(block) })
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
@@ -93,27 +86,18 @@ impl FileWrapper {
             return Ok(None);
         };
         let length = metadata.len().saturating_sub(offset);
-        Ok((metadata.is_file() && length > 0).then_some(Region {
-            file,
-            offset,
-            length,
-        }))
+        Ok((metadata.is_file() && length > 0).then_some(Region { file, offset, length }))
     }
 }
 
 /// Whether the object is one of Python's own binary files whose `read` gives just what its descriptor has.
 fn is_plain(filelike: &Bound<'_, PyAny>) -> PyResult<bool> {
     let io = filelike.py().import("io")?;
-    let is = |object: &Bound<'_, PyAny>, name: &str| -> PyResult<bool> {
-        Ok(object.get_type().is(io.getattr(name)?))
-    };
+    let is = |object: &Bound<'_, PyAny>, name: &str| -> PyResult<bool> { Ok(object.get_type().is(io.getattr(name)?)) };
     if is(filelike, "FileIO")? {
         return Ok(true);
     }
-    Ok(
-        (is(filelike, "BufferedReader")? || is(filelike, "BufferedRandom")?)
-            && is(&filelike.getattr("raw")?, "FileIO")?,
-    )
+    Ok((is(filelike, "BufferedReader")? || is(filelike, "BufferedRandom")?) && is(&filelike.getattr("raw")?, "FileIO")?)
 }
 
 #[expect(unsafe_code, reason = "Python gives a descriptor as a number")]

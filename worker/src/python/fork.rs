@@ -39,8 +39,7 @@ pub fn register(py: Python<'_>) -> PyResult<()> {
     })?;
     let arguments = PyDict::new(py);
     arguments.set_item("after_in_child", in_child)?;
-    py.import("os")?
-        .call_method("register_at_fork", (), Some(&arguments))?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&arguments))?;
     Ok(())
 }
 
@@ -66,11 +65,5 @@ fn status_of(py: Python<'_>, error: &PyErr) -> i32 {
         return 1;
     }
     let code = error.value(py).getattr("code").ok();
-    code.map_or(0, |code| {
-        if code.is_none() {
-            0
-        } else {
-            code.extract().unwrap_or(1)
-        }
-    })
+    code.map_or(0, |code| if code.is_none() { 0 } else { code.extract().unwrap_or(1) })
 }

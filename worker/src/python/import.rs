@@ -37,15 +37,8 @@ impl Fault {
     fn raised(py: Python<'_>, doing: &str, error: &PyErr) -> Fault {
         let exit = error.is_instance_of::<PySystemExit>(py);
         let what = if exit { "exited by " } else { "raised " };
-        let prefix = if doing.is_empty() {
-            String::new()
-        } else {
-            format!("{doing} {what}")
-        };
-        Fault {
-            cause: format!("{prefix}{}", error::one_line(py, error)),
-            traceback: Some(error::traceback(py, error)),
-        }
+        let prefix = if doing.is_empty() { String::new() } else { format!("{doing} {what}") };
+        Fault { cause: format!("{prefix}{}", error::one_line(py, error)), traceback: Some(error::traceback(py, error)) }
     }
 }
 
@@ -57,61 +50,39 @@ fn find(py: Python<'_>, app: &App) -> Result<Py<PyAny>, Fault> {
     })?;
     let mut found = module.clone().into_any();
     for name in app.wsgi.attribute.split('.') {
-        found = found
-            .getattr(name)
-            .map_err(|error| missing(py, (&module, &found), (name, &error)))?;
+        found = found.getattr(name).map_err(|error| missing(py, (&module, &found), (name, &error)))?;
     }
     if app.wsgi.factory {
-        found = found
-            .call0()
-            .map_err(|error| Fault::raised(py, "the factory", &error))?;
+        found = found.call0().map_err(|error| Fault::raised(py, "the factory", &error))?;
     }
     if found.is_callable() {
         return Ok(found.unbind());
     }
     let kind = super::respond::type_name(&found);
-    let subject = if app.wsgi.factory {
-        "what the factory gave"
-    } else {
-        "it"
-    };
-    Err(Fault {
-        cause: format!("{subject} is of type {kind}, which cannot be called"),
-        traceback: None,
-    })
+    let subject = if app.wsgi.factory { "what the factory gave" } else { "it" };
+    Err(Fault { cause: format!("{subject} is of type {kind}, which cannot be called"), traceback: None })
 }
 
 /// Puts `directory` first on `sys.path` and `python_path` behind it, and has `threading` take this thread for the main one.
 fn prepare(py: Python<'_>, app: &App) -> PyResult<()> {
     py.import("threading")?;
     let path = py.import("sys")?.getattr("path")?;
-    for (place, folder) in std::iter::once(&app.directory)
-        .chain(&app.python_path)
-        .enumerate()
-    {
+    for (place, folder) in std::iter::once(&app.directory).chain(&app.python_path).enumerate() {
         path.call_method1("insert", (place, folder.as_os_str()))?;
     }
     Ok(())
 }
 
-fn missing(
-    py: Python<'_>,
-    holders: (&Bound<'_, PyModule>, &Bound<'_, PyAny>),
-    what: (&str, &PyErr),
-) -> Fault {
+fn missing(py: Python<'_>, holders: (&Bound<'_, PyModule>, &Bound<'_, PyAny>), what: (&str, &PyErr)) -> Fault {
     let ((module, holder), (name, error)) = (holders, what);
     if !error.is_instance_of::<PyAttributeError>(py) {
         return Fault::raised(py, "", error);
     }
-    let module_name = module
-        .name()
-        .map_or_else(|_| String::new(), |name| name.to_string());
+    let module_name = module.name().map_or_else(|_| String::new(), |name| name.to_string());
     if !holder.is(module) {
         let kind = super::respond::type_name(holder);
         return Fault {
-            cause: format!(
-                "an object of type {kind} in module {module_name} has no attribute {name}"
-            ),
+            cause: format!("an object of type {kind} in module {module_name} has no attribute {name}"),
             traceback: None,
         };
     }
@@ -121,10 +92,7 @@ fn missing(
     } else {
         format!("it has: {}", others.join(", "))
     };
-    let place = module.filename().map_or_else(
-        |_| String::new(),
-        |file| format!("module {module_name} is {file}"),
-    );
+    let place = module.filename().map_or_else(|_| String::new(), |file| format!("module {module_name} is {file}"));
     Fault {
         cause: format!("module {module_name} has no attribute {name}; {instead}"),
         traceback: (!place.is_empty()).then_some(place),
@@ -135,8 +103,7 @@ fn missing(
 fn callables(module: &Bound<'_, PyModule>) -> Vec<String> {
     let is_own = |value: &Bound<'_, PyAny>| {
         let home = value.getattr("__module__").ok();
-        home.zip(module.name().ok())
-            .is_some_and(|(home, name)| home.eq(name).unwrap_or(false))
+        home.zip(module.name().ok()).is_some_and(|(home, name)| home.eq(name).unwrap_or(false))
     };
     let mut found: Vec<(bool, String)> = module
         .dict()
@@ -146,39 +113,23 @@ fn callables(module: &Bound<'_, PyModule>) -> Vec<String> {
         .filter(|(_, name)| !name.starts_with('_'))
         .collect();
     found.sort();
-    found
-        .into_iter()
-        .map(|(_, name)| name)
-        .take(NAMED_MAX)
-        .collect()
+    found.into_iter().map(|(_, name)| name).take(NAMED_MAX).collect()
 }
 
 /// The traceback, and what Python it was.
 fn detail(py: Python<'_>, traceback: Option<String>) -> String {
     let mut text = traceback.map_or_else(String::new, |traceback| traceback + "\n");
-    let sys = py
-        .import("sys")
-        .map(|sys| sys.dict())
-        .unwrap_or_else(|_| PyDict::new(py));
+    let sys = py.import("sys").map(|sys| sys.dict()).unwrap_or_else(|_| PyDict::new(py));
     let get = |name: &str| sys.get_item(name).ok().flatten();
     text.push_str("sys.path was:\n");
-    for entry in get("path")
-        .iter()
-        .flat_map(|path| path.try_iter())
-        .flatten()
-        .flatten()
-    {
+    for entry in get("path").iter().flat_map(|path| path.try_iter()).flatten().flatten() {
         let _ = writeln!(text, "  {entry}");
     }
     if let Some(executable) = get("executable") {
         let _ = writeln!(text, "sys.executable was: {executable}");
     }
     let version = get("version").map_or_else(|| VERSION.to_owned(), |version| version.to_string());
-    let _ = write!(
-        text,
-        "Python {}",
-        version.split_whitespace().next().unwrap_or(VERSION)
-    );
+    let _ = write!(text, "Python {}", version.split_whitespace().next().unwrap_or(VERSION));
     text
 }
 

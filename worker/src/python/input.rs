@@ -30,11 +30,7 @@ impl Inputs {
     pub fn new(py: Python<'_>) -> PyResult<Inputs> {
         let io = py.import("io")?;
         let get = |name: &str| io.getattr(name).map(Bound::unbind);
-        Ok(Inputs {
-            bytes_io: get("BytesIO")?,
-            file_io: get("FileIO")?,
-            buffered_reader: get("BufferedReader")?,
-        })
+        Ok(Inputs { bytes_io: get("BytesIO")?, file_io: get("FileIO")?, buffered_reader: get("BufferedReader")? })
     }
 
     /// The body as a file object at its start.

@@ -31,16 +31,10 @@ pub const VERSION: &str = env!("MONOCEROS_PYTHON_VERSION");
 pub fn start(app: &App) -> Result<(), Failure> {
     ignore_sigxfsz();
     let python = executable(app);
-    let argv = [
-        c"monoceros".to_owned(),
-        c_string(app.wsgi.to_string().as_bytes())?,
-    ];
+    let argv = [c"monoceros".to_owned(), c_string(app.wsgi.to_string().as_bytes())?];
     initialize(&c_string(python.as_os_str().as_bytes())?, &argv).map_err(|cause| Failure {
         why: format!("cannot start Python: {cause}"),
-        detail: format!(
-            "sys.executable was to be {}\nbuilt for Python {VERSION}",
-            python.display()
-        ),
+        detail: format!("sys.executable was to be {}\nbuilt for Python {VERSION}", python.display()),
     })
 }
 
@@ -54,29 +48,19 @@ fn executable(app: &App) -> PathBuf {
         return built;
     }
     let on_path = |name: String| {
-        env::split_paths(&env::var_os("PATH")?)
-            .map(|folder| folder.join(&name))
-            .find(|file| file.exists())
+        env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(&name)).find(|file| file.exists())
     };
-    on_path(format!("python{VERSION}"))
-        .or_else(|| on_path("python3".to_owned()))
-        .unwrap_or(built)
+    on_path(format!("python{VERSION}")).or_else(|| on_path("python3".to_owned())).unwrap_or(built)
 }
 
 fn c_string(bytes: &[u8]) -> Result<CString, Failure> {
     CString::new(bytes).map_err(|_| Failure {
-        why: format!(
-            "cannot start Python: {} has a NUL in it",
-            String::from_utf8_lossy(bytes)
-        ),
+        why: format!("cannot start Python: {} has a NUL in it", String::from_utf8_lossy(bytes)),
         detail: String::new(),
     })
 }
 
-#[expect(
-    unsafe_code,
-    reason = "nix wraps no plain signal disposition without unsafe"
-)]
+#[expect(unsafe_code, reason = "nix wraps no plain signal disposition without unsafe")]
 fn ignore_sigxfsz() {
     // SAFETY: SIG_IGN runs no code of ours, so no handler can be unsafe to call.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
@@ -107,10 +91,7 @@ impl Drop for Config {
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "PyConfig is C's way to start an embedded Python with a configuration"
-)]
+#[expect(unsafe_code, reason = "PyConfig is C's way to start an embedded Python with a configuration")]
 fn initialize(executable: &CString, argv: &[CString]) -> Result<(), String> {
     // SAFETY: it has no argument and only reads a flag.
     let is_running = unsafe { ffi::Py_IsInitialized() } != 0;
@@ -119,29 +100,16 @@ fn initialize(executable: &CString, argv: &[CString]) -> Result<(), String> {
     let config = &mut *config.0;
     config.parse_argv = 0;
     config.install_signal_handlers = 0;
-    let mut arguments: Vec<*const libc::c_char> =
-        argv.iter().map(|argument| argument.as_ptr()).collect();
+    let mut arguments: Vec<*const libc::c_char> = argv.iter().map(|argument| argument.as_ptr()).collect();
     let program_name: *mut _ = &raw mut config.program_name;
     let executable_field: *mut _ = &raw mut config.executable;
     // SAFETY: `config` is initialised, the field pointers are its own, every string is NUL-terminated and outlives the call,
     // and Python is not running yet; `load` is the process's only caller. The thread state saved at the end is Python's
     // own for this thread, which pyo3 finds again when it attaches.
     unsafe {
-        check(ffi::PyConfig_SetBytesString(
-            config,
-            program_name,
-            executable.as_ptr(),
-        ))?;
-        check(ffi::PyConfig_SetBytesString(
-            config,
-            executable_field,
-            executable.as_ptr(),
-        ))?;
-        check(ffi::PyConfig_SetBytesArgv(
-            config,
-            arguments.len() as ffi::Py_ssize_t,
-            arguments.as_mut_ptr(),
-        ))?;
+        check(ffi::PyConfig_SetBytesString(config, program_name, executable.as_ptr()))?;
+        check(ffi::PyConfig_SetBytesString(config, executable_field, executable.as_ptr()))?;
+        check(ffi::PyConfig_SetBytesArgv(config, arguments.len() as ffi::Py_ssize_t, arguments.as_mut_ptr()))?;
         check(ffi::Py_InitializeFromConfig(ptr::from_ref(config)))?;
         ffi::PyEval_SaveThread();
     }
@@ -158,9 +126,7 @@ fn check(status: ffi::PyStatus) -> Result<(), String> {
         if status.err_msg.is_null() {
             return Err(format!("it asked to exit with {}", status.exitcode));
         }
-        Err(std::ffi::CStr::from_ptr(status.err_msg)
-            .to_string_lossy()
-            .into_owned())
+        Err(std::ffi::CStr::from_ptr(status.err_msg).to_string_lossy().into_owned())
     }
 }
 
@@ -173,22 +139,14 @@ pub fn check_virtualenv(root: &Path) -> Result<(), Failure> {
         why: format!("cannot use virtualenv {}: {cause}", root.display()),
         detail,
     };
-    let text = std::fs::read_to_string(root.join("pyvenv.cfg")).map_err(|error| {
-        failure(
-            format!("cannot read its pyvenv.cfg: {error}"),
-            remedy(root, VERSION),
-        )
-    })?;
+    let text = std::fs::read_to_string(root.join("pyvenv.cfg"))
+        .map_err(|error| failure(format!("cannot read its pyvenv.cfg: {error}"), remedy(root, VERSION)))?;
     if let Some(theirs) = version_of(&text).filter(|theirs| theirs != VERSION) {
-        let cause =
-            format!("it is for Python {theirs}, and this worker was built for Python {VERSION}");
+        let cause = format!("it is for Python {theirs}, and this worker was built for Python {VERSION}");
         return Err(failure(cause, remedy(root, &theirs)));
     }
     if !root.join("bin/python").exists() {
-        return Err(failure(
-            "its bin/python is missing or leads nowhere".to_owned(),
-            remedy(root, VERSION),
-        ));
+        return Err(failure("its bin/python is missing or leads nowhere".to_owned(), remedy(root, VERSION)));
     }
     Ok(())
 }
@@ -222,8 +180,7 @@ mod tests {
     #[test]
     fn the_version_of_a_virtualenv_is_read_as_each_tool_writes_it() {
         let venv = "home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.12.1\n";
-        let virtualenv =
-            "home = /usr/bin\nimplementation = CPython\nversion_info = 3.9.18.final.0\n";
+        let virtualenv = "home = /usr/bin\nimplementation = CPython\nversion_info = 3.9.18.final.0\n";
         assert_eq!(version_of(venv).as_deref(), Some("3.12"));
         assert_eq!(version_of(virtualenv).as_deref(), Some("3.9"));
         assert_eq!(version_of("home = /usr/bin\n"), None);
@@ -246,10 +203,6 @@ mod tests {
     fn a_folder_without_pyvenv_cfg_is_no_virtualenv() {
         let folder = tempfile::tempdir().unwrap();
         let failure = check_virtualenv(folder.path()).unwrap_err();
-        assert!(
-            failure.why.contains("cannot read its pyvenv.cfg"),
-            "{}",
-            failure.why
-        );
+        assert!(failure.why.contains("cannot read its pyvenv.cfg"), "{}", failure.why);
     }
 }

@@ -64,17 +64,11 @@ enum Progress {
 
 impl Served {
     fn done(connection: Box<Connection>) -> Served {
-        Served {
-            connection,
-            rest: None,
-        }
+        Served { connection, rest: None }
     }
 
     fn again(connection: Box<Connection>, rest: Rest) -> Served {
-        Served {
-            connection,
-            rest: Some(rest),
-        }
+        Served { connection, rest: Some(rest) }
     }
 }
 
@@ -118,25 +112,12 @@ impl Application {
             }
         };
         let is_finished = matches!(stage, Stage::Close);
-        let rest = Rest {
-            respond,
-            iterable: iterable.unbind(),
-            stage,
-        };
-        if is_finished {
-            Served::again(connection, rest)
-        } else {
-            self.pull(py, connection, rest)
-        }
+        let rest = Rest { respond, iterable: iterable.unbind(), stage };
+        if is_finished { Served::again(connection, rest) } else { self.pull(py, connection, rest) }
     }
 
     /// Answers with the whole of it where that is possible; gives what is left to do.
-    fn at_once(
-        &self,
-        turn: &mut Turn,
-        said: Said,
-        iterable: &Bound<'_, PyAny>,
-    ) -> PyResult<Option<Stage>> {
+    fn at_once(&self, turn: &mut Turn, said: Said, iterable: &Bound<'_, PyAny>) -> PyResult<Option<Stage>> {
         if let Some(items) = sequence(iterable) {
             let (pieces, total) = items?;
             expect_ready(turn, said)?;
@@ -157,12 +138,7 @@ impl Application {
         Ok(Some(Stage::Items(iterable.try_iter()?.unbind())))
     }
 
-    fn step(
-        &self,
-        py: Python<'_>,
-        connection: Box<Connection>,
-        progress: (Rest, Py<PyIterator>),
-    ) -> Served {
+    fn step(&self, py: Python<'_>, connection: Box<Connection>, progress: (Rest, Py<PyIterator>)) -> Served {
         let (rest, iterator) = progress;
         respond::lend(py, &rest.respond, connection);
         let next = next(&mut iterator.into_bound(py));
@@ -170,13 +146,7 @@ impl Application {
         let (mut connection, said) = respond::take_back(py, &rest.respond);
         match next.and_then(|next| self.hand_over(&mut connection.turn, said, &next)) {
             Ok(Progress::More) => Served::again(connection, rest),
-            Ok(Progress::Finished) => Served::again(
-                connection,
-                Rest {
-                    stage: Stage::Close,
-                    ..rest
-                },
-            ),
+            Ok(Progress::Finished) => Served::again(connection, Rest { stage: Stage::Close, ..rest }),
             Ok(Progress::Left) => {
                 self.close(py, rest.iterable.bind(py));
                 Served::done(connection)
@@ -208,11 +178,7 @@ impl Application {
             }
         }
         self.finish(turn, said);
-        Ok(if has_all_left {
-            Progress::Left
-        } else {
-            Progress::Finished
-        })
+        Ok(if has_all_left { Progress::Left } else { Progress::Finished })
     }
 
     fn finish(&self, turn: &mut Turn, said: Said) {
@@ -225,12 +191,7 @@ impl Application {
     }
 
     /// Ends the turn for an exception of the application's, or of a `write()` whose client had left.
-    pub(super) fn fail(
-        &self,
-        mut connection: Box<Connection>,
-        what: (Said, &PyErr),
-        py: Python<'_>,
-    ) -> Served {
+    pub(super) fn fail(&self, mut connection: Box<Connection>, what: (Said, &PyErr), py: Python<'_>) -> Served {
         let request = request_line(&connection.turn);
         if what.0.is_client_gone {
             debug!(self.log, "the client left while the application was writing"; "request" => request);
@@ -252,24 +213,14 @@ impl Application {
 }
 
 /// The pieces of an exact list or tuple and their length in bytes, or the fault of an item; `None` for anything else.
-fn sequence<'py>(
-    iterable: &Bound<'py, PyAny>,
-) -> Option<PyResult<(Vec<Bound<'py, PyBytes>>, u64)>> {
+fn sequence<'py>(iterable: &Bound<'py, PyAny>) -> Option<PyResult<(Vec<Bound<'py, PyBytes>>, u64)>> {
     let pieces: PyResult<Vec<_>> = if let Ok(list) = iterable.cast_exact::<PyList>() {
         list.iter().map(piece).collect()
     } else {
-        iterable
-            .cast_exact::<PyTuple>()
-            .ok()?
-            .iter()
-            .map(piece)
-            .collect()
+        iterable.cast_exact::<PyTuple>().ok()?.iter().map(piece).collect()
     };
     Some(pieces.map(|pieces| {
-        let total = pieces
-            .iter()
-            .map(|piece| piece.as_bytes().len() as u64)
-            .sum();
+        let total = pieces.iter().map(|piece| piece.as_bytes().len() as u64).sum();
         (pieces, total)
     }))
 }
@@ -298,9 +249,7 @@ fn next<'py>(iterator: &mut Bound<'py, PyIterator>) -> PyResult<Next<'py>> {
 /// Sends a part of a file, no more than Content-Length.
 fn send(turn: &mut Turn, said: Said, region: Region) {
     announce(turn, region.length);
-    let length = turn
-        .remaining()
-        .map_or(region.length, |allowed| allowed.min(region.length));
+    let length = turn.remaining().map_or(region.length, |allowed| allowed.min(region.length));
     if !is_bare(turn, said) {
         turn.write_file(region.file, region.offset, length);
     }

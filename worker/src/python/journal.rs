@@ -30,18 +30,12 @@ pub struct Journal {
 impl Journal {
     /// A stream into this log.
     pub fn new(log: Logger) -> Journal {
-        Journal {
-            log,
-            unfinished: Mutex::default(),
-        }
+        Journal { log, unfinished: Mutex::default() }
     }
 
     /// Adds text, and gives what of it is ready to be logged.
     fn add(&self, text: &str) -> Option<String> {
-        let mut unfinished = self
-            .unfinished
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         unfinished.push_str(text);
         match unfinished.rfind('\n') {
             Some(end) => {
@@ -64,9 +58,9 @@ impl Journal {
 #[pymethods]
 impl Journal {
     fn write(&self, py: Python<'_>, text: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let text = text.cast::<PyString>().map_err(|_| {
-            PyTypeError::new_err(format!("write() takes str, not {}", type_name(text)))
-        })?;
+        let text = text
+            .cast::<PyString>()
+            .map_err(|_| PyTypeError::new_err(format!("write() takes str, not {}", type_name(text))))?;
         let owned = text.to_string_lossy();
         if let Some(ready) = self.add(&owned) {
             py.detach(|| self.log(&ready));
@@ -82,12 +76,7 @@ impl Journal {
     }
 
     fn flush(&self, py: Python<'_>) {
-        let ready = mem::take(
-            &mut *self
-                .unfinished
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let ready = mem::take(&mut *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner));
         py.detach(|| self.log(&ready));
     }
 }

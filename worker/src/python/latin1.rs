@@ -10,19 +10,12 @@ use pyo3::types::PyString;
 ///
 /// # Errors
 /// When memory is out.
-#[expect(
-    unsafe_code,
-    reason = "pyo3 offers no latin-1 decoder, and one through UTF-8 would copy twice"
-)]
+#[expect(unsafe_code, reason = "pyo3 offers no latin-1 decoder, and one through UTF-8 would copy twice")]
 pub fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
     // SAFETY: pointer and length are of one live slice, which the call copies; a null it returns for an error is checked
     // by `from_owned_ptr_or_err`, and anything else is a new reference to a str.
     unsafe {
-        let text = ffi::PyUnicode_DecodeLatin1(
-            bytes.as_ptr().cast(),
-            bytes.len() as ffi::Py_ssize_t,
-            std::ptr::null(),
-        );
+        let text = ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t, std::ptr::null());
         Ok(Bound::from_owned_ptr_or_err(py, text)?.cast_into_unchecked())
     }
 }
@@ -33,10 +26,7 @@ pub fn encode<'a>(text: &'a Bound<'_, PyString>) -> Option<Cow<'a, [u8]>> {
     if text.is_ascii() {
         return Some(Cow::Borrowed(text.as_bytes()));
     }
-    text.chars()
-        .map(|letter| u8::try_from(letter).ok())
-        .collect::<Option<Vec<u8>>>()
-        .map(Cow::Owned)
+    text.chars().map(|letter| u8::try_from(letter).ok()).collect::<Option<Vec<u8>>>().map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -50,11 +40,7 @@ mod tests {
             let all: Vec<u8> = (0..=255).collect();
             let text = decode(py, &all).unwrap();
             assert_eq!(
-                text.to_str()
-                    .unwrap()
-                    .chars()
-                    .map(|letter| letter as u32)
-                    .collect::<Vec<_>>(),
+                text.to_str().unwrap().chars().map(|letter| letter as u32).collect::<Vec<_>>(),
                 (0..256).collect::<Vec<_>>()
             );
             assert_eq!(encode(&text).as_deref(), Some(&all[..]));
@@ -69,11 +55,7 @@ mod tests {
             for text in ["a\u{10a}b", "a\u{10d}b", "\u{1f600}"] {
                 assert_eq!(encode(&PyString::new(py, text)), None);
             }
-            let lone = py
-                .eval(c"'\\udc80'", None, None)
-                .unwrap()
-                .cast_into::<PyString>()
-                .unwrap();
+            let lone = py.eval(c"'\\udc80'", None, None).unwrap().cast_into::<PyString>().unwrap();
             assert_eq!(encode(&lone), None);
         });
     }

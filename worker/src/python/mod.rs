@@ -67,10 +67,7 @@ pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failur
         interpreter::check_virtualenv(root)?;
     }
     std::env::set_current_dir(&app.directory).map_err(|error| Failure {
-        why: format!(
-            "cannot enter directory {}: {error}",
-            app.directory.display()
-        ),
+        why: format!("cannot enter directory {}: {error}", app.directory.display()),
         detail: String::new(),
     })?;
     interpreter::start(app)?;
@@ -84,12 +81,7 @@ pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failur
 }
 
 impl Application {
-    fn new(
-        py: Python<'_>,
-        callable: Py<PyAny>,
-        assignment: &Assignment,
-        log: Logger,
-    ) -> PyResult<Application> {
+    fn new(py: Python<'_>, callable: Py<PyAny>, assignment: &Assignment, log: Logger) -> PyResult<Application> {
         fork::register(py)?;
         Ok(Application {
             callable,
@@ -109,8 +101,7 @@ impl Application {
         };
         respond::lend(py, &respond, connection);
         let start_response = respond.bind(py).getattr(intern!(py, "start_response"));
-        let result = start_response
-            .and_then(|start_response| self.callable.bind(py).call1((environ, start_response)));
+        let result = start_response.and_then(|start_response| self.callable.bind(py).call1((environ, start_response)));
         fork::leave_if_child(py, result.as_ref().err());
         let (connection, said) = respond::take_back(py, &respond);
         match result {
@@ -119,11 +110,7 @@ impl Application {
         }
     }
 
-    fn environ<'py>(
-        &self,
-        py: Python<'py>,
-        connection: &mut Connection,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn environ<'py>(&self, py: Python<'py>, connection: &mut Connection) -> PyResult<Bound<'py, PyAny>> {
         let body = connection.turn.take_body();
         let length = input::length(&body);
         let input = self.inputs.open(py, body)?;

@@ -60,21 +60,11 @@ impl Entry {
             b"content-length" | b"transfer-encoding" => (Kind::Framing, String::new()),
             b"content-type" => (Kind::Header, "CONTENT_TYPE".to_owned()),
             name if name.contains(&b'_') => (Kind::Underscore, String::new()),
-            name => (
-                Kind::Header,
-                format!(
-                    "HTTP_{}",
-                    String::from_utf8_lossy(name)
-                        .to_ascii_uppercase()
-                        .replace('-', "_")
-                ),
-            ),
+            name => {
+                (Kind::Header, format!("HTTP_{}", String::from_utf8_lossy(name).to_ascii_uppercase().replace('-', "_")))
+            }
         };
-        Entry {
-            name: name.into(),
-            kind,
-            key: PyString::intern(py, &key).unbind(),
-        }
+        Entry { name: name.into(), kind, key: PyString::intern(py, &key).unbind() }
     }
 
     fn meaning<'py>(&self, py: Python<'py>) -> Meaning<'py> {
@@ -98,10 +88,7 @@ struct Table {
 
 impl Table {
     fn find(&self, name: &[u8]) -> Option<&Entry> {
-        self.chains
-            .get(chain_of(name))?
-            .iter()
-            .find(|entry| entry.name.eq_ignore_ascii_case(name))
+        self.chains.get(chain_of(name))?.iter().find(|entry| entry.name.eq_ignore_ascii_case(name))
     }
 
     fn has_room(&self, name: &[u8], max: usize) -> bool {
@@ -118,9 +105,8 @@ impl Table {
 
 /// FNV-1a over the letters without their case bit.
 fn chain_of(name: &[u8]) -> usize {
-    let hash = name.iter().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte | 0x20)).wrapping_mul(0x0100_0193)
-    });
+    let hash =
+        name.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte | 0x20)).wrapping_mul(0x0100_0193));
     (hash ^ (hash >> 16)) as usize % CHAINS
 }
 
@@ -137,10 +123,7 @@ impl Names {
         for name in KNOWN {
             known.insert(Entry::new(py, name.as_bytes()));
         }
-        Names {
-            known,
-            met: Mutex::default(),
-        }
+        Names { known, met: Mutex::default() }
     }
 
     /// What a field of this name is.
@@ -168,9 +151,7 @@ impl Names {
 
     /// No code of Python's runs under this lock, so no thread waits for it with the GIL that its holder needs.
     fn met(&self) -> std::sync::MutexGuard<'_, Table> {
-        self.met
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.met.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -285,11 +266,9 @@ mod tests {
             let names = Names::new(py);
             let object = |name: &[u8]| match names.meaning(py, name) {
                 Meaning::Header(key) => key,
-                Meaning::Cookie(_)
-                | Meaning::Host(_)
-                | Meaning::Framing
-                | Meaning::Underscore
-                | Meaning::Proxy => panic!("a plain header"),
+                Meaning::Cookie(_) | Meaning::Host(_) | Meaning::Framing | Meaning::Underscore | Meaning::Proxy => {
+                    panic!("a plain header")
+                }
             };
             assert!(object(b"X-Mine").is(object(b"x-mine")));
             assert!(object(b"X-Mine").is(PyString::intern(py, "HTTP_X_MINE")));

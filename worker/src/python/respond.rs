@@ -39,29 +39,20 @@ pub struct Said {
 
 impl Respond {
     fn connection(&mut self) -> PyResult<&mut Connection> {
-        self.connection
-            .as_deref_mut()
-            .ok_or_else(|| PyRuntimeError::new_err("this request is over"))
+        self.connection.as_deref_mut().ok_or_else(|| PyRuntimeError::new_err("this request is over"))
     }
 
     fn begin(&mut self, status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let status = text(status, || "status".to_owned())?;
-        let headers = headers.cast::<PyList>().map_err(|_| {
-            PyTypeError::new_err(format!(
-                "headers must be a list, not {}",
-                type_name(headers)
-            ))
-        })?;
-        let status = latin1::encode(status)
-            .ok_or_else(|| PyValueError::new_err("cannot use status: it is not latin-1"))?;
+        let headers = headers
+            .cast::<PyList>()
+            .map_err(|_| PyTypeError::new_err(format!("headers must be a list, not {}", type_name(headers))))?;
+        let status =
+            latin1::encode(status).ok_or_else(|| PyValueError::new_err("cannot use status: it is not latin-1"))?;
         self.said.is_refused = true;
         let turn = &mut self.connection()?.turn;
         turn.begin(&status).map_err(|fault| {
-            PyValueError::new_err(format!(
-                "cannot use status {:?}: {}",
-                String::from_utf8_lossy(&status),
-                fault.0
-            ))
+            PyValueError::new_err(format!("cannot use status {:?}: {}", String::from_utf8_lossy(&status), fault.0))
         })?;
         for header in headers.iter() {
             add(turn, &header)?;
@@ -86,9 +77,7 @@ impl Respond {
         match exc_info {
             Some(given) if is_head_out => return Err(raise_again(given)),
             None if has_begun => {
-                return Err(PyAssertionError::new_err(
-                    "start_response() was called a second time without exc_info",
-                ));
+                return Err(PyAssertionError::new_err("start_response() was called a second time without exc_info"));
             }
             Some(_) | None => {}
         }
@@ -98,9 +87,9 @@ impl Respond {
 
     /// PEP 3333's `write()`: gives the bytes to the client before it returns.
     fn __call__(&mut self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let data = data.cast::<PyBytes>().map_err(|_| {
-            PyTypeError::new_err(format!("write() takes bytes, not {}", type_name(data)))
-        })?;
+        let data = data
+            .cast::<PyBytes>()
+            .map_err(|_| PyTypeError::new_err(format!("write() takes bytes, not {}", type_name(data))))?;
         if self.said.is_refused {
             return Err(PyAssertionError::new_err(
                 "write() was called although start_response() had refused its arguments",
@@ -125,10 +114,7 @@ pub fn lend(py: Python<'_>, respond: &Py<Respond>, connection: Box<Connection>) 
 /// When none was lent.
 pub fn take_back(py: Python<'_>, respond: &Py<Respond>) -> (Box<Connection>, Said) {
     let mut respond = wait_for(py, respond);
-    let connection = respond
-        .connection
-        .take()
-        .expect("the connection was lent before the call");
+    let connection = respond.connection.take().expect("the connection was lent before the call");
     (connection, respond.said)
 }
 
@@ -146,63 +132,36 @@ fn wait_for<'py>(py: Python<'py>, respond: &Py<Respond>) -> PyRefMut<'py, Respon
 fn raise_again(exc_info: &Bound<'_, PyAny>) -> PyErr {
     let again = || -> PyResult<PyErr> {
         let triple = exc_info.cast::<PyTuple>()?;
-        let value = triple
-            .get_item(1)?
-            .call_method1("with_traceback", (triple.get_item(2)?,))?;
+        let value = triple.get_item(1)?.call_method1("with_traceback", (triple.get_item(2)?,))?;
         Ok(PyErr::from_value(value))
     };
-    again()
-        .unwrap_or_else(|_| PyTypeError::new_err("exc_info must be the triple of sys.exc_info()"))
+    again().unwrap_or_else(|_| PyTypeError::new_err("exc_info must be the triple of sys.exc_info()"))
 }
 
 fn add(turn: &mut Turn, header: &Bound<'_, PyAny>) -> PyResult<()> {
-    let pair = header
-        .cast::<PyTuple>()
-        .ok()
-        .filter(|tuple| tuple.len() == 2);
-    let pair = pair.ok_or_else(|| {
-        PyTypeError::new_err(format!(
-            "a header must be a tuple of two str, not {}",
-            shown(header)
-        ))
-    })?;
+    let pair = header.cast::<PyTuple>().ok().filter(|tuple| tuple.len() == 2);
+    let pair = pair
+        .ok_or_else(|| PyTypeError::new_err(format!("a header must be a tuple of two str, not {}", shown(header))))?;
     let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
     let name = text(&name, || "a header's name".to_owned())?;
     let value = text(&value, || format!("the value of header {}", shown(name)))?;
-    let refused =
-        |why: &str| PyValueError::new_err(format!("cannot set header {}: {why}", shown(name)));
-    let field = latin1::encode(name)
-        .zip(latin1::encode(value))
-        .ok_or_else(|| refused("it is not latin-1"))?;
-    turn.field(&field.0, &field.1)
-        .map_err(|fault| refused(fault.0))
+    let refused = |why: &str| PyValueError::new_err(format!("cannot set header {}: {why}", shown(name)));
+    let field = latin1::encode(name).zip(latin1::encode(value)).ok_or_else(|| refused("it is not latin-1"))?;
+    turn.field(&field.0, &field.1).map_err(|fault| refused(fault.0))
 }
 
-fn text<'a, 'py>(
-    object: &'a Bound<'py, PyAny>,
-    what: impl FnOnce() -> String,
-) -> PyResult<&'a Bound<'py, PyString>> {
-    object.cast::<PyString>().map_err(|_| {
-        PyTypeError::new_err(format!(
-            "{} must be a str, not {}",
-            what(),
-            type_name(object)
-        ))
-    })
+fn text<'a, 'py>(object: &'a Bound<'py, PyAny>, what: impl FnOnce() -> String) -> PyResult<&'a Bound<'py, PyString>> {
+    object
+        .cast::<PyString>()
+        .map_err(|_| PyTypeError::new_err(format!("{} must be a str, not {}", what(), type_name(object))))
 }
 
 /// The name of an object's type, for messages.
 pub fn type_name(object: &Bound<'_, PyAny>) -> String {
-    object.get_type().name().map_or_else(
-        |_| "an object".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    )
+    object.get_type().name().map_or_else(|_| "an object".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The object as `repr` shows it, cut to a line's length.
 fn shown(object: &Bound<'_, PyAny>) -> String {
-    object.repr().map_or_else(
-        |_| type_name(object),
-        |text| text.to_string_lossy().chars().take(80).collect(),
-    )
+    object.repr().map_or_else(|_| type_name(object), |text| text.to_string_lossy().chars().take(80).collect())
 }

@@ -59,10 +59,8 @@ fn run_atexit(py: Python<'_>) -> PyResult<()> {
 /// Flushes `sys.stdout` and `sys.stderr`; what cannot be flushed has nowhere to be reported.
 pub fn flush_stdio(py: Python<'_>) {
     for name in ["stdout", "stderr"] {
-        let flushed = py
-            .import("sys")
-            .and_then(|sys| sys.getattr(name))
-            .and_then(|stream| stream.call_method0("flush"));
+        let flushed =
+            py.import("sys").and_then(|sys| sys.getattr(name)).and_then(|stream| stream.call_method0("flush"));
         drop(flushed);
     }
 }

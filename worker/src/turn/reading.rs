@@ -54,8 +54,12 @@ impl Turn {
     pub fn expire(&mut self, moment: &Moment) {
         match self.phase {
             Phase::Head if !self.heads.has_begun() => self.phase = Phase::Answered(Ending::Close),
-            Phase::Head => self.refuse(Refusal { status: 408, why: "the head of the request did not come in time" }, moment),
-            Phase::Body => self.refuse(Refusal { status: 408, why: "the body of the request did not come in time" }, moment),
+            Phase::Head => {
+                self.refuse(Refusal { status: 408, why: "the head of the request did not come in time" }, moment)
+            }
+            Phase::Body => {
+                self.refuse(Refusal { status: 408, why: "the body of the request did not come in time" }, moment)
+            }
             Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Refused => {}
         }
     }

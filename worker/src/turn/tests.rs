@@ -73,7 +73,10 @@ fn echo(turn: &mut Turn) {
 }
 
 fn ok(content: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n{content}", content.len())
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n{content}",
+        content.len()
+    )
 }
 
 #[test]
@@ -107,7 +110,9 @@ fn a_body_over_the_limit_is_refused_before_it_is_read() {
 
 #[test]
 fn the_first_request_is_answered_and_the_broken_second_refused() {
-    let answer = serve(&[b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost : x\r\n\r\nGET /c HTTP/1.1\r\nHost: x\r\n\r\n"]);
+    let answer = serve(&[
+        b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost : x\r\n\r\nGET /c HTTP/1.1\r\nHost: x\r\n\r\n",
+    ]);
     assert!(answer.starts_with(&ok("GET /a ")), "{answer}");
     assert!(answer[ok("GET /a ").len()..].starts_with("HTTP/1.1 400 ") && answer.ends_with("<Linger>"), "{answer}");
     assert!(!answer.contains("/c"), "{answer}");

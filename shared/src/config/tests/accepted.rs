@@ -5,8 +5,8 @@ use std::fs;
 use std::time::Duration;
 
 use super::super::{
-    Address, Callable, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place, Protocol, RunAs,
-    Timeouts, keys, reference,
+    Address, Callable, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place, Protocol, RunAs, Timeouts, keys,
+    reference,
 };
 use super::*;
 
@@ -20,15 +20,8 @@ fn four_lines_are_enough() {
     let config = folder.check(&app_with("")).unwrap();
     let app = App {
         name: "hello".into(),
-        wsgi: Callable {
-            module: "hello".into(),
-            attribute: "application".into(),
-            factory: false,
-        },
-        wsgi_place: Some(Place {
-            line: 3,
-            column: 11,
-        }),
+        wsgi: Callable { module: "hello".into(), attribute: "application".into(), factory: false },
+        wsgi_place: Some(Place { line: 3, column: 11 }),
         directory: folder.path().to_owned(),
         virtualenv: None,
         python_path: vec![],
@@ -61,19 +54,8 @@ fn four_lines_are_enough() {
             drain: seconds(30),
         },
     };
-    let log = Log {
-        format: LogFormat::Text,
-        level: LogLevel::Info,
-        access: false,
-    };
-    assert_eq!(
-        config,
-        Config {
-            file: None,
-            log,
-            apps: vec![app]
-        }
-    );
+    let log = Log { format: LogFormat::Text, level: LogLevel::Info, access: false };
+    assert_eq!(config, Config { file: None, log, apps: vec![app] });
 }
 
 /// Each key once, none at its default.
@@ -165,34 +147,16 @@ fn every_key_is_taken() {
     let folder = shop();
     let config = folder.check(EVERY_KEY).unwrap();
     let at = |path: &str| folder.path().join(path);
-    let environment = [
-        ("TEXT", "a b"),
-        ("NUMBER", "1.10"),
-        ("YES", "true"),
-        ("EMPTY", ""),
-    ];
+    let environment = [("TEXT", "a b"), ("NUMBER", "1.10"), ("YES", "true"), ("EMPTY", "")];
     let app = App {
         name: "shop".into(),
-        wsgi: Callable {
-            module: "shop.wsgi".into(),
-            attribute: "make.app".into(),
-            factory: true,
-        },
-        wsgi_place: Some(Place {
-            line: 5,
-            column: 11,
-        }),
+        wsgi: Callable { module: "shop.wsgi".into(), attribute: "make.app".into(), factory: true },
+        wsgi_place: Some(Place { line: 5, column: 11 }),
         directory: at("srv"),
         virtualenv: Some(at(".venv")),
         python_path: vec![at("lib"), at("srv/lib")],
-        environment: environment
-            .map(|(name, value)| (name.into(), value.into()))
-            .into(),
-        run_as: Some(RunAs {
-            user: "root".into(),
-            uid: 0,
-            gid: 12,
-        }),
+        environment: environment.map(|(name, value)| (name.into(), value.into())).into(),
+        run_as: Some(RunAs { user: "root".into(), uid: 0, gid: 12 }),
         listen: shop_listeners(&folder),
         workers: 3,
         threads: 4,
@@ -200,37 +164,17 @@ fn every_key_is_taken() {
         limits: shop_limits(),
         timeouts: shop_timeouts(),
     };
-    let log = Log {
-        format: LogFormat::Json,
-        level: LogLevel::Debug,
-        access: true,
-    };
-    assert_eq!(
-        config,
-        Config {
-            file: None,
-            log,
-            apps: vec![app]
-        }
-    );
+    let log = Log { format: LogFormat::Json, level: LogLevel::Debug, access: true };
+    assert_eq!(config, Config { file: None, log, apps: vec![app] });
 }
 
 #[test]
 fn every_key_stands_in_the_file_that_has_every_key_and_in_the_reference() {
     let reference = reference();
     for key in keys() {
-        assert!(
-            EVERY_KEY.contains(&format!("{}:", key.name)),
-            "no example of {key:?}"
-        );
-        assert!(
-            reference.contains(&format!("| `{}` |", key.name)),
-            "no row for {key:?}"
-        );
-        assert!(
-            key.about.ends_with('.') || key.about.ends_with("list"),
-            "no sentence about {key:?}"
-        );
+        assert!(EVERY_KEY.contains(&format!("{}:", key.name)), "no example of {key:?}");
+        assert!(reference.contains(&format!("| `{}` |", key.name)), "no row for {key:?}");
+        assert!(key.about.ends_with('.') || key.about.ends_with("list"), "no sentence about {key:?}");
     }
 }
 
@@ -239,14 +183,8 @@ fn what_may_be_a_list_may_be_one() {
     let folder = shop();
     let config = folder.check(&app_with("python_path: lib")).unwrap();
     assert_eq!(config.apps[0].python_path, [folder.path().join("lib")]);
-    let config = folder
-        .check("apps: {a: {wsgi: \"a:b\", listen: [localhost:1, {address: localhost:2}]}}")
-        .unwrap();
-    let names: Vec<_> = config.apps[0]
-        .listen
-        .iter()
-        .map(|listener| listener.address.to_string())
-        .collect();
+    let config = folder.check("apps: {a: {wsgi: \"a:b\", listen: [localhost:1, {address: localhost:2}]}}").unwrap();
+    let names: Vec<_> = config.apps[0].listen.iter().map(|listener| listener.address.to_string()).collect();
     assert_eq!(names, ["127.0.0.1:1", "127.0.0.1:2"]);
 }
 
@@ -263,47 +201,20 @@ fn addresses_mean_what_they_say() {
         ("unix:@name", "unix:@name"),
     ] {
         let text = format!("apps: \n  a:\n    wsgi: a:b\n    listen: {written}\n");
-        let address = folder.check(&text).unwrap().apps[0].listen[0]
-            .address
-            .to_string();
+        let address = folder.check(&text).unwrap().apps[0].listen[0].address.to_string();
         assert_eq!(address, meant);
     }
     let longest = format!("/{}", "a".repeat(106));
     let text = format!("apps: \n  a:\n    wsgi: a:b\n    listen: unix:{longest}\n");
-    assert_eq!(
-        folder.check(&text).unwrap().apps[0].listen[0].address,
-        Address::Unix(longest.into())
-    );
+    assert_eq!(folder.check(&text).unwrap().apps[0].listen[0].address, Address::Unix(longest.into()));
 }
 
 #[test]
 fn apps_keep_the_order_of_the_file_and_know_the_place_of_their_wsgi() {
     let text = "# two apps\napps:\n  z: {listen: \"localhost:1\",\n      \"wsgi\": \"é:b\"}\n  a:\n    listen: \n    - localhost:2\n    wsgi:   a:b # here\n";
     let config = Folder::new().check(text).unwrap();
-    let places: Vec<_> = config
-        .apps
-        .iter()
-        .map(|app| (app.name.as_str(), app.wsgi_place.unwrap()))
-        .collect();
-    assert_eq!(
-        places,
-        [
-            (
-                "z",
-                Place {
-                    line: 4,
-                    column: 15
-                }
-            ),
-            (
-                "a",
-                Place {
-                    line: 8,
-                    column: 13
-                }
-            )
-        ]
-    );
+    let places: Vec<_> = config.apps.iter().map(|app| (app.name.as_str(), app.wsgi_place.unwrap())).collect();
+    assert_eq!(places, [("z", Place { line: 4, column: 15 }), ("a", Place { line: 8, column: 13 })]);
 }
 
 #[test]
@@ -320,19 +231,13 @@ apps:
 ";
     let config = Folder::new().check(text).unwrap();
     let app = &config.apps[0];
-    assert_eq!(
-        (config.log.access, config.log.level),
-        (true, LogLevel::Debug)
-    );
+    assert_eq!((config.log.access, config.log.level), (true, LogLevel::Debug));
     assert_eq!(app.wsgi.to_string(), "hello:application");
     assert_eq!(app.listen[0].address.to_string(), "127.0.0.1:8003");
     assert_eq!(app.listen[1].mode, 0o600);
     assert_eq!((app.workers, app.timeouts.head), (3, seconds(7)));
     let values: Vec<_> = app.environment.values().map(String::as_str).collect();
-    assert_eq!(
-        values,
-        ["<>", "x", "${HOST} $", "${HOST}", "a\nlisten: [b]", ""]
-    );
+    assert_eq!(values, ["<>", "x", "${HOST} $", "${HOST}", "a\nlisten: [b]", ""]);
 }
 
 #[test]
@@ -365,32 +270,19 @@ fn a_value_behind_an_alias_is_the_same_value() {
 #[test]
 fn a_short_head_bounds_the_request_line_by_default() {
     let limits = app("limits: {header_bytes_max: 2KiB}").limits;
-    assert_eq!(
-        (limits.request_line_max, limits.header_bytes_max),
-        (2048, 2048)
-    );
+    assert_eq!((limits.request_line_max, limits.header_bytes_max), (2048, 2048));
 }
 
 #[test]
 fn more_memory_than_body_is_no_error() {
     let limits = app("limits: {body_bytes_max: 0B, body_memory_max: 1GiB}").limits;
-    assert_eq!(
-        (limits.body_bytes_max, limits.body_memory_max),
-        (0, 1 << 30)
-    );
+    assert_eq!((limits.body_bytes_max, limits.body_memory_max), (0, 1 << 30));
 }
 
 #[test]
 fn a_user_may_be_a_number() {
     let run_as = app("user: 0").run_as;
-    assert_eq!(
-        run_as,
-        Some(RunAs {
-            user: "root".into(),
-            uid: 0,
-            gid: 0
-        })
-    );
+    assert_eq!(run_as, Some(RunAs { user: "root".into(), uid: 0, gid: 0 }));
 }
 
 #[test]
@@ -403,41 +295,19 @@ fn a_byte_order_mark_and_dos_line_ends_are_no_matter() {
 fn a_backlog_above_the_kernels_is_warned_of_once_for_each_place() {
     let folder = Folder::new();
     let warnings = |lines: &str, somaxconn| {
-        let machine = Machine {
-            somaxconn,
-            ..folder.machine()
-        };
+        let machine = Machine { somaxconn, ..folder.machine() };
         let (config, warnings) = check_text(&app_with(lines), &environment, &machine).unwrap();
         let backlog = config.apps[0].listen[0].backlog;
-        (
-            backlog,
-            warnings
-                .into_iter()
-                .map(|fault| fault.in_file(Some(Path::new("f"))).to_string())
-                .collect::<Vec<_>>(),
-        )
+        (backlog, warnings.into_iter().map(|fault| fault.in_file(Some(Path::new("f"))).to_string()).collect::<Vec<_>>())
     };
     let told = |place: &str, asked: u32| {
-        vec![format!(
-            "f:{place}: `backlog`: {asked} is above net.core.somaxconn: 128 is what the kernel allows"
-        )]
+        vec![format!("f:{place}: `backlog`: {asked} is above net.core.somaxconn: 128 is what the kernel allows")]
     };
     assert_eq!(warnings("", Some(128)), (2048, told("2:3", 2048)));
-    assert_eq!(
-        warnings("backlog: 200", Some(128)),
-        (200, told("5:14", 200))
-    );
+    assert_eq!(warnings("backlog: 200", Some(128)), (200, told("5:14", 200)));
     assert_eq!(warnings("backlog: 128", Some(128)), (128, vec![]));
     assert_eq!(warnings("backlog: 65535", None), (65535, vec![]));
     let text = "apps: {a: {wsgi: \"a:b\", listen: [localhost:1, localhost:2, {address: localhost:3, backlog: 4097}]}}";
-    let (_, found) = check_text(
-        text,
-        &environment,
-        &Machine {
-            somaxconn: Some(128),
-            ..folder.machine()
-        },
-    )
-    .unwrap();
+    let (_, found) = check_text(text, &environment, &Machine { somaxconn: Some(128), ..folder.machine() }).unwrap();
     assert_eq!(found.len(), 2, "{found:?}");
 }

@@ -26,19 +26,13 @@ impl Folder {
     }
 
     fn machine(&self) -> Machine {
-        Machine {
-            folder: self.path().to_owned(),
-            somaxconn: Some(4096),
-            processors: 2,
-        }
+        Machine { folder: self.path().to_owned(), somaxconn: Some(4096), processors: 2 }
     }
 
     /// The config of a text, or the error line of the file `f`.
     fn check(&self, text: &str) -> Result<Config, String> {
         let checked = check_text(text, &environment, &self.machine());
-        checked
-            .map(|(config, _)| config)
-            .map_err(|fault| fault.in_file(Some(Path::new("f"))).to_string())
+        checked.map(|(config, _)| config).map_err(|fault| fault.in_file(Some(Path::new("f"))).to_string())
     }
 }
 
@@ -59,8 +53,7 @@ fn environment(name: &str) -> Option<OsString> {
 
 /// The four lines that are enough, with more lines for the app.
 fn app_with(lines: &str) -> String {
-    let mut text =
-        "apps:\n  hello:\n    wsgi: hello:application\n    listen: 127.0.0.1:8000\n".to_owned();
+    let mut text = "apps:\n  hello:\n    wsgi: hello:application\n    listen: 127.0.0.1:8000\n".to_owned();
     for line in lines.lines() {
         text.push_str(&format!("    {line}\n"));
     }
@@ -73,9 +66,7 @@ fn app(lines: &str) -> App {
 }
 
 fn error(text: &str) -> String {
-    Folder::new()
-        .check(text)
-        .expect_err("a config that is refused")
+    Folder::new().check(text).expect_err("a config that is refused")
 }
 
 /// The error of an app's lines, which begin on line 5 and column 5.

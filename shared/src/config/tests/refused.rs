@@ -7,22 +7,10 @@ use super::*;
 
 /// Lines of an application, from line 5 and column 5 on, and what is said of them after the file's name.
 const LINES: &[(&str, &str)] = &[
-    (
-        "worker: 2",
-        "5:5: unknown key `worker`: did you mean `workers`?",
-    ),
-    (
-        "WORKERS: 2",
-        "5:5: unknown key `WORKERS`: did you mean `workers`?",
-    ),
-    (
-        "python-path: a",
-        "5:5: unknown key `python-path`: did you mean `python_path`?",
-    ),
-    (
-        "env: {}",
-        "5:5: unknown key `env`: did you mean `environment`?",
-    ),
+    ("worker: 2", "5:5: unknown key `worker`: did you mean `workers`?"),
+    ("WORKERS: 2", "5:5: unknown key `WORKERS`: did you mean `workers`?"),
+    ("python-path: a", "5:5: unknown key `python-path`: did you mean `python_path`?"),
+    ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
         "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`",
@@ -31,62 +19,20 @@ const LINES: &[(&str, &str)] = &[
         "tls: 3",
         "5:5: unknown key `tls`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`",
     ),
-    (
-        "boot: 3s",
-        "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts",
-    ),
-    (
-        "<<: 3",
-        "5:5: `<<`: merge keys are not supported: use an alias for a whole value",
-    ),
-    (
-        "recycle: {a: b}",
-        "5:5: `recycle`: this version does not have it yet: remove it",
-    ),
-    (
-        "reload: {}",
-        "5:5: `reload`: this version does not have it yet: remove it",
-    ),
-    (
-        "trusted_proxies: []",
-        "5:5: `trusted_proxies`: this version does not have it yet: remove it",
-    ),
-    (
-        "timeouts: {request: 3s}",
-        "5:16: `request`: this version does not have it yet: remove it",
-    ),
-    (
-        "timeouts: {heartbeat: 3s}",
-        "5:16: `heartbeat`: this version does not have it yet: remove it",
-    ),
-    (
-        "workers: 2\nworkers: 3",
-        "6:5: duplicate key `workers`: it is already on line 5",
-    ),
-    (
-        "wsgi: a:b",
-        "5:5: duplicate key `wsgi`: it is already on line 3",
-    ),
-    (
-        "environment: {A: 1, \"A\": 2}",
-        "5:25: duplicate key `A`: it is already on line 5",
-    ),
-    (
-        "workers: 0",
-        "5:14: `workers`: `0` is out of range: 1 to 512",
-    ),
-    (
-        "workers: x",
-        "5:14: `workers`: expected a whole number or `auto`, found the text `x`",
-    ),
-    (
-        "workers: [1]",
-        "5:5: `workers`: expected a whole number or `auto`, found a list",
-    ),
-    (
-        "workers: {a: 1}",
-        "5:5: `workers`: expected a whole number or `auto`, found a map",
-    ),
+    ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
+    ("<<: 3", "5:5: `<<`: merge keys are not supported: use an alias for a whole value"),
+    ("recycle: {a: b}", "5:5: `recycle`: this version does not have it yet: remove it"),
+    ("reload: {}", "5:5: `reload`: this version does not have it yet: remove it"),
+    ("trusted_proxies: []", "5:5: `trusted_proxies`: this version does not have it yet: remove it"),
+    ("timeouts: {request: 3s}", "5:16: `request`: this version does not have it yet: remove it"),
+    ("timeouts: {heartbeat: 3s}", "5:16: `heartbeat`: this version does not have it yet: remove it"),
+    ("workers: 2\nworkers: 3", "6:5: duplicate key `workers`: it is already on line 5"),
+    ("wsgi: a:b", "5:5: duplicate key `wsgi`: it is already on line 3"),
+    ("environment: {A: 1, \"A\": 2}", "5:25: duplicate key `A`: it is already on line 5"),
+    ("workers: 0", "5:14: `workers`: `0` is out of range: 1 to 512"),
+    ("workers: x", "5:14: `workers`: expected a whole number or `auto`, found the text `x`"),
+    ("workers: [1]", "5:5: `workers`: expected a whole number or `auto`, found a list"),
+    ("workers: {a: 1}", "5:5: `workers`: expected a whole number or `auto`, found a map"),
     (
         "workers:",
         "5:13: `workers`: expected a whole number or `auto`, found nothing: give it a value, or remove the key",
@@ -95,18 +41,9 @@ const LINES: &[(&str, &str)] = &[
         "workers: ~",
         "5:14: `workers`: expected a whole number or `auto`, found nothing: give it a value, or remove the key",
     ),
-    (
-        "workers: \"2\"",
-        "5:14: `workers`: expected a whole number or `auto`, found the text `2`",
-    ),
-    (
-        "workers: 1.5",
-        "5:14: `workers`: expected a whole number in decimal digits, found the number `1.5`",
-    ),
-    (
-        "workers: 0x10",
-        "5:14: `workers`: expected a whole number in decimal digits, found the number `0x10`",
-    ),
+    ("workers: \"2\"", "5:14: `workers`: expected a whole number or `auto`, found the text `2`"),
+    ("workers: 1.5", "5:14: `workers`: expected a whole number in decimal digits, found the number `1.5`"),
+    ("workers: 0x10", "5:14: `workers`: expected a whole number in decimal digits, found the number `0x10`"),
     (
         "workers: 010",
         "5:14: `workers`: expected a whole number or `auto`, found `010`, which some programs read as octal",
@@ -115,46 +52,16 @@ const LINES: &[(&str, &str)] = &[
         "workers: 999999999999999999999999999999",
         "5:14: `workers`: `999999999999999999999999999999` is out of range: 1 to 512",
     ),
-    (
-        "workers: -1",
-        "5:14: `workers`: `-1` is out of range: 1 to 512",
-    ),
-    (
-        "workers: yes",
-        "5:14: `workers`: expected a whole number or `auto`, found the text `yes`",
-    ),
-    (
-        "workers: true",
-        "5:14: `workers`: expected a whole number or `auto`, found the boolean `true`",
-    ),
-    (
-        "workers: ${HOST}",
-        "5:14: `workers`: expected a whole number or `auto`, found the text `127.0.0.1`",
-    ),
-    (
-        "workers: ${NO}",
-        "5:14: the environment variable `NO` is not set: set it, or write `${NO:-default}`",
-    ),
-    (
-        "workers: ${EMPTY}",
-        "5:14: `workers`: expected a whole number or `auto`, found the text ``",
-    ),
-    (
-        "limits: {boot: 3s}",
-        "5:14: unknown key `boot`: it belongs to apps.NAME.timeouts",
-    ),
-    (
-        "limits: 3",
-        "5:13: `limits`: expected a map, found the number `3`",
-    ),
-    (
-        "limits: [a, b]",
-        "5:5: `limits`: expected a map, found a list",
-    ),
-    (
-        "limits:",
-        "5:12: `limits`: expected a map, found nothing: give it a value, or remove the key",
-    ),
+    ("workers: -1", "5:14: `workers`: `-1` is out of range: 1 to 512"),
+    ("workers: yes", "5:14: `workers`: expected a whole number or `auto`, found the text `yes`"),
+    ("workers: true", "5:14: `workers`: expected a whole number or `auto`, found the boolean `true`"),
+    ("workers: ${HOST}", "5:14: `workers`: expected a whole number or `auto`, found the text `127.0.0.1`"),
+    ("workers: ${NO}", "5:14: the environment variable `NO` is not set: set it, or write `${NO:-default}`"),
+    ("workers: ${EMPTY}", "5:14: `workers`: expected a whole number or `auto`, found the text ``"),
+    ("limits: {boot: 3s}", "5:14: unknown key `boot`: it belongs to apps.NAME.timeouts"),
+    ("limits: 3", "5:13: `limits`: expected a map, found the number `3`"),
+    ("limits: [a, b]", "5:5: `limits`: expected a map, found a list"),
+    ("limits:", "5:12: `limits`: expected a map, found nothing: give it a value, or remove the key"),
     (
         "limits: {request_line_max: 64KiB, header_bytes_max: 63KiB}",
         "5:32: `request_line_max`: it is above `header_bytes_max`, which counts the request line too",
@@ -199,10 +106,7 @@ const LINES: &[(&str, &str)] = &[
         "timeouts: {boot: 3x}",
         "5:22: `boot`: expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `3x`: the units are d, h, m, s, ms",
     ),
-    (
-        "timeouts: {boot: 1h30m}",
-        "5:22: `boot`: `1h30m` is out of range: 100ms to 1h",
-    ),
+    ("timeouts: {boot: 1h30m}", "5:22: `boot`: `1h30m` is out of range: 100ms to 1h"),
     (
         "timeouts: {boot: 1h30}",
         "5:22: `boot`: expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `1h30`: add a unit (d, h, m, s, ms)",
@@ -211,161 +115,68 @@ const LINES: &[(&str, &str)] = &[
         "timeouts: {boot: -3s}",
         "5:22: `boot`: expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `-3s`: it does not begin with a whole number",
     ),
-    (
-        "timeouts: {boot: 99999999999999999999d}",
-        "5:22: `boot`: `99999999999999999999d` is out of range: 100ms to 1h",
-    ),
-    (
-        "engine: gevent",
-        "5:13: `engine`: this version does not have `gevent` yet: expected one of `threads`, `sync`",
-    ),
+    ("timeouts: {boot: 99999999999999999999d}", "5:22: `boot`: `99999999999999999999d` is out of range: 100ms to 1h"),
+    ("engine: gevent", "5:13: `engine`: this version does not have `gevent` yet: expected one of `threads`, `sync`"),
     (
         "engine: eventlet",
         "5:13: `engine`: this version does not have `eventlet` yet: expected one of `threads`, `sync`",
     ),
-    (
-        "engine: tornado",
-        "5:13: `engine`: this version does not have `tornado` yet: expected one of `threads`, `sync`",
-    ),
-    (
-        "engine: thread",
-        "5:13: `engine`: unknown value `thread`: did you mean `threads`?",
-    ),
-    (
-        "engine: asyncio",
-        "5:13: `engine`: unknown value `asyncio`: expected one of `threads`, `sync`",
-    ),
+    ("engine: tornado", "5:13: `engine`: this version does not have `tornado` yet: expected one of `threads`, `sync`"),
+    ("engine: thread", "5:13: `engine`: unknown value `thread`: did you mean `threads`?"),
+    ("engine: asyncio", "5:13: `engine`: unknown value `asyncio`: expected one of `threads`, `sync`"),
     (
         "engine: sync\nthreads: 2",
         "6:14: `threads`: `engine: sync` has one thread, not 2: remove one of the two, or write `engine: threads`",
     ),
-    (
-        "user: nosuchuser",
-        "5:11: `user`: there is no user `nosuchuser`",
-    ),
-    (
-        "user: 3999999999",
-        "5:11: `user`: there is no user `3999999999`",
-    ),
-    (
-        "user: \"\"",
-        "5:11: `user`: it is empty: give it a value, or remove the key",
-    ),
-    (
-        "user: root\ngroup: nosuch",
-        "6:12: `group`: there is no group `nosuch`",
-    ),
+    ("user: nosuchuser", "5:11: `user`: there is no user `nosuchuser`"),
+    ("user: 3999999999", "5:11: `user`: there is no user `3999999999`"),
+    ("user: \"\"", "5:11: `user`: it is empty: give it a value, or remove the key"),
+    ("user: root\ngroup: nosuch", "6:12: `group`: there is no group `nosuch`"),
     ("group: root", "5:12: `group`: it needs `user` beside it"),
-    (
-        "directory: nosuch",
-        "5:16: `directory`: cannot find the folder `DIR/nosuch`: it does not exist",
-    ),
-    (
-        "directory: /etc/passwd",
-        "5:16: `directory`: `/etc/passwd` is not a folder",
-    ),
-    (
-        "directory: [a]",
-        "5:5: `directory`: expected text, found a list",
-    ),
-    (
-        "virtualenv: .",
-        "5:17: `virtualenv`: `DIR` is not a virtualenv: it has no pyvenv.cfg",
-    ),
-    (
-        "virtualenv: .venv",
-        "5:17: `virtualenv`: cannot find the folder `DIR/.venv`: it does not exist",
-    ),
-    (
-        "python_path: [., a]",
-        "5:22: `python_path`: cannot find the folder `DIR/a`: it does not exist",
-    ),
+    ("directory: nosuch", "5:16: `directory`: cannot find the folder `DIR/nosuch`: it does not exist"),
+    ("directory: /etc/passwd", "5:16: `directory`: `/etc/passwd` is not a folder"),
+    ("directory: [a]", "5:5: `directory`: expected text, found a list"),
+    ("virtualenv: .", "5:17: `virtualenv`: `DIR` is not a virtualenv: it has no pyvenv.cfg"),
+    ("virtualenv: .venv", "5:17: `virtualenv`: cannot find the folder `DIR/.venv`: it does not exist"),
+    ("python_path: [., a]", "5:22: `python_path`: cannot find the folder `DIR/a`: it does not exist"),
     ("python_path: []", "5:5: `python_path`: the list is empty"),
-    (
-        "python_path: [[a]]",
-        "5:20: `python_path`: expected text, found a list",
-    ),
-    (
-        "environment: {A: }",
-        "5:22: `A`: expected a value, found nothing: write `\"\"` for an empty one",
-    ),
-    (
-        "environment: {A: [1]}",
-        "5:19: `A`: expected text, a number or a boolean, found a list",
-    ),
+    ("python_path: [[a]]", "5:20: `python_path`: expected text, found a list"),
+    ("environment: {A: }", "5:22: `A`: expected a value, found nothing: write `\"\"` for an empty one"),
+    ("environment: {A: [1]}", "5:19: `A`: expected text, a number or a boolean, found a list"),
     (
         "environment: {\"A=B\": x}",
         "5:19: `environment`: `A=B` cannot name a variable: a name has no `=` and is not empty",
     ),
-    (
-        "environment: {\"\": x}",
-        "5:19: `environment`: `` cannot name a variable: a name has no `=` and is not empty",
-    ),
-    (
-        "environment: [A=1]",
-        "5:5: `environment`: expected a map, found a list",
-    ),
+    ("environment: {\"\": x}", "5:19: `environment`: `` cannot name a variable: a name has no `=` and is not empty"),
+    ("environment: [A=1]", "5:5: `environment`: expected a map, found a list"),
     (
         "environment: {A: ${NO}}",
         "5:23: cannot parse YAML: did not find expected ',' or '}': put values with `{`, `[` or a leading `:` in quotes",
     ),
-    (
-        "environment: {A: \"${NO\"}",
-        "5:22: `${NO` is not closed: write `${NAME}`, or `$$` for a `$`",
-    ),
+    ("environment: {A: \"${NO\"}", "5:22: `${NO` is not closed: write `${NAME}`, or `$$` for a `$`"),
     (
         "environment: {A: \"${NO}\"}",
         "5:22: the environment variable `NO` is not set: set it, or write `${NO:-default}`",
     ),
-    (
-        "environment: {A: \"$NO\"}",
-        "5:22: a single `$`: write `${NAME}` for a variable, or `$$` for a `$`",
-    ),
-    (
-        "environment: {A: \"x$\"}",
-        "5:22: a single `$`: write `${NAME}` for a variable, or `$$` for a `$`",
-    ),
-    (
-        "environment: {A: \"${}\"}",
-        "5:22: `${}` names no variable: write `${NAME}` or `${NAME:-default}`",
-    ),
-    (
-        "environment: {A: \"${1A}\"}",
-        "5:22: `${1A}` names no variable: write `${NAME}` or `${NAME:-default}`",
-    ),
+    ("environment: {A: \"$NO\"}", "5:22: a single `$`: write `${NAME}` for a variable, or `$$` for a `$`"),
+    ("environment: {A: \"x$\"}", "5:22: a single `$`: write `${NAME}` for a variable, or `$$` for a `$`"),
+    ("environment: {A: \"${}\"}", "5:22: `${}` names no variable: write `${NAME}` or `${NAME:-default}`"),
+    ("environment: {A: \"${1A}\"}", "5:22: `${1A}` names no variable: write `${NAME}` or `${NAME:-default}`"),
     (
         "environment: {A: \"${NO:-${HOST}}\"}",
         "5:22: `${NO:-${HOST}` has a variable within its default, which is not expanded",
     ),
-    (
-        "environment: {A: !x 3}",
-        "5:22: tags such as `!name` mean nothing here: remove it",
-    ),
-    (
-        "environment: {A: \"\\0\"}",
-        "5:22: a NUL character, which no value can have",
-    ),
+    ("environment: {A: !x 3}", "5:22: tags such as `!name` mean nothing here: remove it"),
+    ("environment: {A: \"\\0\"}", "5:22: a NUL character, which no value can have"),
     ("? [a]\n: b", "3:5: a key must be text, not a list or a map"),
-    (
-        "environment: {A: 3",
-        "6:1: cannot parse YAML: did not find expected ',' or '}'",
-    ),
+    ("environment: {A: 3", "6:1: cannot parse YAML: did not find expected ',' or '}'"),
     (
         "environment:\n\tA: 3",
         "6:5: cannot parse YAML: found character that cannot start any token: indent with spaces, not with tabs",
     ),
-    (
-        "environment: {A: *x}",
-        "5:22: cannot parse YAML: unknown anchor",
-    ),
-    (
-        "a: &x [*x]",
-        "5:8: nested too deeply: make it flatter, or use fewer aliases",
-    ),
-    (
-        "listen: :1",
-        "5:5: duplicate key `listen`: it is already on line 4",
-    ),
+    ("environment: {A: *x}", "5:22: cannot parse YAML: unknown anchor"),
+    ("a: &x [*x]", "5:8: nested too deeply: make it flatter, or use fewer aliases"),
+    ("listen: :1", "5:5: duplicate key `listen`: it is already on line 4"),
 ];
 
 /// Values of `listen`, from line 4 and column 13 on.
@@ -403,19 +214,13 @@ const LISTEN: &[(&str, &str)] = &[
         "4:13: `listen`: `[::x]:80` is no address: no IPv6 address is in the brackets: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
     ),
     ("[]", "4:5: `listen`: the list is empty"),
-    (
-        "[{}]",
-        "4:5: missing key `address`: add it, with an address",
-    ),
+    ("[{}]", "4:5: missing key `address`: add it, with an address"),
     ("[[a]]", "4:15: `listen`: expected an address, found a list"),
     (
         "~",
         "4:13: `listen`: expected an address such as `127.0.0.1:8000` or `unix:/run/shop.sock`, found nothing: give it a value, or remove the key",
     ),
-    (
-        "127.0.0.1:",
-        "4:22: cannot parse YAML: mapping values are not allowed in this context",
-    ),
+    ("127.0.0.1:", "4:22: cannot parse YAML: mapping values are not allowed in this context"),
     (
         "127.0.0.1:http",
         "4:13: `listen`: `127.0.0.1:http` is no address: its port is no number: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
@@ -436,34 +241,16 @@ const LISTEN: &[(&str, &str)] = &[
         "example.org:80",
         "4:13: `listen`: `example.org:80` is no address: host names other than localhost are not looked up: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
     ),
-    (
-        "*:80",
-        "4:14: cannot parse YAML: did not find expected alphabetic or numeric character",
-    ),
+    ("*:80", "4:14: cannot parse YAML: did not find expected alphabetic or numeric character"),
     (
         "tcp://127.0.0.1:80",
         "4:13: `listen`: `tcp://127.0.0.1:80` is no address: host names other than localhost are not looked up: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
     ),
-    (
-        "{address: localhost:1, mode: \"0660\"}",
-        "4:42: `mode`: `127.0.0.1:1` has no file: remove it",
-    ),
-    (
-        "{address: \"unix:@a\", owner: root}",
-        "4:41: `owner`: `unix:@a` has no file: remove it",
-    ),
-    (
-        "{address: unix:a, mode: 0660}",
-        "4:37: `mode`: `0660` is a number to YAML: write \"0660\", in quotes",
-    ),
-    (
-        "{address: unix:a, mode: 660}",
-        "4:37: `mode`: `660` is a number to YAML: write \"0660\", in quotes",
-    ),
-    (
-        "{address: unix:a, mode: 0o660}",
-        "4:37: `mode`: `0o660` is a number to YAML: write \"0660\", in quotes",
-    ),
+    ("{address: localhost:1, mode: \"0660\"}", "4:42: `mode`: `127.0.0.1:1` has no file: remove it"),
+    ("{address: \"unix:@a\", owner: root}", "4:41: `owner`: `unix:@a` has no file: remove it"),
+    ("{address: unix:a, mode: 0660}", "4:37: `mode`: `0660` is a number to YAML: write \"0660\", in quotes"),
+    ("{address: unix:a, mode: 660}", "4:37: `mode`: `660` is a number to YAML: write \"0660\", in quotes"),
+    ("{address: unix:a, mode: 0o660}", "4:37: `mode`: `0o660` is a number to YAML: write \"0660\", in quotes"),
     (
         "{address: unix:a, mode: \"0960\"}",
         "4:37: `mode`: expected three or four octal digits such as \"0660\", found `0960`",
@@ -476,62 +263,29 @@ const LISTEN: &[(&str, &str)] = &[
         "{address: unix:a, mode: \"+660\"}",
         "4:37: `mode`: expected three or four octal digits such as \"0660\", found `+660`",
     ),
-    (
-        "{address: unix:a, owner: \":\"}",
-        "4:38: `owner`: expected `user`, `user:group` or `:group`, found neither",
-    ),
-    (
-        "{address: unix:a, owner: nosuch}",
-        "4:38: `owner`: there is no user `nosuch`",
-    ),
-    (
-        "{address: unix:a, owner: \"root:nosuch\"}",
-        "4:38: `owner`: there is no group `nosuch`",
-    ),
-    (
-        "\"unix:\"",
-        "4:13: `listen`: `unix:` has no name: write `unix:/run/shop.sock` or `unix:@name`",
-    ),
-    (
-        "unix:@",
-        "4:13: `listen`: `unix:@` has no name: write `unix:/run/shop.sock` or `unix:@name`",
-    ),
-    (
-        "[{mode: \"0660\"}]",
-        "4:15: missing key `address`: add it, with an address",
-    ),
+    ("{address: unix:a, owner: \":\"}", "4:38: `owner`: expected `user`, `user:group` or `:group`, found neither"),
+    ("{address: unix:a, owner: nosuch}", "4:38: `owner`: there is no user `nosuch`"),
+    ("{address: unix:a, owner: \"root:nosuch\"}", "4:38: `owner`: there is no group `nosuch`"),
+    ("\"unix:\"", "4:13: `listen`: `unix:` has no name: write `unix:/run/shop.sock` or `unix:@name`"),
+    ("unix:@", "4:13: `listen`: `unix:@` has no name: write `unix:/run/shop.sock` or `unix:@name`"),
+    ("[{mode: \"0660\"}]", "4:15: missing key `address`: add it, with an address"),
     (
         "{address: localhost:1, protocol: fastcgi}",
         "4:46: `protocol`: this version does not have `fastcgi` yet: expected one of `http`",
     ),
-    (
-        "{address: localhost:1, protocol: https}",
-        "4:46: `protocol`: unknown value `https`: did you mean `http`?",
-    ),
-    (
-        "{address: localhost:1, tls: {}}",
-        "4:36: `tls`: this version does not have it yet: remove it",
-    ),
+    ("{address: localhost:1, protocol: https}", "4:46: `protocol`: unknown value `https`: did you mean `http`?"),
+    ("{address: localhost:1, tls: {}}", "4:36: `tls`: this version does not have it yet: remove it"),
     (
         "{address: localhost:1, proxy_protocol: true}",
         "4:36: `proxy_protocol`: this version does not have it yet: remove it",
     ),
-    (
-        "{adress: localhost:1}",
-        "4:14: unknown key `adress`: did you mean `address`?",
-    ),
+    ("{adress: localhost:1}", "4:14: unknown key `adress`: did you mean `address`?"),
     (
         "{address: 80}",
         "4:23: `address`: expected an address such as `127.0.0.1:8000` or `unix:/run/shop.sock`, found the number `80`",
     ),
-    (
-        "[localhost:1, localhost:1]",
-        "4:27: `listen`: duplicate address `127.0.0.1:1`: it is already on line 4",
-    ),
-    (
-        "\"${NO}:80\"",
-        "4:13: the environment variable `NO` is not set: set it, or write `${NO:-default}`",
-    ),
+    ("[localhost:1, localhost:1]", "4:27: `listen`: duplicate address `127.0.0.1:1`: it is already on line 4"),
+    ("\"${NO}:80\"", "4:13: the environment variable `NO` is not set: set it, or write `${NO:-default}`"),
     (
         "[localhost:1, \"${NO}:80\"]",
         "4:27: the environment variable `NO` is not set: set it, or write `${NO:-default}`",
@@ -552,22 +306,13 @@ const WSGI: &[(&str, &str)] = &[
         "./shop/hello.py",
         "3:11: `wsgi`: expected `module:attribute`, found `./shop/hello.py` without a colon: write for example `hello:application`",
     ),
-    (
-        "8000",
-        "3:11: `wsgi`: expected text such as `hello:application`, found the number `8000`: write it in quotes",
-    ),
-    (
-        "[a]",
-        "3:5: `wsgi`: expected text such as `hello:application`, found a list",
-    ),
+    ("8000", "3:11: `wsgi`: expected text such as `hello:application`, found the number `8000`: write it in quotes"),
+    ("[a]", "3:5: `wsgi`: expected text such as `hello:application`, found a list"),
     (
         "\"\"",
         "3:11: `wsgi`: expected `module:attribute`, found `` without a colon: write for example `hello:application`",
     ),
-    (
-        "\":app\"",
-        "3:11: `wsgi`: `:app` begins with no dotted module name: write for example `hello:application`",
-    ),
+    ("\":app\"", "3:11: `wsgi`: `:app` begins with no dotted module name: write for example `hello:application`"),
     (
         "shop/hello:app",
         "3:11: `wsgi`: `shop/hello:app` begins with no dotted module name: write for example `hello:application`",
@@ -592,10 +337,7 @@ const WSGI: &[(&str, &str)] = &[
         "hello:a:b",
         "3:11: `wsgi`: `hello:a:b` names no attribute: write `hello:application`, or `hello:factory()` for what makes one",
     ),
-    (
-        "a..b:c",
-        "3:11: `wsgi`: `a..b:c` begins with no dotted module name: write for example `hello:application`",
-    ),
+    ("a..b:c", "3:11: `wsgi`: `a..b:c` begins with no dotted module name: write for example `hello:application`"),
     (
         "${NO:-hello}",
         "3:11: `wsgi`: expected `module:attribute`, found `hello` without a colon: write for example `hello:application`",
@@ -606,46 +348,19 @@ const WSGI: &[(&str, &str)] = &[
 const FILES: &[(&str, &str)] = &[
     ("", "1:1: the file is empty: it needs at least `apps:`"),
     ("# c", "1:1: the file is empty: it needs at least `apps:`"),
-    (
-        "apps:",
-        "1:6: `apps`: expected a map, found nothing: give it a value, or remove the key",
-    ),
+    ("apps:", "1:6: `apps`: expected a map, found nothing: give it a value, or remove the key"),
     ("apps: {}", "1:1: `apps`: there is no application in it"),
     ("apps: []", "1:1: `apps`: expected a map, found a list"),
     ("- a", "1:1: expected a map with `apps` in it, found a list"),
-    (
-        "a",
-        "1:1: expected a map with `apps` in it, found the text `a`",
-    ),
-    (
-        "3",
-        "1:1: expected a map with `apps` in it, found the number `3`",
-    ),
-    (
-        "log: {}",
-        "1:1: missing key `apps`: add it, with a map of names to applications",
-    ),
+    ("a", "1:1: expected a map with `apps` in it, found the text `a`"),
+    ("3", "1:1: expected a map with `apps` in it, found the number `3`"),
+    ("log: {}", "1:1: missing key `apps`: add it, with a map of names to applications"),
     ("app: 3", "1:1: unknown key `app`: did you mean `apps`?"),
-    (
-        "apps: {a: 3}",
-        "1:11: `a`: expected a map, found the number `3`",
-    ),
-    (
-        "apps: {a: }",
-        "1:11: `a`: expected a map, found nothing: give it a value, or remove the key",
-    ),
-    (
-        "apps: {a: {}}",
-        "1:8: missing key `wsgi`: add it, with module:attribute | module:factory()",
-    ),
-    (
-        "apps: {a: {wsgi: \"a:b\"}}",
-        "1:8: missing key `listen`: add it, with an address, a map, or a list of them",
-    ),
-    (
-        "apps: {a: {wsgi: \"a:b\", listen: \":1\"}}\n---\n",
-        "2:1: a second YAML document begins here: a config is one",
-    ),
+    ("apps: {a: 3}", "1:11: `a`: expected a map, found the number `3`"),
+    ("apps: {a: }", "1:11: `a`: expected a map, found nothing: give it a value, or remove the key"),
+    ("apps: {a: {}}", "1:8: missing key `wsgi`: add it, with module:attribute | module:factory()"),
+    ("apps: {a: {wsgi: \"a:b\"}}", "1:8: missing key `listen`: add it, with an address, a map, or a list of them"),
+    ("apps: {a: {wsgi: \"a:b\", listen: \":1\"}}\n---\n", "2:1: a second YAML document begins here: a config is one"),
     (
         "apps: {a b: {}}",
         "1:8: `a b` cannot name an application: use at most 64 letters, digits, `-`, `_` and `.`, a letter or digit first",
@@ -658,59 +373,26 @@ const FILES: &[(&str, &str)] = &[
         "apps: {-a: {}}",
         "1:8: `-a` cannot name an application: use at most 64 letters, digits, `-`, `_` and `.`, a letter or digit first",
     ),
-    (
-        "apps: {a: {}, a: {}}",
-        "1:15: duplicate key `a`: it is already on line 1",
-    ),
-    (
-        "metrics: 3",
-        "1:1: `metrics`: this version does not have it yet: remove it",
-    ),
-    (
-        "control: a",
-        "1:1: `control`: this version does not have it yet: remove it",
-    ),
-    (
-        "watch: true",
-        "1:1: `watch`: this version does not have it yet: remove it",
-    ),
-    (
-        "workers: 3",
-        "1:1: unknown key `workers`: it belongs to apps.NAME",
-    ),
-    (
-        "log: {level: warn}",
-        "1:14: `level`: unknown value `warn`: did you mean `warning`?",
-    ),
-    (
-        "log: {format: xml}",
-        "1:15: `format`: unknown value `xml`: expected one of `text`, `json`",
-    ),
+    ("apps: {a: {}, a: {}}", "1:15: duplicate key `a`: it is already on line 1"),
+    ("metrics: 3", "1:1: `metrics`: this version does not have it yet: remove it"),
+    ("control: a", "1:1: `control`: this version does not have it yet: remove it"),
+    ("watch: true", "1:1: `watch`: this version does not have it yet: remove it"),
+    ("workers: 3", "1:1: unknown key `workers`: it belongs to apps.NAME"),
+    ("log: {level: warn}", "1:14: `level`: unknown value `warn`: did you mean `warning`?"),
+    ("log: {format: xml}", "1:15: `format`: unknown value `xml`: expected one of `text`, `json`"),
     ("log: 3", "1:6: `log`: expected a map, found the number `3`"),
-    (
-        "\u{1}",
-        "1:1: cannot parse YAML: control characters are not allowed",
-    ),
+    ("\u{1}", "1:1: cannot parse YAML: control characters are not allowed"),
     ("a: \u{1}", "1:4: a character that YAML does not allow"),
     ("é: \u{7}", "1:4: a character that YAML does not allow"),
-    (
-        "a: b: c",
-        "1:5: cannot parse YAML: mapping values are not allowed in this context",
-    ),
-    (
-        "@",
-        "1:1: cannot parse YAML: found character that cannot start any token, while scanning for the next token",
-    ),
+    ("a: b: c", "1:5: cannot parse YAML: mapping values are not allowed in this context"),
+    ("@", "1:1: cannot parse YAML: found character that cannot start any token, while scanning for the next token"),
     ("%x", "1:3: cannot parse YAML: found unknown directive name"),
 ];
 
 fn compare(cases: &[(&str, &str)], text: impl Fn(&str) -> String) {
     for (written, told) in cases {
         let folder = Folder::new();
-        let error = folder
-            .check(&text(written))
-            .expect_err(written)
-            .replace(&*folder.path().to_string_lossy(), "DIR");
+        let error = folder.check(&text(written)).expect_err(written).replace(&*folder.path().to_string_lossy(), "DIR");
         assert_eq!(error, format!("f:{told}"), "for {written:?}");
     }
 }
@@ -722,16 +404,12 @@ fn an_application_that_is_wrong_is_told_so_at_its_place() {
 
 #[test]
 fn a_listener_that_is_wrong_is_told_so_at_its_place() {
-    compare(LISTEN, |listen| {
-        format!("apps:\n  hello:\n    wsgi: a:b\n    listen: {listen}\n")
-    });
+    compare(LISTEN, |listen| format!("apps:\n  hello:\n    wsgi: a:b\n    listen: {listen}\n"));
 }
 
 #[test]
 fn a_callable_that_is_none_is_told_so_at_its_place() {
-    compare(WSGI, |wsgi| {
-        format!("apps:\n  hello:\n    wsgi: {wsgi}\n    listen: localhost:1\n")
-    });
+    compare(WSGI, |wsgi| format!("apps:\n  hello:\n    wsgi: {wsgi}\n    listen: localhost:1\n"));
 }
 
 #[test]
@@ -742,10 +420,7 @@ fn a_file_that_is_wrong_is_told_so_at_its_place() {
 #[test]
 fn an_address_belongs_to_one_listener_of_all_apps() {
     let text = "apps:\n  a: {wsgi: \"a:b\", listen: localhost:1}\n  b:\n    wsgi: a:b\n    listen:\n      - localhost:2\n      - address: 127.0.0.1:1\n";
-    assert_eq!(
-        error(text),
-        "f:7:18: `listen`: duplicate address `127.0.0.1:1`: it is already on line 2"
-    );
+    assert_eq!(error(text), "f:7:18: `listen`: duplicate address `127.0.0.1:1`: it is already on line 2");
 }
 
 #[test]
@@ -753,9 +428,7 @@ fn a_unix_path_above_what_the_kernel_takes_is_refused() {
     let text = |path: &str| format!("apps:\n  a:\n    wsgi: a:b\n    listen: {path}\n");
     let path = format!("/{}", "a".repeat(107));
     let told = |name: &str| {
-        format!(
-            "f:4:13: `listen`: `unix:{name}` is too long for a Unix socket: 108 bytes, and 107 are the most"
-        )
+        format!("f:4:13: `listen`: `unix:{name}` is too long for a Unix socket: 108 bytes, and 107 are the most")
     };
     assert_eq!(error(&text(&format!("unix:{path}"))), told(&path));
     let name = format!("@{}", "a".repeat(108));
@@ -765,10 +438,7 @@ fn a_unix_path_above_what_the_kernel_takes_is_refused() {
 #[test]
 fn a_long_value_is_cut_in_the_error() {
     let error = app_error(&format!("engine: {}", "é".repeat(1000)));
-    assert!(
-        error.chars().count() < 300 && error.contains("é…`"),
-        "{error}"
-    );
+    assert!(error.chars().count() < 300 && error.contains("é…`"), "{error}");
 }
 
 /// One below the smallest value of each key with a range, and one above the largest.
@@ -800,9 +470,7 @@ fn with(key: &Key, value: &str) -> String {
     match section.strip_prefix("apps.NAME").unwrap() {
         "" => app_with(&format!("{name}: {value}")),
         ".listen" => {
-            format!(
-                "apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, {name}: {value}}}\n"
-            )
+            format!("apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, {name}: {value}}}\n")
         }
         section => app_with(&format!("{}: {{{name}: {value}}}", &section[1..])),
     }
@@ -810,19 +478,12 @@ fn with(key: &Key, value: &str) -> String {
 
 #[test]
 fn every_range_takes_its_ends_and_nothing_beyond_them() {
-    let ranged: Vec<_> = keys()
-        .into_iter()
-        .filter(|key| key.range.is_some())
-        .collect();
+    let ranged: Vec<_> = keys().into_iter().filter(|key| key.range.is_some()).collect();
     assert!(ranged.len() >= beyond().len());
     for key in ranged {
         let (min, max) = key.range.unwrap();
         for end in [min, max] {
-            let quoted = if key.name == "mode" {
-                format!("\"{end}\"")
-            } else {
-                end.to_owned()
-            };
+            let quoted = if key.name == "mode" { format!("\"{end}\"") } else { end.to_owned() };
             Folder::new().check(&with(&key, &quoted)).unwrap();
         }
         let (below, above) = beyond()[key.name];
@@ -837,39 +498,19 @@ fn every_range_takes_its_ends_and_nothing_beyond_them() {
 
 #[test]
 fn every_key_refuses_a_value_of_another_kind() {
-    for key in keys()
-        .iter()
-        .filter(|key| key.section.starts_with("apps.NAME"))
-    {
-        let wrong = if matches!(key.name, "listen" | "environment" | "limits" | "timeouts") {
-            "true"
-        } else {
-            "{a: b}"
-        };
-        let text =
-            with(key, wrong).replacen(&format!("    {}: hello:application\n", key.name), "", 1);
-        let text = if key.name == "listen" {
-            text.replacen("    listen: 127.0.0.1:8000\n", "", 1)
-        } else {
-            text
-        };
+    for key in keys().iter().filter(|key| key.section.starts_with("apps.NAME")) {
+        let wrong =
+            if matches!(key.name, "listen" | "environment" | "limits" | "timeouts") { "true" } else { "{a: b}" };
+        let text = with(key, wrong).replacen(&format!("    {}: hello:application\n", key.name), "", 1);
+        let text = if key.name == "listen" { text.replacen("    listen: 127.0.0.1:8000\n", "", 1) } else { text };
         let text = text.replacen("address: unix:s, address:", "address:", 1);
         let error = error(&text);
-        assert!(
-            error.contains(&format!("`{}`: expected ", key.name)),
-            "{error} for {text}"
-        );
+        assert!(error.contains(&format!("`{}`: expected ", key.name)), "{error} for {text}");
     }
-    assert_eq!(
-        error("log: {format: [a]}"),
-        "f:1:7: `format`: expected one of `text`, `json`, found a list"
-    );
+    assert_eq!(error("log: {format: [a]}"), "f:1:7: `format`: expected one of `text`, `json`, found a list");
     assert_eq!(
         error("log: {level: 3}"),
         "f:1:14: `level`: expected one of `critical`, `error`, `warning`, `info`, `debug`, found the number `3`"
     );
-    assert_eq!(
-        error("log: {access: yes}"),
-        "f:1:15: `access`: expected true or false, found the text `yes`"
-    );
+    assert_eq!(error("log: {access: yes}"), "f:1:15: `access`: expected true or false, found the text `yes`");
 }

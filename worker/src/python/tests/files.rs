@@ -26,33 +26,17 @@ fn a_plain_file_goes_from_its_position_with_its_length() {
         ("behind(open(FILE, 'rb'), 3)", "3456789"),
     ] {
         let exchange = wrapped(expression, "[]");
-        assert_eq!(
-            exchange.content(),
-            content,
-            "{expression}: {}",
-            exchange.log
-        );
+        assert_eq!(exchange.content(), content, "{expression}: {}", exchange.log);
         let length = format!("Content-Length: {}\r\n", content.len());
-        assert!(
-            exchange.answer().contains(&length),
-            "{expression}: {}",
-            exchange.answer()
-        );
-        assert_eq!(
-            (exchange.steps.len(), exchange.value("f.closed")),
-            (2, "True".to_owned()),
-            "{expression}"
-        );
+        assert!(exchange.answer().contains(&length), "{expression}: {}", exchange.answer());
+        assert_eq!((exchange.steps.len(), exchange.value("f.closed")), (2, "True".to_owned()), "{expression}");
     }
 }
 
 #[test]
 fn content_length_bounds_a_file_and_cuts_what_is_missing() {
     let shorter = wrapped("behind(open(FILE, 'rb'), 2)", "[('Content-Length', '3')]");
-    assert_eq!(
-        (shorter.content().as_str(), shorter.next),
-        ("234", Next::Wait)
-    );
+    assert_eq!((shorter.content().as_str(), shorter.next), ("234", Next::Wait));
     let longer = wrapped("open(FILE, 'rb')", "[('Content-Length', '12')]");
     assert!(longer.is_cut());
     assert!(longer.log.contains("missing=2"), "{}", longer.log);
@@ -66,23 +50,11 @@ fn anything_else_is_read_in_blocks() {
         ("gz()", "unpacked"),
         ("io.BufferedReader(gz())", "unpacked"),
         ("Counted(FILE)", "0123456789"),
-        (
-            "open('/proc/self/stat', 'rb')",
-            &std::process::id().to_string(),
-        ),
+        ("open('/proc/self/stat', 'rb')", &std::process::id().to_string()),
     ] {
         let exchange = wrapped(expression, "[]");
-        let chunks: String = exchange
-            .content()
-            .split("\r\n")
-            .skip(1)
-            .step_by(2)
-            .collect();
-        assert!(
-            chunks.starts_with(content),
-            "{expression}: {chunks} {}",
-            exchange.log
-        );
+        let chunks: String = exchange.content().split("\r\n").skip(1).step_by(2).collect();
+        assert!(chunks.starts_with(content), "{expression}: {chunks} {}", exchange.log);
         assert_eq!(exchange.value("f.closed"), "True", "{expression}");
     }
 }
@@ -90,14 +62,6 @@ fn anything_else_is_read_in_blocks() {
 #[test]
 fn a_text_file_is_an_error() {
     let exchange = wrapped("open(FILE)", "[]");
-    assert!(
-        exchange.answer().starts_with("HTTP/1.1 500 "),
-        "{}",
-        exchange.answer()
-    );
-    assert!(
-        exchange.log.contains("read() gave str, not bytes"),
-        "{}",
-        exchange.log
-    );
+    assert!(exchange.answer().starts_with("HTTP/1.1 500 "), "{}", exchange.answer());
+    assert!(exchange.log.contains("read() gave str, not bytes"), "{}", exchange.log);
 }

@@ -17,12 +17,8 @@ fn alone(test: &str, body: impl FnOnce()) -> Option<String> {
         .env("MONOCEROS_TEST_ALONE", "1")
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
     Some(text)
 }
 
@@ -32,11 +28,8 @@ fn hello(folder: &Path, wsgi: &str, source: &str) -> Assignment {
     let mut assignment = assignment("127.0.0.1:8000");
     let (module, attribute) = wsgi.split_once(':').unwrap();
     let factory = attribute.ends_with("()");
-    assignment.app.wsgi = config::Callable {
-        module: module.to_owned(),
-        attribute: attribute.trim_end_matches("()").to_owned(),
-        factory,
-    };
+    assignment.app.wsgi =
+        config::Callable { module: module.to_owned(), attribute: attribute.trim_end_matches("()").to_owned(), factory };
     assignment.app.directory = folder.to_owned();
     assignment
 }
@@ -61,25 +54,12 @@ fn python_starts_as_the_python_it_was_built_with() {
         let log = Logger::root(slog::Discard, o!());
         load(&assignment, &log).unwrap_or_else(|failure| panic!("{failure:?}"));
         Python::attach(|py| {
-            let seen = py
-                .import("hello")
-                .unwrap()
-                .getattr("seen")
-                .unwrap()
-                .repr()
-                .unwrap()
-                .to_string();
+            let seen = py.import("hello").unwrap().getattr("seen").unwrap().repr().unwrap().to_string();
             let here = real.display();
-            assert_eq!(
-                seen,
-                format!("('{here}', '{here}', False, ['monoceros', 'hello:application'], True)")
-            );
+            assert_eq!(seen, format!("('{here}', '{here}', False, ['monoceros', 'hello:application'], True)"));
             let sys = py.import("sys").unwrap();
             let executable: String = sys.getattr("executable").unwrap().extract().unwrap();
-            let output = Command::new(&executable)
-                .args(["-c", "import sys; print(sys.prefix)"])
-                .output()
-                .unwrap();
+            let output = Command::new(&executable).args(["-c", "import sys; print(sys.prefix)"]).output().unwrap();
             let prefix: String = sys.getattr("prefix").unwrap().extract().unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), prefix);
             let path: Vec<String> = sys.getattr("path").unwrap().extract().unwrap();
@@ -90,40 +70,24 @@ fn python_starts_as_the_python_it_was_built_with() {
 
 #[test]
 fn a_virtualenv_is_the_prefix_and_its_packages_are_found() {
-    alone(
-        "a_virtualenv_is_the_prefix_and_its_packages_are_found",
-        || {
-            let folder = tempfile::tempdir().unwrap();
-            let root = folder.path().canonicalize().unwrap().join("venv");
-            let made = Command::new(env!("MONOCEROS_PYTHON"))
-                .args(["-m", "venv", "--without-pip"])
-                .arg(&root)
-                .status()
-                .unwrap();
-            assert!(made.success());
-            let packages = root.join(format!("lib/python{}/site-packages", interpreter::VERSION));
-            std::fs::write(packages.join("only_here.py"), "").unwrap();
-            let source = "import sys, only_here\napplication = lambda e, s: []\nseen = sys.prefix, sys.executable\n";
-            let mut assignment = hello(folder.path(), "hello:application", source);
-            assignment.app.virtualenv = Some(root.clone());
-            let log = Logger::root(slog::Discard, o!());
-            load(&assignment, &log).unwrap_or_else(|failure| panic!("{failure:?}"));
-            Python::attach(|py| {
-                let seen = py
-                    .import("hello")
-                    .unwrap()
-                    .getattr("seen")
-                    .unwrap()
-                    .repr()
-                    .unwrap()
-                    .to_string();
-                assert_eq!(
-                    seen,
-                    format!("('{}', '{}/bin/python')", root.display(), root.display())
-                );
-            });
-        },
-    );
+    alone("a_virtualenv_is_the_prefix_and_its_packages_are_found", || {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("venv");
+        let made =
+            Command::new(env!("MONOCEROS_PYTHON")).args(["-m", "venv", "--without-pip"]).arg(&root).status().unwrap();
+        assert!(made.success());
+        let packages = root.join(format!("lib/python{}/site-packages", interpreter::VERSION));
+        std::fs::write(packages.join("only_here.py"), "").unwrap();
+        let source = "import sys, only_here\napplication = lambda e, s: []\nseen = sys.prefix, sys.executable\n";
+        let mut assignment = hello(folder.path(), "hello:application", source);
+        assignment.app.virtualenv = Some(root.clone());
+        let log = Logger::root(slog::Discard, o!());
+        load(&assignment, &log).unwrap_or_else(|failure| panic!("{failure:?}"));
+        Python::attach(|py| {
+            let seen = py.import("hello").unwrap().getattr("seen").unwrap().repr().unwrap().to_string();
+            assert_eq!(seen, format!("('{}', '{}/bin/python')", root.display(), root.display()));
+        });
+    });
 }
 
 /// What the failure of each says in its one line, and what its detail has.
@@ -131,17 +95,8 @@ fn refused(test: &str, case: (&str, &str), expected: (&str, &[&str])) {
     alone(test, || {
         let failure = load_failure(case.0, case.1);
         assert_eq!(failure.why, expected.0, "{}", failure.detail);
-        for part in
-            expected
-                .1
-                .iter()
-                .chain(&["sys.path was:\n  /", "sys.executable was: /", "\nPython 3."])
-        {
-            assert!(
-                failure.detail.contains(part),
-                "{part:?} in {}",
-                failure.detail
-            );
+        for part in expected.1.iter().chain(&["sys.path was:\n  /", "sys.executable was: /", "\nPython 3."]) {
+            assert!(failure.detail.contains(part), "{part:?} in {}", failure.detail);
         }
         assert!(!failure.detail.contains("importlib"), "{}", failure.detail);
     });
@@ -150,21 +105,13 @@ fn refused(test: &str, case: (&str, &str), expected: (&str, &[&str])) {
 #[test]
 fn a_missing_module_is_named() {
     let why = "cannot import nothere:application: ModuleNotFoundError: No module named 'nothere'";
-    refused(
-        "a_missing_module_is_named",
-        ("nothere:application", ""),
-        (why, &["ModuleNotFoundError"]),
-    );
+    refused("a_missing_module_is_named", ("nothere:application", ""), (why, &["ModuleNotFoundError"]));
 }
 
 #[test]
 fn a_module_that_raises_shows_where() {
     let why = "cannot import hello:application: ZeroDivisionError: division by zero";
-    refused(
-        "a_module_that_raises_shows_where",
-        ("hello:application", "x = 1\n1/0\n"),
-        (why, &["hello.py\", line 2"]),
-    );
+    refused("a_module_that_raises_shows_where", ("hello:application", "x = 1\n1/0\n"), (why, &["hello.py\", line 2"]));
 }
 
 #[test]
@@ -173,9 +120,7 @@ fn a_syntax_error_is_one_line_and_its_place() {
     alone(test, || {
         let failure = load_failure("hello:application", "x = = 1\n");
         assert!(
-            failure
-                .why
-                .starts_with("cannot import hello:application: SyntaxError: invalid syntax"),
+            failure.why.starts_with("cannot import hello:application: SyntaxError: invalid syntax"),
             "{}",
             failure.why
         );
@@ -197,11 +142,7 @@ fn a_module_that_exits_is_no_end_of_the_worker() {
 fn a_missing_attribute_is_told_from_a_missing_module() {
     let source = "import sys\nfrom os.path import join\nclass K: pass\ndef main(e, s): pass\napplication = main\n_hidden = main\n";
     let why = "cannot import hello:app: module hello has no attribute app; it has: application, main, join";
-    refused(
-        "a_missing_attribute_is_told_from_a_missing_module",
-        ("hello:app", source),
-        (why, &["module hello is /"]),
-    );
+    refused("a_missing_attribute_is_told_from_a_missing_module", ("hello:app", source), (why, &["module hello is /"]));
 }
 
 #[test]
@@ -217,32 +158,18 @@ fn a_factory_that_raises_is_named() {
 #[test]
 fn what_cannot_be_called_is_no_application() {
     let why = "cannot import hello:application: it is of type str, which cannot be called";
-    refused(
-        "what_cannot_be_called_is_no_application",
-        ("hello:application", "application = 'text'\n"),
-        (why, &[]),
-    );
+    refused("what_cannot_be_called_is_no_application", ("hello:application", "application = 'text'\n"), (why, &[]));
 }
 
 #[test]
 fn a_long_traceback_is_cut_in_its_middle() {
     alone("a_long_traceback_is_cut_in_its_middle", || {
-        let failure = load_failure(
-            "hello:application",
-            "raise ValueError('start' + 'x\\n' * 100000 + 'end')\n",
-        );
-        assert!(
-            failure.detail.len() <= 48 * 1024,
-            "{}",
-            failure.detail.len()
-        );
+        let failure = load_failure("hello:application", "raise ValueError('start' + 'x\\n' * 100000 + 'end')\n");
+        assert!(failure.detail.len() <= 48 * 1024, "{}", failure.detail.len());
         for part in ["Traceback", "start", "\n[...]\n", "end", "sys.path was"] {
             assert!(failure.detail.contains(part), "{part}");
         }
-        assert_eq!(
-            failure.why,
-            "cannot import hello:application: ValueError: startx"
-        );
+        assert_eq!(failure.why, "cannot import hello:application: ValueError: startx");
     });
 }
 
@@ -265,25 +192,14 @@ fn the_end_runs_what_a_program_expects_at_its_exit() {
         let folder = tempfile::tempdir().unwrap();
         let source = "import atexit, threading, time, sys\nfrom concurrent.futures import ThreadPoolExecutor\nexecutor = ThreadPoolExecutor()\nexecutor.submit(print, 'pooled')\natexit.register(print, 'at exit')\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\nevent = threading.Event()\ndef work():\n    event.wait(0.05)\n    print('worked')\nthreading.Thread(target=work).start()\napplication = print\n";
         let log = Logger::root(slog::Discard, o!());
-        load(&hello(folder.path(), "hello:application", source), &log)
-            .unwrap_or_else(|failure| panic!("{failure:?}"));
+        load(&hello(folder.path(), "hello:application", source), &log).unwrap_or_else(|failure| panic!("{failure:?}"));
         let before = std::time::Instant::now();
         Python::attach(|py| finalize(py, Duration::from_secs(60), &log));
-        assert!(
-            before.elapsed() < Duration::from_secs(50),
-            "it waited for what does not end"
-        );
+        assert!(before.elapsed() < Duration::from_secs(50), "it waited for what does not end");
     });
     if let Some(output) = output {
-        let place = |text: &str| {
-            output
-                .find(text)
-                .unwrap_or_else(|| panic!("{text}: {output}"))
-        };
-        assert!(
-            place("pooled") < place("at exit") && place("worked") < place("at exit"),
-            "{output}"
-        );
+        let place = |text: &str| output.find(text).unwrap_or_else(|| panic!("{text}: {output}"));
+        assert!(place("pooled") < place("at exit") && place("worked") < place("at exit"), "{output}");
     }
 }
 
@@ -293,8 +209,7 @@ fn the_end_does_not_wait_for_ever_for_a_stuck_thread() {
         let folder = tempfile::tempdir().unwrap();
         let source = "import threading\nthreading.Thread(target=threading.Event().wait).start()\napplication = print\n";
         let log = Logger::root(slog::Discard, o!());
-        load(&hello(folder.path(), "hello:application", source), &log)
-            .unwrap_or_else(|failure| panic!("{failure:?}"));
+        load(&hello(folder.path(), "hello:application", source), &log).unwrap_or_else(|failure| panic!("{failure:?}"));
         Python::attach(|py| finalize(py, Duration::from_millis(50), &log));
     });
 }

@@ -21,10 +21,7 @@ use crate::conn::{Flushed, Peer};
 use crate::turn::{Farewell, Limits, Moment, Next, Turn};
 use crate::wire::http::{body, head};
 
-const MOMENT: Moment = Moment {
-    now: 0,
-    date: *b"Sun, 06 Nov 1994 08:49:37 GMT",
-};
+const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 
 /// What came of one request.
 struct Exchange {
@@ -44,11 +41,7 @@ impl Exchange {
 
     fn content(&self) -> String {
         let answer = self.answer();
-        answer
-            .split_once("\r\n\r\n")
-            .expect("the head ends")
-            .1
-            .to_owned()
+        answer.split_once("\r\n\r\n").expect("the head ends").1.to_owned()
     }
 
     /// The connection ends with this answer, although the client asked it to stay.
@@ -61,11 +54,7 @@ impl Exchange {
         Python::attach(|py| {
             let globals = self.module.bind(py).dict();
             let code = CString::new(expression).unwrap();
-            py.eval(&code, Some(&globals), None)
-                .unwrap()
-                .repr()
-                .unwrap()
-                .to_string()
+            py.eval(&code, Some(&globals), None).unwrap().repr().unwrap().to_string()
         })
     }
 }
@@ -91,8 +80,7 @@ fn exchange_until(source: &str, request: &str, has_enough: fn(&str) -> bool) -> 
         let name = CString::new(format!("app{}", MODULES.fetch_add(1, Ordering::Relaxed))).unwrap();
         let module = PyModule::from_code(py, &source, c"app.py", &name).unwrap();
         let callable = module.getattr("application").unwrap().unbind();
-        let application =
-            Application::new(py, callable, &assignment("127.0.0.1:8000"), log).unwrap();
+        let application = Application::new(py, callable, &assignment("127.0.0.1:8000"), log).unwrap();
         let (mut connection, mut client) = connect(Peer::Tcp("203.0.113.9:4711".parse().unwrap()));
         connection.turn.receive(&latin1_bytes(request), &MOMENT);
         assert_eq!(connection.turn.next(), Next::Call, "the request is whole");
@@ -109,19 +97,12 @@ fn exchange_until(source: &str, request: &str, has_enough: fn(&str) -> bool) -> 
             served = application.pull(py, served.connection, rest);
         }
         let next = served.connection.turn.next();
-        Exchange {
-            steps,
-            log: records.text(),
-            next,
-            module: module.unbind(),
-        }
+        Exchange { steps, log: records.text(), next, module: module.unbind() }
     })
 }
 
 fn latin1_bytes(text: &str) -> Vec<u8> {
-    text.chars()
-        .map(|letter| u8::try_from(letter).expect("latin-1"))
-        .collect()
+    text.chars().map(|letter| u8::try_from(letter).expect("latin-1")).collect()
 }
 
 /// A connection and its client's end, which does not block.
@@ -130,15 +111,8 @@ fn connect(peer: Peer) -> (Box<Connection>, UnixStream) {
     server.set_nonblocking(true).unwrap();
     client.set_nonblocking(true).unwrap();
     let limits = Limits {
-        head: head::Limits {
-            request_line_max: 4096,
-            header_count_max: 100,
-            header_bytes_max: 65536,
-        },
-        body: body::Limits {
-            body_bytes_max: 1 << 20,
-            trailer_bytes_max: 4096,
-        },
+        head: head::Limits { request_line_max: 4096, header_count_max: 100, header_bytes_max: 65536 },
+        body: body::Limits { body_bytes_max: 1 << 20, trailer_bytes_max: 4096 },
         body_memory_max: 64,
         idle_buffer_max: 4096,
     };
@@ -169,26 +143,11 @@ fn receive(connection: &mut Connection, client: &mut UnixStream) -> String {
 fn assignment(listen: &str) -> Assignment {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("server.yaml");
-    std::fs::write(
-        &file,
-        format!("apps:\n  hello:\n    wsgi: hello:application\n    listen: {listen:?}\n"),
-    )
-    .unwrap();
+    std::fs::write(&file, format!("apps:\n  hello:\n    wsgi: hello:application\n    listen: {listen:?}\n")).unwrap();
     let config = config::read(&file).unwrap().config;
     let app = config.apps[0].clone();
-    let listeners = app
-        .listen
-        .iter()
-        .map(|listener| listener.address.to_string())
-        .collect();
-    Assignment {
-        worker: 3,
-        generation: 2,
-        app,
-        siblings: 4,
-        log: config.log,
-        listeners,
-    }
+    let listeners = app.listen.iter().map(|listener| listener.address.to_string()).collect();
+    Assignment { worker: 3, generation: 2, app, siblings: 4, log: config.log, listeners }
 }
 
 /// Log records as text.
@@ -206,11 +165,7 @@ impl Drain for Records {
     type Err = slog::Never;
 
     fn log(&self, record: &Record<'_>, _: &OwnedKVList) -> Result<(), slog::Never> {
-        let mut line = Line(format!(
-            "{} {}",
-            record.level().as_short_str(),
-            record.msg()
-        ));
+        let mut line = Line(format!("{} {}", record.level().as_short_str(), record.msg()));
         record.kv().serialize(record, &mut line).unwrap();
         *self.0.lock().unwrap() += &(line.0 + "\n");
         Ok(())

@@ -40,11 +40,7 @@ pub struct Asked {
 impl Asked {
     /// What a complete answer leads to.
     fn ending(self) -> Ending {
-        if self.keep_alive {
-            Ending::KeepAlive
-        } else {
-            Ending::Close
-        }
+        if self.keep_alive { Ending::KeepAlive } else { Ending::Close }
     }
 }
 
@@ -70,9 +66,7 @@ impl Draft {
     /// When the status is malformed, or a 1xx, which is no final answer and ours to send (RFC 9110 15.2). Then nothing is begun.
     pub fn begin(&mut self, status: &[u8]) -> Result<(), Fault> {
         self.clear();
-        let (&code, rest) = status
-            .split_first_chunk::<3>()
-            .ok_or(Fault("the status has no three digits"))?;
+        let (&code, rest) = status.split_first_chunk::<3>().ok_or(Fault("the status has no three digits"))?;
         if !code.iter().all(u8::is_ascii_digit) {
             return Err(Fault("the status has no three digits"));
         }
@@ -84,9 +78,7 @@ impl Draft {
         if !is_text(reason) {
             return Err(Fault("the status has a control character"));
         }
-        let number = code
-            .iter()
-            .fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
+        let number = code.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
         if number < 200 {
             return Err(Fault("the status is no final one, from 200 to 999"));
         }
@@ -133,10 +125,7 @@ impl Draft {
     pub fn clear(&mut self) {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        *self = Draft {
-            text,
-            ..Draft::default()
-        };
+        *self = Draft { text, ..Draft::default() };
     }
 
     /// Whether there is a status.
@@ -155,20 +144,11 @@ impl Draft {
     }
 
     /// Writes the head to `out` and says how the content goes. `total` is the length of the whole content where the server knows it.
-    pub fn finish(
-        &mut self,
-        asked: Asked,
-        total: Option<u64>,
-        date: &[u8; 29],
-        out: &mut Vec<u8>,
-    ) -> Content {
+    pub fn finish(&mut self, asked: Asked, total: Option<u64>, date: &[u8; 29], out: &mut Vec<u8>) -> Content {
         debug_assert!(self.is_begun());
         let (framing, own) = self.framing(asked, total);
         let keep_alive = asked.keep_alive && !self.close && framing != Framing::UntilClose;
-        let asked = Asked {
-            keep_alive,
-            ..asked
-        };
+        let asked = Asked { keep_alive, ..asked };
         out.reserve(self.text.len() + OWN_FIELDS);
         if self.status == 204 {
             // There a Content-Length must not be (RFC 9110 8.6).
@@ -287,9 +267,7 @@ fn write_connection(asked: Asked, out: &mut Vec<u8>) {
     match (asked.version, asked.keep_alive) {
         (Version::Http11, true) => {}
         (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (Version::Http10 | Version::Http11, false) => {
-            out.extend_from_slice(b"Connection: close\r\n")
-        }
+        (Version::Http10 | Version::Http11, false) => out.extend_from_slice(b"Connection: close\r\n"),
     }
 }
 
@@ -322,20 +300,8 @@ pub fn plain(answer: Plain<'_>, asked: Asked, date: &[u8; 29], out: &mut Vec<u8>
 
 /// Writes the whole answer to a message that is refused. Nothing of the request is known for sure, so it closes.
 pub fn refuse(refusal: Refusal, date: &[u8; 29], out: &mut Vec<u8>) {
-    let asked = Asked {
-        version: Version::Http11,
-        head: false,
-        keep_alive: false,
-    };
-    plain(
-        Plain {
-            status: refusal.status,
-            text: refusal.why,
-        },
-        asked,
-        date,
-        out,
-    );
+    let asked = Asked { version: Version::Http11, head: false, keep_alive: false };
+    plain(Plain { status: refusal.status, text: refusal.why }, asked, date, out);
 }
 
 /// The reason phrase of a status (RFC 9110 15, RFC 6585); empty for one without (RFC 9112 4).

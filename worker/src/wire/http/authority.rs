@@ -31,10 +31,7 @@ fn host_length(bytes: &[u8]) -> Option<usize> {
         literal.parse::<Ipv6Addr>().ok()?;
         return Some(end + 1);
     }
-    let end = bytes
-        .iter()
-        .position(|&byte| byte == b':')
-        .unwrap_or(bytes.len());
+    let end = bytes.iter().position(|&byte| byte == b':').unwrap_or(bytes.len());
     is_name(&bytes[..end]).then_some(end)
 }
 

@@ -124,13 +124,7 @@ impl Reader {
             Framing::Chunked => (Place::Frame(Frame::Size), 0),
         };
         let (allowed, trailer) = (limits.body_bytes_max, limits.trailer_bytes_max);
-        Ok(Reader {
-            at,
-            left,
-            allowed,
-            extension: EXTENSION_BYTES_MAX,
-            trailer,
-        })
+        Ok(Reader { at, left, allowed, extension: EXTENSION_BYTES_MAX, trailer })
     }
 
     /// Goes through `input`, which begins behind what was taken before, up to the end of the first content in it. Nothing taken
@@ -144,11 +138,7 @@ impl Reader {
             match self.at {
                 Place::Whole | Place::Data => {
                     let data = self.take_content(taken, input.len());
-                    return Ok(Piece {
-                        taken: data.end,
-                        data,
-                        complete: self.at == Place::Done,
-                    });
+                    return Ok(Piece { taken: data.end, data, complete: self.at == Place::Done });
                 }
                 Place::Frame(frame) => self.at = self.take_frame(frame, input[taken])?,
                 Place::Trailer(trailer) => self.at = self.take_trailer(trailer, input[taken])?,
@@ -156,11 +146,7 @@ impl Reader {
             }
             taken += 1;
         }
-        Ok(Piece {
-            taken,
-            data: taken..taken,
-            complete: self.at == Place::Done,
-        })
+        Ok(Piece { taken, data: taken..taken, complete: self.at == Place::Done })
     }
 
     /// As much content as there is between `start` and `end` of the input.
@@ -168,11 +154,7 @@ impl Reader {
         let length = usize::try_from(self.left).map_or(end - start, |left| left.min(end - start));
         self.left -= length as u64;
         if self.left == 0 {
-            self.at = if self.at == Place::Whole {
-                Place::Done
-            } else {
-                Place::Frame(Frame::DataCr)
-            };
+            self.at = if self.at == Place::Whole { Place::Done } else { Place::Frame(Frame::DataCr) };
         }
         start..start + length
     }
@@ -206,9 +188,7 @@ impl Reader {
             }
             (Frame::Gap, _) => return Err(bad("white space follows a chunk size")),
             (Frame::Extension | Frame::Quoted | Frame::Escaped, _) => {
-                return Err(bad(
-                    "a chunk extension has a control character or no closing quote",
-                ));
+                return Err(bad("a chunk extension has a control character or no closing quote"));
             }
             (Frame::SizeEnd, _) => return Err(bad("a chunk size line does not end with CRLF")),
             (Frame::DataCr | Frame::DataLf, _) => {
@@ -233,10 +213,7 @@ impl Reader {
 
     /// Takes a byte off what extensions and zeros may have.
     fn spend_extension(&mut self) -> Result<(), Refusal> {
-        self.extension = self
-            .extension
-            .checked_sub(1)
-            .ok_or(bad("the chunk extensions are too long"))?;
+        self.extension = self.extension.checked_sub(1).ok_or(bad("the chunk extensions are too long"))?;
         Ok(())
     }
 
@@ -260,10 +237,7 @@ impl Reader {
                 return Err(bad("a trailer line does not end with CRLF"));
             }
         };
-        let too_long = Refusal {
-            status: 431,
-            why: "the trailer section is longer than the limit",
-        };
+        let too_long = Refusal { status: 431, why: "the trailer section is longer than the limit" };
         self.trailer = self.trailer.checked_sub(1).ok_or(too_long)?;
         Ok(Place::Trailer(next))
     }
@@ -288,10 +262,7 @@ fn within_extension(frame: Frame, byte: u8) -> Frame {
     }
 }
 
-const TOO_LARGE: Refusal = Refusal {
-    status: 413,
-    why: "the body is longer than the limit",
-};
+const TOO_LARGE: Refusal = Refusal { status: 413, why: "the body is longer than the limit" };
 
 fn bad(why: &'static str) -> Refusal {
     Refusal { status: 400, why }

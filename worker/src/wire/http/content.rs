@@ -39,11 +39,7 @@ pub enum Ending {
 impl Content {
     /// Content that nothing has gone of yet; `after` is what becomes of the connection if all of it does.
     pub(super) fn new(framing: Framing, after: Ending) -> Content {
-        Content {
-            framing,
-            after,
-            is_open: false,
-        }
+        Content { framing, after, is_open: false }
     }
 
     /// Says that `length` bytes are about to follow. Writes what must precede them to `out`, and gives back how many of them may be
@@ -107,10 +103,6 @@ impl Content {
 /// The size in hexadecimal and a line end (RFC 9112 7.1).
 fn write_chunk_size(size: u64, out: &mut Vec<u8>) {
     let digits = (u64::BITS - size.leading_zeros()).div_ceil(4);
-    out.extend(
-        (0..digits)
-            .rev()
-            .map(|place| b"0123456789abcdef"[(size >> (place * 4)) as usize & 15]),
-    );
+    out.extend((0..digits).rev().map(|place| b"0123456789abcdef"[(size >> (place * 4)) as usize & 15]));
     out.extend_from_slice(b"\r\n");
 }

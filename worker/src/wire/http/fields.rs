@@ -26,12 +26,7 @@ pub fn read(input: &[u8], start: usize, count: usize, head: &mut Head) -> Result
     read_with(&mut vec![EMPTY_HEADER; count], input, start, head)
 }
 
-fn read_with<'a>(
-    room: &mut [Header<'a>],
-    input: &'a [u8],
-    start: usize,
-    head: &mut Head,
-) -> Result<(), Refusal> {
+fn read_with<'a>(room: &mut [Header<'a>], input: &'a [u8], start: usize, head: &mut Head) -> Result<(), Refusal> {
     let fields = match httparse::parse_headers(&input[start..], room) {
         Ok(Status::Complete((_, fields))) => fields,
         Ok(Status::Partial) | Err(Error::NewLine) => {
@@ -47,10 +42,7 @@ fn read_with<'a>(
     let mut facts = Facts::default();
     for field in fields {
         facts.note(field.name.as_bytes(), field.value)?;
-        head.fields.push(Field {
-            name: place(field.name.as_bytes()),
-            value: place(field.value),
-        });
+        head.fields.push(Field { name: place(field.name.as_bytes()), value: place(field.value) });
     }
     facts.conclude(head)?;
     // Whatever follows a CONNECT may be meant for the other end of the tunnel that it did not get (RFC 9110 9.3.6).
@@ -135,10 +127,7 @@ impl Facts {
             Ok(length) => self.length = Some(length),
             Err(NotANumber::Malformed) => return Err(bad("the Content-Length is no number")),
             Err(NotANumber::TooLarge) => {
-                return Err(Refusal {
-                    status: 413,
-                    why: "the Content-Length is beyond all limits",
-                });
+                return Err(Refusal { status: 413, why: "the Content-Length is beyond all limits" });
             }
         }
         Ok(())
@@ -154,20 +143,14 @@ impl Facts {
                 self.chunked = true;
                 continue;
             }
-            let name = coding
-                .split(|&byte| b"; \t".contains(&byte))
-                .next()
-                .unwrap_or_default();
+            let name = coding.split(|&byte| b"; \t".contains(&byte)).next().unwrap_or_default();
             if !is_token(name) {
                 return Err(bad("the Transfer-Encoding is malformed"));
             }
             if name.eq_ignore_ascii_case(b"chunked") {
                 return Err(bad("chunked has parameters"));
             }
-            return Err(Refusal {
-                status: 501,
-                why: "only the transfer coding chunked is known here",
-            });
+            return Err(Refusal { status: 501, why: "only the transfer coding chunked is known here" });
         }
         Ok(())
     }
@@ -186,14 +169,10 @@ impl Facts {
                     return Err(bad("there is no Host field"));
                 }
                 if self.expectation == Expectation::Unknown {
-                    return Err(Refusal {
-                        status: 417,
-                        why: "the only expectation known here is 100-continue",
-                    });
+                    return Err(Refusal { status: 417, why: "the only expectation known here is 100-continue" });
                 }
                 // Without a body there is nothing to wait for (RFC 9110 10.1.1).
-                head.expects_continue =
-                    self.expectation == Expectation::Continue && head.framing != Framing::None;
+                head.expects_continue = self.expectation == Expectation::Continue && head.framing != Framing::None;
                 head.keep_alive = !self.close;
             }
         }
@@ -204,9 +183,7 @@ impl Facts {
     fn framing(&self, version: Version) -> Result<Framing, Refusal> {
         match (self.chunked, self.length) {
             (true, Some(_)) => Err(bad("there are both Transfer-Encoding and Content-Length")),
-            (true, None) if version == Version::Http10 => {
-                Err(bad("there is a Transfer-Encoding in HTTP/1.0"))
-            }
+            (true, None) if version == Version::Http10 => Err(bad("there is a Transfer-Encoding in HTTP/1.0")),
             (true, None) => Ok(Framing::Chunked),
             (false, None | Some(0)) => Ok(Framing::None),
             (false, Some(length)) => Ok(Framing::Length(length)),

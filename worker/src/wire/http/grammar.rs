@@ -37,9 +37,7 @@ pub fn is_text_byte(byte: u8) -> bool {
 
 /// Whether all of this may stand in a field value (RFC 9110 5.5). Without an early exit, so that it runs by vectors.
 pub fn is_text(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .fold(true, |fine, &byte| fine & is_text_byte(byte))
+    bytes.iter().fold(true, |fine, &byte| fine & is_text_byte(byte))
 }
 
 /// The bytes without the SP and HTAB around them (RFC 9110 5.6.3, OWS).
@@ -75,7 +73,6 @@ pub fn decimal(bytes: &[u8]) -> Result<u64, NotANumber> {
     if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_digit) {
         return Err(NotANumber::Malformed);
     }
-    let add =
-        |number: u64, &digit: &u8| number.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    let add = |number: u64, &digit: &u8| number.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
     bytes.iter().try_fold(0, add).ok_or(NotANumber::TooLarge)
 }

@@ -61,15 +61,8 @@ impl Reader {
         let header_bytes_max = limits.header_bytes_max.min(HEAD_BYTES_END);
         // A request line that is longer than a head may be is too long by both limits; 414 is the better answer.
         let request_line_max = limits.request_line_max.min(header_bytes_max);
-        let limits = Limits {
-            request_line_max,
-            header_bytes_max,
-            ..limits
-        };
-        Reader {
-            limits,
-            at: Place::default(),
-        }
+        let limits = Limits { request_line_max, header_bytes_max, ..limits };
+        Reader { limits, at: Place::default() }
     }
 
     /// Looks for a head at the start of `input`, which begins where the request begins and is the same bytes as in the
@@ -99,8 +92,7 @@ impl Reader {
         loop {
             self.check_first_byte(input)?;
             let fresh = input.get(self.at.scanned..).unwrap_or_default();
-            let Some(end) = memchr2(b'\r', b'\n', fresh).map(|found| self.at.scanned + found)
-            else {
+            let Some(end) = memchr2(b'\r', b'\n', fresh).map(|found| self.at.scanned + found) else {
                 self.at.scanned = self.at.scanned.max(input.len());
                 return self.check_length(input.len()).map(|()| None);
             };
@@ -139,13 +131,8 @@ impl Reader {
 
     /// Refuses when the line, were it to end at `end`, is a request line that is too long (RFC 9112 3), or the head is (RFC 6585 5).
     fn check_length(&self, end: usize) -> Result<(), Refusal> {
-        if self.at.request.is_none()
-            && end.saturating_sub(self.at.line) > self.limits.request_line_max
-        {
-            return Err(Refusal {
-                status: 414,
-                why: "the request line is longer than the limit",
-            });
+        if self.at.request.is_none() && end.saturating_sub(self.at.line) > self.limits.request_line_max {
+            return Err(Refusal { status: 414, why: "the request line is longer than the limit" });
         }
         self.check_head_length(end)
     }
@@ -153,10 +140,7 @@ impl Reader {
     /// Refuses when a head that ends at `end` is too long.
     fn check_head_length(&self, end: usize) -> Result<(), Refusal> {
         if end.saturating_sub(self.at.start) > self.limits.header_bytes_max {
-            return Err(Refusal {
-                status: 431,
-                why: "the head is longer than the limit",
-            });
+            return Err(Refusal { status: 431, why: "the head is longer than the limit" });
         }
         Ok(())
     }
@@ -184,10 +168,7 @@ impl Reader {
                 }
                 self.at.count += 1;
                 if self.at.count > self.limits.header_count_max {
-                    return Err(Refusal {
-                        status: 431,
-                        why: "there are more header fields than the limit",
-                    });
+                    return Err(Refusal { status: 431, why: "there are more header fields than the limit" });
                 }
             }
         }

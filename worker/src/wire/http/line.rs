@@ -32,34 +32,19 @@ impl Line {
     /// 505 for a version of another major number than 1, 400 for everything else.
     pub fn read(input: &[u8], start: usize, end: usize) -> Result<Line, Refusal> {
         let line = &input[start..end];
-        let length = line
-            .iter()
-            .position(|&byte| !is_token_byte(byte))
-            .unwrap_or(line.len());
+        let length = line.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(line.len());
         if length == 0 || line.get(length) != Some(&b' ') {
             return Err(bad("the method is no token followed by one space"));
         }
         let rest = &line[length + 1..];
         let Some(space) = memrchr(b' ', rest) else {
-            return Err(bad(
-                "the request line has no version (HTTP/0.9 is not spoken here)",
-            ));
+            return Err(bad("the request line has no version (HTTP/0.9 is not spoken here)"));
         };
         let version = version(&rest[space + 1..])?;
         let target = start + length + 1;
         check_bytes(&rest[..space])?;
-        let parts = Target {
-            input,
-            start: target,
-            end: target + space,
-        }
-        .parts(&line[..length])?;
-        Ok(Line {
-            method: Span::new(start, start + length),
-            target: Span::new(target, target + space),
-            version,
-            parts,
-        })
+        let parts = Target { input, start: target, end: target + space }.parts(&line[..length])?;
+        Ok(Line { method: Span::new(start, start + length), target: Span::new(target, target + space), version, parts })
     }
 
     /// Puts what the line says into `head` and clears the rest of it.
@@ -79,26 +64,12 @@ fn version(bytes: &[u8]) -> Result<Version, Refusal> {
     match bytes {
         b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
-        [
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            major @ b'0'..=b'9',
-            b'.',
-            b'0'..=b'9',
-        ] => match major {
+        [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', b'0'..=b'9'] => match major {
             b'1' => Ok(Version::Http11),
             b'0' => Err(bad("HTTP/0.9 is not spoken here")),
-            _ => Err(Refusal {
-                status: 505,
-                why: "only HTTP/1.0 and HTTP/1.1 are spoken here",
-            }),
+            _ => Err(Refusal { status: 505, why: "only HTTP/1.0 and HTTP/1.1 are spoken here" }),
         },
-        _ => Err(bad(
-            "the request line does not end with one space and a version such as HTTP/1.1",
-        )),
+        _ => Err(bad("the request line does not end with one space and a version such as HTTP/1.1")),
     }
 }
 
@@ -110,9 +81,7 @@ fn check_bytes(target: &[u8]) -> Result<(), Refusal> {
     }
     match target.iter().copied().find(|&byte| !is_fine(byte)) {
         Some(b'#') => Err(bad("the target has a fragment")),
-        Some(b' ' | b'\t') => Err(bad(
-            "white space within the request line is not one space between its parts",
-        )),
+        Some(b' ' | b'\t') => Err(bad("white space within the request line is not one space between its parts")),
         Some(_) | None => Err(bad("the target has a control character")),
     }
 }
@@ -147,19 +116,12 @@ impl Target<'_> {
             return Err(bad("the target of CONNECT is no host and port"));
         }
         let nothing = Span::new(self.end, self.end);
-        Ok(Parts {
-            authority: Some(Span::new(self.start, self.end)),
-            path: nothing,
-            query: nothing,
-        })
+        Ok(Parts { authority: Some(Span::new(self.start, self.end)), path: nothing, query: nothing })
     }
 
     /// `http://example.com/path?query` (RFC 9112 3.2.2); the scheme in any case (RFC 9110 4.2.3).
     fn absolute_form(&self, bytes: &[u8]) -> Result<Parts, Refusal> {
-        let Some(scheme) = ["http://", "https://"]
-            .into_iter()
-            .find(|scheme| begins_with(bytes, scheme))
-        else {
+        let Some(scheme) = ["http://", "https://"].into_iter().find(|scheme| begins_with(bytes, scheme)) else {
             return Err(bad("the target is neither a path nor an http or https URI"));
         };
         let rest = &bytes[scheme.len()..];
@@ -175,25 +137,17 @@ impl Target<'_> {
     /// Cuts what is left of the target at its first question mark.
     fn path_and_query(&self, start: usize, authority: Option<Span>) -> Parts {
         match memchr(b'?', &self.input[start..self.end]) {
-            Some(mark) => Parts {
-                authority,
-                path: Span::new(start, start + mark),
-                query: Span::new(start + mark + 1, self.end),
-            },
-            None => Parts {
-                authority,
-                path: Span::new(start, self.end),
-                query: Span::new(self.end, self.end),
-            },
+            Some(mark) => {
+                Parts { authority, path: Span::new(start, start + mark), query: Span::new(start + mark + 1, self.end) }
+            }
+            None => Parts { authority, path: Span::new(start, self.end), query: Span::new(self.end, self.end) },
         }
     }
 }
 
 /// Whether the bytes begin with the scheme, in any case.
 fn begins_with(bytes: &[u8], scheme: &str) -> bool {
-    bytes
-        .get(..scheme.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+    bytes.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
 }
 
 fn bad(why: &'static str) -> Refusal {

@@ -168,11 +168,7 @@ fn one_valid_host_is_there() {
     for value in BAD_HOSTS {
         for version in ["1.0", "1.1"] {
             let line = format!("GET / HTTP/{version}\r\nHost: ");
-            check(
-                "RFC 9112 3.2",
-                &[line.as_bytes(), value, b"\r\n\r\n"].concat(),
-                "400",
-            );
+            check("RFC 9112 3.2", &[line.as_bytes(), value, b"\r\n\r\n"].concat(), "400");
         }
     }
     run(HOSTS);

@@ -11,17 +11,11 @@ use super::{body as wire_body, head as wire_head};
 use crate::wire::{Framing, Head, Refusal, Span, Version};
 
 /// Small limits, so that messages above them stay short.
-pub const HEAD: wire_head::Limits = wire_head::Limits {
-    request_line_max: 120,
-    header_count_max: 30,
-    header_bytes_max: 1500,
-};
+pub const HEAD: wire_head::Limits =
+    wire_head::Limits { request_line_max: 120, header_count_max: 30, header_bytes_max: 1500 };
 
 /// As small.
-pub const BODY: wire_body::Limits = wire_body::Limits {
-    body_bytes_max: 60,
-    trailer_bytes_max: 80,
-};
+pub const BODY: wire_body::Limits = wire_body::Limits { body_bytes_max: 60, trailer_bytes_max: 80 };
 
 /// What a connection has understood when these pieces have come one after the other, as one line:
 /// requests as `METHOD PATH?QUERY VERSION keep|close`, what else there is of `@AUTHORITY`, `expects`, `[BODY]`,
@@ -32,11 +26,7 @@ pub fn understood(pieces: &[&[u8]]) -> String {
         Ok(wait) => wait.to_owned(),
         Err(refusal) => refusal.status.to_string(),
     };
-    items
-        .into_iter()
-        .chain([end])
-        .collect::<Vec<_>>()
-        .join("; ")
+    items.into_iter().chain([end]).collect::<Vec<_>>().join("; ")
 }
 
 /// The requests, and what came of the rest.
@@ -95,10 +85,7 @@ impl Connection {
         let Some(taken) = self.reader.read(&self.input, &mut self.head)? else {
             return Ok(false);
         };
-        assert!(
-            !self.reader.has_begun(),
-            "the reader expects the next request"
-        );
+        assert!(!self.reader.has_begun(), "the reader expects the next request");
         self.items.push(text(&self.head, &self.input));
         self.input.drain(..taken);
         self.body = Some(wire_body::Reader::new(self.head.framing, BODY)?);
@@ -165,28 +152,13 @@ fn text(head: &Head, input: &[u8]) -> String {
 /// Checks that these bytes are understood as `wanted`, whole, byte by byte and in two parts cut anywhere, and that a refusal gives the same
 /// reason each time.
 pub fn check(name: &str, bytes: &[u8], wanted: &str) {
-    assert_eq!(
-        understood(&[bytes]),
-        wanted,
-        "{name}: {}",
-        bytes.escape_ascii()
-    );
+    assert_eq!(understood(&[bytes]), wanted, "{name}: {}", bytes.escape_ascii());
     let whole = outcome(&[bytes]);
     let single: Vec<&[u8]> = bytes.chunks(1).collect();
-    assert_eq!(
-        outcome(&single),
-        whole,
-        "{name}, byte by byte: {}",
-        bytes.escape_ascii()
-    );
+    assert_eq!(outcome(&single), whole, "{name}, byte by byte: {}", bytes.escape_ascii());
     for cut in 0..=bytes.len() {
         let (one, two) = bytes.split_at(cut);
-        assert_eq!(
-            outcome(&[one, two]),
-            whole,
-            "{name}, cut at {cut}: {}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(outcome(&[one, two]), whole, "{name}, cut at {cut}: {}", bytes.escape_ascii());
     }
 }
 
@@ -194,11 +166,6 @@ pub fn check(name: &str, bytes: &[u8], wanted: &str) {
 pub fn refused(bytes: &[u8]) -> Option<u16> {
     let (items, end) = outcome(&[bytes]);
     let single: Vec<&[u8]> = bytes.chunks(1).collect();
-    assert_eq!(
-        outcome(&single),
-        (items, end),
-        "byte by byte: {}",
-        bytes.escape_ascii()
-    );
+    assert_eq!(outcome(&single), (items, end), "byte by byte: {}", bytes.escape_ascii());
     end.err().map(|refusal| refusal.status)
 }

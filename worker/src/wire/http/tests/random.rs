@@ -74,10 +74,7 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
     ends.push(bytes.len());
     ends.sort_unstable();
     let starts = [0].into_iter().chain(ends.iter().copied());
-    starts
-        .zip(&ends)
-        .map(|(start, &end)| &bytes[start..end])
-        .collect()
+    starts.zip(&ends).map(|(start, &end)| &bytes[start..end]).collect()
 }
 
 proptest! {
