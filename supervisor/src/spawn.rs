@@ -129,6 +129,20 @@ impl AsFd for Process {
     }
 }
 
+/// Keeps what somebody left open for us to ourselves: workers must not hold it. It stays open here, for it may be a lock that
+/// is meant to last as long as we do. To be called before anything else is opened.
+///
+/// # Errors
+/// When the kernel is older than Linux 5.11.
+#[expect(unsafe_code, reason = "no crate of ours wraps close_range")]
+pub fn keep_strangers_from_workers() -> io::Result<()> {
+    // SAFETY: with this flag nothing is closed, so no descriptor that anybody owns changes its meaning.
+    match unsafe { nix::libc::close_range(3, u32::MAX, nix::libc::CLOSE_RANGE_CLOEXEC as i32) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Allows us, and the workers that inherit it, as many open files as the hard limit does.
 pub fn raise_descriptor_limit() -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
