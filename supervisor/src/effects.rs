@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use monoceros_shared::config::{App, Log};
 use monoceros_shared::link::channel::{self, Door, Sender};
 use monoceros_shared::link::fd::{Carrier, Greeting};
-use monoceros_shared::link::{Assignment, FromWorker, ToWorker};
+use monoceros_shared::link::{Assignment, FromWorker, Purpose, ToWorker};
 use monoceros_shared::scoreboard::Scoreboard;
 use nix::time::{ClockId, clock_gettime};
 
@@ -106,6 +106,8 @@ impl Workers {
             siblings: app.workers,
             log: self.means.log.clone(),
             listeners: listeners.iter().map(|listener| listener.name.clone()).collect(),
+            purpose: Purpose::Serve,
+            report_files: false,
         };
         let known = Worker {
             process,
@@ -155,7 +157,7 @@ impl Workers {
                 let assignment = known.assignment.take().map(|assignment| ToWorker::Assignment(Box::new(assignment)));
                 assignment.and_then(|word| self.tell(worker, &word)).into_iter().collect()
             }
-            News::Word(FromWorker::Loaded) => vec![Event::Loaded { worker }],
+            News::Word(FromWorker::Loaded { .. }) => vec![Event::Loaded { worker }],
             News::Word(FromWorker::Failed(failure)) => vec![Event::Failed { worker, failure }],
             News::Ended => {
                 known.words = Words::Ended;

@@ -101,7 +101,7 @@ impl Worker {
             }
         };
         python::on_fork(descriptors::close_all);
-        self.sender.send(&FromWorker::Loaded)?;
+        self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
         threads::run(&engine, &application)?;
         Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
     }

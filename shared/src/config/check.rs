@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{PathBuf, absolute};
+use std::time::Duration;
 
 use super::address::address;
 use super::fault::{Fault, shown};
@@ -19,7 +20,9 @@ use super::raw;
 use super::section::{At, or_defaults};
 use super::tree;
 use super::value::{Count, EngineName, PathText, Principal, Size, Workers};
-use super::{Address, App, Config, Engine, Limits, Listener, Log, Place, RunAs, Timeouts};
+use super::{
+    Address, App, BrokenStart, Config, Engine, Limits, Listener, Log, Place, Recycle, Reload, RunAs, Timeouts,
+};
 
 /// What the check knows of the machine.
 #[derive(Clone, Debug)]
@@ -57,7 +60,7 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<(Config, Vec<F
     let log = or_defaults(file.log, file.apps.place)?;
     let log = Log { format: log.format.value, level: log.level.value, access: log.access.value };
     let apps = file.apps.value.0.into_iter().map(|(name, app)| check.app(name, app)).collect::<Result<_, _>>()?;
-    Ok((Config { file: None, log, apps }, check.warnings))
+    Ok((Config { file: None, log, watch: false, control: None, apps }, check.warnings))
 }
 
 impl Check<'_> {
@@ -83,6 +86,9 @@ impl Check<'_> {
             engine: Engine::Threads,
             limits: limits(or_defaults(raw.limits, name.place)?)?,
             timeouts: timeouts(or_defaults(raw.timeouts, name.place)?),
+            reload: Reload::default(),
+            on_broken_start: BrokenStart::default(),
+            recycle: Recycle::default(),
             name: name.text,
         })
     }
@@ -199,6 +205,7 @@ fn timeouts(raw: raw::Timeouts) -> Timeouts {
         body: raw.body.value,
         keepalive: raw.keepalive.value,
         write: raw.write.value,
+        drain_delay: Duration::ZERO,
         drain: raw.drain.value,
     }
 }

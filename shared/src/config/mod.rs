@@ -45,6 +45,10 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// How both programs log.
     pub log: Log,
+    /// Whether a change of the file is a reload.
+    pub watch: bool,
+    /// A path for the control socket beside the one in the runtime directory. Absolute.
+    pub control: Option<PathBuf>,
     /// The applications, in the order of the file. Never empty; names are unique.
     pub apps: Vec<App>,
 }
@@ -80,6 +84,60 @@ pub struct App {
     pub limits: Limits,
     /// How long each thing may take.
     pub timeouts: Timeouts,
+    /// How new workers take over from old ones.
+    pub reload: Reload,
+    /// What is done when the first boot of it fails.
+    pub on_broken_start: BrokenStart,
+    /// When a worker is replaced for its age.
+    pub recycle: Recycle,
+}
+
+/// How new workers take over from old ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    /// A request that the application must answer well before a worker of it counts as loaded.
+    pub ready: Option<Ready>,
+    /// Files whose change is a reload: globs relative to `directory`, beside the files of the loaded modules. Empty: none are
+    /// watched.
+    pub on_change: Vec<String>,
+    /// Globs of files whose change is none.
+    pub ignore: Vec<String>,
+    /// How many new workers may boot at once; `None` is all. At least 1.
+    pub surge: Option<usize>,
+}
+
+/// A request that the application must answer well before it is adopted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// The path, with a query if it has one.
+    pub path: String,
+    /// The Host field; `localhost` by default.
+    pub host: String,
+    /// `http` or `https`, for applications that redirect.
+    pub scheme: String,
+    /// The status that is expected; `None` is any 2xx.
+    pub status: Option<u16>,
+}
+
+/// What is done when the first boot of an application fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BrokenStart {
+    /// Answer 503 while booting is tried again and again.
+    #[default]
+    Apologise,
+    /// End the server.
+    Exit,
+}
+
+/// When a worker is replaced for its age, each with a jitter of a tenth. `None` is never.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recycle {
+    /// After so many requests.
+    pub requests: Option<u64>,
+    /// When its memory (PSS, else RSS) passes so many bytes.
+    pub memory: Option<u64>,
+    /// After so long.
+    pub age: Option<Duration>,
 }
 
 /// `module:attribute`, or `module:factory()`, which is called once without arguments and gives the application.
@@ -202,6 +260,8 @@ pub struct Timeouts {
     pub write: Duration,
     /// From the start of a drain to the kill.
     pub drain: Duration,
+    /// From a TERM to the start of the drain, while a load balancer still sends new connections here. They are served.
+    pub drain_delay: Duration,
 }
 
 /// How both programs log.

@@ -202,9 +202,9 @@ mod tests {
     #[test]
     fn a_word_said_before_the_end_still_arrives() {
         let ((_to_worker, from_worker), (to_supervisor, from_supervisor)) = both();
-        to_supervisor.send(&FromWorker::Loaded).unwrap();
+        to_supervisor.send(&FromWorker::Loaded { files: Vec::new() }).unwrap();
         drop((to_supervisor, from_supervisor));
-        assert!(matches!(from_worker.receive().unwrap(), FromWorker::Loaded));
+        assert!(matches!(from_worker.receive().unwrap(), FromWorker::Loaded { .. }));
         assert_eq!(from_worker.receive().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
@@ -221,8 +221,8 @@ mod tests {
         let long = Failure { why: String::new(), detail: "x".repeat(MESSAGE_BYTES_MAX) };
         let error = to_supervisor.send(&FromWorker::Failed(long)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        to_supervisor.send(&FromWorker::Loaded).unwrap();
-        assert!(matches!(from_worker.receive().unwrap(), FromWorker::Loaded));
+        to_supervisor.send(&FromWorker::Loaded { files: Vec::new() }).unwrap();
+        assert!(matches!(from_worker.receive().unwrap(), FromWorker::Loaded { .. }));
     }
 
     #[test]

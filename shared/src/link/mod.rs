@@ -11,6 +11,9 @@
 //!   words: Drain ----------------------------------> finishes what it has; exits 0
 //! ```
 //!
+//! At a reload the supervisor introduces an old worker to a new one: it makes another SOCK_SEQPACKET pair and sends its ends to
+//! them on their descriptor sockets, as `heir` and `inheritance`. Connections travel on it, see the worker's `engine::handover`.
+//!
 //! The end of the descriptor socket tells a worker that its supervisor is gone.
 
 pub mod channel;
@@ -18,10 +21,15 @@ pub mod fd;
 
 use serde::{Deserialize, Serialize};
 
+/// The name under which a draining worker gets the end on which it hands its connections over.
+pub const HEIR: &str = "heir";
+/// The name under which a new worker gets the end on which connections are handed to it.
+pub const INHERITANCE: &str = "inheritance";
+
 use crate::config::{App, Log};
 
 /// Raised with every change of the words or of the scoreboard's layout.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// What the supervisor says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,7 +38,8 @@ pub enum ToWorker {
     Assignment(Box<Assignment>),
     /// Begin to accept.
     Serve,
-    /// Leave the listeners, take what already waits in them, finish what there is, exit.
+    /// Leave the listeners, take what already waits in them, hand the connections to the heir that was introduced before, or finish
+    /// them if there is none, exit.
     Drain,
     /// Exit now.
     Quit,
@@ -39,8 +48,11 @@ pub enum ToWorker {
 /// What a worker says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// The application is imported and nothing accepted yet.
-    Loaded,
+    /// The application is imported and ready, and nothing accepted yet.
+    Loaded {
+        /// Files of the modules that it has loaded, if they were asked for; as many as fit one message.
+        files: Vec<std::path::PathBuf>,
+    },
     /// The application could not be had; the worker exits next.
     Failed(Failure),
 }
@@ -60,6 +72,22 @@ pub struct Assignment {
     pub log: Log,
     /// Listeners to expect on the descriptor socket, behind the scoreboard. A check has none.
     pub listeners: Vec<String>,
+    /// What the worker is for.
+    pub purpose: Purpose,
+    /// Whether `Loaded` names the files of the loaded modules.
+    pub report_files: bool,
+}
+
+/// What a worker is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// To load the application and serve it.
+    Serve,
+    /// To load the application and say whether that works.
+    Check,
+    /// To answer 503 in the place of an application that cannot be loaded, with this page (plain text, or HTML that begins with
+    /// `<`). No Python is started.
+    Apologise(String),
 }
 
 /// Why a worker could not load its application.

@@ -147,7 +147,16 @@ fn assignment(listen: &str) -> Assignment {
     let config = config::read(&file).unwrap().config;
     let app = config.apps[0].clone();
     let listeners = app.listen.iter().map(|listener| listener.address.to_string()).collect();
-    Assignment { worker: 3, generation: 2, app, siblings: 4, log: config.log, listeners }
+    Assignment {
+        worker: 3,
+        generation: 2,
+        app,
+        siblings: 4,
+        log: config.log,
+        listeners,
+        purpose: Purpose::Serve,
+        report_files: false,
+    }
 }
 
 /// Log records as text.
