@@ -26,6 +26,7 @@ use std::process::Command;
 
 use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
 };
@@ -115,8 +116,8 @@ impl Process {
         };
         Some(match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => Exit::Code(code),
-            (None, Some(signal)) if status.dumped() => Exit::Dumped(signal),
-            (None, Some(signal)) => Exit::Signal(signal),
+            (None, Some(signal)) if status.dumped() => Exit::Dumped(name(signal)),
+            (None, Some(signal)) => Exit::Signal(name(signal)),
             (None, None) => Exit::Unknown,
         })
     }
@@ -127,6 +128,10 @@ impl AsFd for Process {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
+}
+
+fn name(number: i32) -> &'static str {
+    signal::Signal::try_from(number).map_or("a real-time signal", signal::Signal::as_str)
 }
 
 /// Allows us, and the workers that inherit it, as many open files as the hard limit does.
@@ -212,7 +217,7 @@ mod tests {
         let (process, _stream) = sh("exit 7");
         assert_eq!(ended(&process), Exit::Code(7));
         let (process, _stream) = sh("kill -TERM $$");
-        assert_eq!(ended(&process), Exit::Signal(15));
+        assert_eq!(ended(&process), Exit::Signal("SIGTERM"));
     }
 
     #[test]
@@ -229,7 +234,7 @@ mod tests {
         let (process, mut stream) = sh("exec 3>&0; sh -c 'echo >&3; read -r x <&3' & wait");
         stream.read_exact(&mut [0]).unwrap();
         process.kill();
-        assert_eq!(ended(&process), Exit::Signal(9));
+        assert_eq!(ended(&process), Exit::Signal("SIGKILL"));
         // The child held the other end; its death is the end of the stream.
         assert_eq!(heard(stream), "");
     }
