@@ -3,15 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use monoceros_shared::link::fd::shield_inherited;
 use monoceros_shared::{exit, log};
 use monoceros_supervisor::command::{Command, Line, What};
 use monoceros_supervisor::{check, run};
 use slog::warn;
 
 fn main() -> ExitCode {
-    // Without /proc there is no spawning either, and that is said when it fails.
-    let _ = shield_inherited();
     let status = match Line::parse().wanted() {
         Command::Run(what) => serve(what),
         Command::Check(what) => would_serve(what),

@@ -19,7 +19,7 @@ use crate::core::{Core, Effect, Event};
 use crate::effects::{Means, Workers};
 use crate::listen::{Bound, bind_all};
 use crate::sources::{Sources, Stir};
-use crate::spawn::{Program, raise_descriptor_limit};
+use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 
 /// Serves until it is asked to stop; the exit status.
 pub fn run(config: &Config, log: &Logger) -> i32 {
@@ -40,6 +40,9 @@ fn start<'a>(config: &'a Config, log: &'a Logger) -> Result<Server<'a>, String> 
     }
     if let Err(error) = raise_descriptor_limit() {
         warn!(log, "open files stay limited as they are"; "why" => error.to_string());
+    }
+    if let Err(error) = keep_strangers_from_workers() {
+        warn!(log, "workers inherit what was left open for the supervisor"; "why" => error.to_string());
     }
     let program = Program::find()?;
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;

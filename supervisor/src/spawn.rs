@@ -70,6 +70,9 @@ impl Program {
         environment: &BTreeMap<String, String>,
         carrier: OwnedFd,
     ) -> io::Result<Process> {
+        // A bridge's accept leaves a socket without close-on-exec for the moment in which it reads one message of it
+        // (see `link::channel`). What cannot be shielded was said at the start.
+        let _ = keep_strangers_from_workers();
         let path = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
         let mut command = Command::new(path);
         command.arg0(OsString::from("worker:")).args(title).envs(environment).stdin(carrier).process_group(0);
@@ -132,6 +135,20 @@ impl AsFd for Process {
 
 fn name(number: i32) -> &'static str {
     signal::Signal::try_from(number).map_or("a real-time signal", signal::Signal::as_str)
+}
+
+/// Keeps what somebody left open for us to ourselves: workers must not hold it. It stays open here, for it may be a lock
+/// that is meant to last as long as we do.
+///
+/// # Errors
+/// When the kernel is older than Linux 5.11.
+#[expect(unsafe_code, reason = "no crate of ours wraps close_range")]
+pub fn keep_strangers_from_workers() -> io::Result<()> {
+    // SAFETY: with this flag nothing is closed, so no descriptor that anybody owns changes its meaning.
+    match unsafe { nix::libc::close_range(3, u32::MAX, nix::libc::CLOSE_RANGE_CLOEXEC as i32) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Allows us, and the workers that inherit it, as many open files as the hard limit does.

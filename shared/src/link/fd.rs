@@ -15,7 +15,7 @@
 //! Known fault: when a peer sends several descriptors at once and the process is at its `RLIMIT_NOFILE`, the kernel
 //! installs some of them and nix hides which. Our own peer sends one at a time, of which none is then installed.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -207,27 +207,6 @@ struct Received {
     descriptors: Vec<OwnedFd>,
 }
 
-/// Keeps what this process inherited above descriptor 2 from the processes that it will start: a shell or a service
-/// manager may have left anything open. To be called first thing.
-pub fn shield_inherited() -> io::Result<()> {
-    for entry in fs::read_dir("/proc/self/fd")? {
-        let number = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
-        if let Some(number) = number.filter(|number| *number > 2) {
-            // One that is gone by now, as the listing's own, needs no shield.
-            let _ = shield(number);
-        }
-    }
-    Ok(())
-}
-
-#[expect(unsafe_code, reason = "inherited descriptors are numbers that nobody owns")]
-fn shield(number: RawFd) -> nix::Result<()> {
-    // SAFETY: `number` was listed as open a moment ago and is borrowed for one fcntl. Should another thread have closed
-    // it since, the call fails, or marks a descriptor of ours that is close-on-exec as all of them are.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-    fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map(drop)
-}
-
 /// Takes every descriptor of a message, so that whatever is not wanted is closed.
 fn own(messages: impl Iterator<Item = ControlMessageOwned>) -> Vec<OwnedFd> {
     let mut descriptors = Vec::new();
@@ -376,17 +355,6 @@ mod tests {
         assert_eq!(theirs.greeting().unwrap_err().kind(), io::ErrorKind::InvalidData);
         drop(ours);
         assert_eq!(theirs.greeting().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-    }
-
-    #[test]
-    fn what_was_inherited_is_not_passed_on() {
-        let stray = File::open("/dev/null").unwrap();
-        fcntl(&stray, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
-        shield_inherited().unwrap();
-        let flags = fcntl(&stray, FcntlArg::F_GETFD).unwrap();
-        assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));
-        let flags = fcntl(io::stderr(), FcntlArg::F_GETFD).unwrap();
-        assert!(FdFlag::from_bits_retain(flags).is_empty(), "children have a standard error");
     }
 
     #[test]
