@@ -13,7 +13,7 @@ use monoceros_shared::exit;
 use nix::unistd::geteuid;
 use slog::{KV, Logger, Record, Serializer, error, info, warn};
 
-use crate::core::line::{Level, Line};
+use crate::core::line::{Level, Line, Value};
 use crate::core::plan::Plan;
 use crate::core::{Core, Effect, Event};
 use crate::effects::{Means, Workers};
@@ -175,6 +175,9 @@ struct Keys<'a>(&'a Line);
 
 impl KV for Keys<'_> {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        self.0.keys.iter().rev().try_for_each(|(key, value)| serializer.emit_str(key, value))
+        self.0.keys.iter().rev().try_for_each(|(key, value)| match value {
+            Value::Text(text) => serializer.emit_str(key, text),
+            Value::Number(number) => serializer.emit_u64(key, *number),
+        })
     }
 }

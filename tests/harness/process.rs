@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fmt::Debug;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -25,15 +26,35 @@ const GLANCE: Duration = Duration::from_millis(5);
 
 /// Looks at a fact that nothing announces until it holds, and gives what it found.
 ///
-/// The only place that lets time pass. It fails with `what` after [`PATIENCE`].
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+/// The only place that lets time pass. It fails after [`PATIENCE`], with `what` and what was seen last.
+pub fn eventually<T, S: Sight<T>>(what: &str, mut look: impl FnMut() -> S) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(found) = look() {
-            return found;
+        match look().found() {
+            Ok(found) => return found,
+            Err(seen) => {
+                assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}; last seen: {seen}")
+            }
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
         thread::park_timeout(GLANCE);
+    }
+}
+
+/// What a look at a fact gives: the fact, or what was seen instead.
+pub trait Sight<T> {
+    /// The fact, or words for what was seen instead.
+    fn found(self) -> Result<T, String>;
+}
+
+impl<T> Sight<T> for Option<T> {
+    fn found(self) -> Result<T, String> {
+        self.ok_or_else(|| "nothing of it".to_owned())
+    }
+}
+
+impl<T, S: Debug> Sight<T> for Result<T, S> {
+    fn found(self) -> Result<T, String> {
+        self.map_err(|seen| format!("{seen:?}"))
     }
 }
 

@@ -203,7 +203,7 @@ fn heads_over_the_limits_get_414_and_431() {
     let server = Site::new("answers:application").app(limits).serve();
     let long_line = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(1100));
     let many = format!("GET /plain HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X-A: b\r\n".repeat(20));
-    let long = format!("GET /plain HTTP/1.1\r\nHost: localhost\r\nX-A: {}\r\n\r\n", "b".repeat(4000));
+    let long = format!("GET /plain HTTP/1.1\r\nHost: localhost\r\nX-A: {}\r\n\r\n", "b".repeat(4096));
     for (request, status) in [(long_line, 414), (many, 431), (long, 431)] {
         let mut client = server.connect();
         assert!(client.send(&request).answer().expect_status(status).says_close());
