@@ -20,6 +20,7 @@ use super::*;
 use crate::conn::{Flushed, Peer};
 use crate::turn::{Farewell, Limits, Moment, Next, Turn};
 use crate::wire::http::{body, head};
+use monoceros_shared::link::Purpose;
 
 const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 
