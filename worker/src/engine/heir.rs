@@ -36,8 +36,8 @@ pub struct Heir {
 /// What came of connections that were given.
 #[derive(Default)]
 struct Replies {
-    taken: Vec<Box<Guest>>,
-    refused: Vec<Box<Guest>>,
+    taken: VecDeque<Box<Guest>>,
+    refused: VecDeque<Box<Guest>>,
 }
 
 impl Heir {
@@ -87,7 +87,7 @@ impl Heir {
             };
             for reply in &packet[..count] {
                 let Some(guest) = self.given.pop_front() else { return false };
-                if *reply == TAKEN { replies.taken.push(guest) } else { replies.refused.push(guest) }
+                if *reply == TAKEN { replies.taken.push_back(guest) } else { replies.refused.push_back(guest) }
             }
         }
     }
