@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{Broken, Client, Ending, Server, Site, command_line, descriptors, eventually, living};
+use crate::harness::{Broken, Client, Ending, Server, Site, command_line, descriptors, eventually, living, program};
 
 fn gate(workers: usize) -> Server {
     Site::new("gate:application").app(&format!("workers: {workers}\nthreads: 2")).serve()
@@ -205,4 +205,115 @@ fn workers_end_when_their_supervisor_is_killed_or_serve_on() {
         let serves = TcpStream::connect(server.address()).is_ok();
         (ended || serves).then_some(())
     });
+}
+
+#[test]
+fn a_replaced_package_is_not_mixed_with_the_running_supervisor() {
+    let programs = tempfile::tempdir().expect("a temporary folder can be made");
+    for name in ["supervisor", "worker"] {
+        std::fs::copy(program(name), programs.path().join(name)).expect("a program can be copied");
+    }
+    let site = Site::new("gate:application");
+    let server = site.launch_from(&programs.path().join("supervisor"));
+    server.wait_until_serving();
+    // As a package manager does: another file takes the name. This one could not even start.
+    std::fs::write(programs.path().join("new"), "not a program").expect("a file can be written");
+    std::fs::rename(programs.path().join("new"), programs.path().join("worker")).expect("a file can be moved");
+    let victim = server.workers()[0];
+    server.kill_worker(victim);
+    let pid: i32 = server.get("/pid").text().parse().expect("a process number");
+    assert_ne!(pid, victim);
+}
+
+#[test]
+fn a_supervisor_without_its_worker_says_so() {
+    let programs = tempfile::tempdir().expect("a temporary folder can be made");
+    let alone = programs.path().join("supervisor");
+    std::fs::copy(program("supervisor"), &alone).expect("a program can be copied");
+    let server = Site::new("gate:application").launch_from(&alone);
+    assert_ne!(server.exit_code(), 0);
+    let output = server.process().output();
+    assert!(output.contains("worker") && output.contains(&*programs.path().to_string_lossy()), "{output}");
+}
+
+#[test]
+fn a_worker_that_hangs_at_its_import_is_killed_after_timeouts_boot() {
+    let site = Site::new("hanging:application").app("timeouts: {boot: 300ms}");
+    let server = site.file("hanging.py", "import threading\nthreading.Event().wait()\n").launch();
+    let line = server.logged("boot");
+    eventually("the hanging worker to be killed", || {
+        let output = server.process().output();
+        (output.contains("signal 9") || output.contains("SIGKILL")).then_some(()).ok_or(output)
+    });
+    assert_eq!(server.process().status(), None, "the server stays: {line}");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0);
+}
+
+#[test]
+fn an_app_that_is_repaired_is_served_without_a_restart() {
+    let server = Site::new("gate:application").file("gate.py", "import nowhere_at_all\n").launch();
+    server.process().line("cannot import");
+    let good = crate::harness::repository().join("tests/apps/gate.py");
+    std::fs::copy(good, server.site().path("gate.py")).expect("an app can be copied");
+    server.wait_until_serving();
+    server.get("/pid").expect_status(200);
+}
+
+#[test]
+fn int_ends_a_drain_that_takes_too_long() {
+    let server = gate(1);
+    let mut client = server.connect();
+    client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+    eventually("the call to block", || (server.get("/").text() == "1").then_some(()));
+    server.signal(Signal::SIGTERM);
+    server.logged("stopping");
+    server.signal(Signal::SIGINT);
+    server.exit_code();
+    assert!(server.process().session().is_empty(), "nothing is left behind");
+}
+
+#[test]
+fn term_before_the_first_worker_has_loaded_ends_the_server() {
+    let site = Site::new("hanging:application");
+    let server = site.file("hanging.py", "import threading\nthreading.Event().wait()\n").launch();
+    server.logged("worker booting");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0);
+    eventually("every process to end", || server.process().session().is_empty().then_some(()));
+}
+
+#[test]
+fn signals_that_ask_for_nothing_here_end_nothing() {
+    // gunicorn's users send these; what they ask for is not built yet, and must not be the end.
+    let server = gate(1);
+    for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGWINCH]
+    {
+        server.signal(signal);
+        server.get("/pid").expect_status(200);
+    }
+    assert_eq!(server.process().status(), None);
+}
+
+#[test]
+fn an_app_that_is_served_as_root_is_warned_about_once() {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("not tried: this is not root");
+        return;
+    }
+    let server = gate(2);
+    let warnings = server.process().output().lines().filter(|line| line.contains("root")).count();
+    assert_eq!(warnings, 1, "{}", server.process().output());
+}
+
+#[test]
+fn a_backlog_beyond_what_the_kernel_allows_is_warned_about() {
+    let most: u32 =
+        std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("Linux says").trim().parse().expect("a number");
+    if most >= 65535 {
+        eprintln!("not tried: net.core.somaxconn is at least as large as the largest backlog");
+        return;
+    }
+    let server = Site::new("gate:application").app(&format!("backlog: {}", most + 1)).serve();
+    server.process().line("somaxconn");
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::client::Client;
-use super::process::{Process, Stat, eventually, program, stat};
+use super::process::{Process, Stat, eventually, stat};
 use super::site::Site;
 
 /// A running server. Everything it started is killed when it is dropped.
@@ -20,9 +20,9 @@ pub struct Server {
 }
 
 impl Server {
-    pub(super) fn start(site: Site) -> Server {
+    pub(super) fn start(site: Site, supervisor: &Path) -> Server {
         let folder = site.path("");
-        let process = Process::start(&program("supervisor"), &["run", "-c", "server.yaml"], &folder, &site.variables);
+        let process = Process::start(supervisor, &["run", "-c", "server.yaml"], &folder, &site.variables);
         Server { process, site }
     }
 
