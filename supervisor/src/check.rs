@@ -9,7 +9,7 @@ use monoceros_shared::config::{App, Config, Error};
 use monoceros_shared::exit;
 use monoceros_shared::link::Failure;
 
-use crate::core::line::Text;
+use crate::core::line::span;
 use crate::core::{Event, Exit, Stop, WorkerId};
 use crate::effects::{Means, Workers};
 use crate::sources::{Sources, Stir};
@@ -67,7 +67,7 @@ impl Trial {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let why = format!("cannot import {}: not done within {}", app.wsgi, app.timeouts.boot.text());
+                let why = format!("cannot import {}: not done within {}", app.wsgi, span(app.timeouts.boot));
                 break Ok(Err(Failure::new(why, "")));
             }
             match self.next(left) {
@@ -106,7 +106,7 @@ fn verdict(event: Event, of: WorkerId, app: &App) -> Option<Result<Verdict, Stri
         Event::Failed { worker, failure } if worker == of => Some(Ok(Err(failure))),
         Event::Exited { worker, exit, .. } if worker == of => match exit {
             Exit::Code(code) => cannot(format!("the worker exited with code {code}")),
-            Exit::Signal(_) | Exit::Dumped(_) => cannot(format!("the worker died of {}", exit.text())),
+            Exit::Signal(_) | Exit::Dumped(_) => cannot(format!("the worker died of {}", exit)),
             Exit::Unknown => cannot("the worker is gone".into()),
         },
         Event::Unreachable { worker, why } if worker == of => cannot(format!("the worker cannot be reached: {why}")),

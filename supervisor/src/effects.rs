@@ -22,7 +22,7 @@ use monoceros_shared::scoreboard::Scoreboard;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::bridge::{self, News};
-use crate::core::line::Text;
+use crate::core::line::span;
 use crate::core::{Event, Exit, Word, WorkerId};
 use crate::listen::{Bound, cause};
 use crate::sources::{Post, Watch};
@@ -228,7 +228,86 @@ fn running(scoreboard: &Scoreboard) -> Vec<String> {
     let lines = scoreboard.threads().iter().filter_map(|row| row.current());
     let told = |(line, since_ms)| {
         let age = Duration::from_millis(now_ms.saturating_sub(since_ms));
-        format!("{line} (for {}, after {requests} requests)", age.text())
+        format!("{line} (for {}, after {requests} requests)", span(age))
     };
     lines.map(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use monoceros_shared::config::{CommandLine, Config, from_command_line};
+
+    use super::*;
+    use crate::sources::{Sources, Stir};
+
+    fn config() -> Config {
+        let line = CommandLine { wsgi: "shop:app".into(), ..CommandLine::default() };
+        from_command_line(line).unwrap().config
+    }
+
+    fn workers_of(program: &str) -> (Sources, Workers) {
+        let sources = Sources::new().unwrap();
+        let means = Means {
+            program: Program::open(Path::new(program)).unwrap(),
+            log: config().log,
+            post: sources.post(),
+            watch: sources.watch().unwrap(),
+        };
+        (sources, Workers::new(means))
+    }
+
+    /// Whether the bridge ended, and what the core was told, up to the exit.
+    fn until_the_exit(sources: &mut Sources, workers: &mut Workers) -> (usize, Event) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut ends = 0;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no exit was told");
+            for stir in sources.wait(Some(left)).unwrap() {
+                let events = match stir {
+                    Stir::Gone(worker) => workers.gone(worker),
+                    Stir::News(worker, news) => {
+                        ends += usize::from(matches!(news, News::Ended));
+                        workers.hear(worker, news)
+                    }
+                    Stir::Signal(event) => vec![event],
+                };
+                if let Some(exit) = events.into_iter().find(|event| matches!(event, Event::Exited { .. })) {
+                    return (ends, exit);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_worker_that_dies_before_it_connects_frees_its_bridge() {
+        let (mut sources, mut workers) = workers_of("/bin/true");
+        let spawned = workers.spawn(7, 1, &config().apps[0], &[]);
+        assert!(matches!(spawned, Event::Spawned { worker: 7, .. }), "{spawned:?}");
+        let (ends, exit) = until_the_exit(&mut sources, &mut workers);
+        assert_eq!(ends, 1, "the bridge still waits");
+        assert!(matches!(exit, Event::Exited { worker: 7, exit: Exit::Code(0), .. }), "{exit:?}");
+        assert!(workers.register.is_empty() && workers.deadline().is_none());
+    }
+
+    #[test]
+    fn a_worker_that_has_not_connected_cannot_be_told_anything() {
+        // It is gone at once, but nobody knows before its end is taken in.
+        let (mut sources, mut workers) = workers_of("/bin/true");
+        let _ = workers.spawn(7, 1, &config().apps[0], &[]);
+        let answer = workers.say(7, Word::Serve);
+        assert!(matches!(answer, Some(Event::Unreachable { worker: 7, .. })), "{answer:?}");
+        until_the_exit(&mut sources, &mut workers);
+        assert!(workers.say(7, Word::Quit).is_none(), "a worker that is gone was spoken to");
+    }
+
+    #[test]
+    fn a_binary_that_cannot_be_executed_is_an_event() {
+        let (_sources, mut workers) = workers_of("/dev/null");
+        let event = workers.spawn(7, 1, &config().apps[0], &[]);
+        let Event::NotSpawned { worker: 7, why } = event else { panic!("{event:?}") };
+        assert_eq!(why, "cannot spawn a worker: Permission denied");
+    }
 }

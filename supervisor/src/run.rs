@@ -13,13 +13,13 @@ use monoceros_shared::exit;
 use nix::unistd::geteuid;
 use slog::{KV, Logger, Record, Serializer, error, info, warn};
 
-use crate::core::line::{Level, Line};
+use crate::core::line::{Level, Line, Value};
 use crate::core::plan::Plan;
 use crate::core::{Core, Effect, Event};
 use crate::effects::{Means, Workers};
 use crate::listen::{Bound, bind_all};
 use crate::sources::{Sources, Stir};
-use crate::spawn::{Program, raise_descriptor_limit};
+use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 
 /// Serves until it is asked to stop; the exit status.
 pub fn run(config: &Config, log: &Logger) -> i32 {
@@ -40,6 +40,9 @@ fn start<'a>(config: &'a Config, log: &'a Logger) -> Result<Server<'a>, String> 
     }
     if let Err(error) = raise_descriptor_limit() {
         warn!(log, "open files stay limited as they are"; "why" => error.to_string());
+    }
+    if let Err(error) = keep_strangers_from_workers() {
+        warn!(log, "workers inherit what was left open for the supervisor"; "why" => error.to_string());
     }
     let program = Program::find()?;
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
@@ -172,6 +175,9 @@ struct Keys<'a>(&'a Line);
 
 impl KV for Keys<'_> {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        self.0.keys.iter().rev().try_for_each(|(key, value)| serializer.emit_str(key, value))
+        self.0.keys.iter().rev().try_for_each(|(key, value)| match value {
+            Value::Text(text) => serializer.emit_str(key, text),
+            Value::Number(number) => serializer.emit_u64(key, *number),
+        })
     }
 }

@@ -16,8 +16,7 @@
 //! * The door is a socket in a folder that we make 0700; the worker connects before it becomes another user. Whoever
 //!   can connect is the supervisor's own user, and the first to do so is believed.
 //! * ipc-channel accepts a connection without close-on-exec. That connection carries one message, the two channels
-//!   (which are close-on-exec), and is closed at once. A worker that is exec'd in just that moment inherits a dead
-//!   socket, harmless but not ours to leave: a worker closes whatever it has above descriptor 2 when it starts.
+//!   (which are close-on-exec), and is closed at once; whoever spawns shields what is open just before it does.
 //!
 //! Known faults: ipc-channel makes the folder by the umask, so with umask 0 a stranger has the instant before our
 //! `chmod`. A supervisor killed between `open` and `accept` leaves its folder in the temporary directory. A child

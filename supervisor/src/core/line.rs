@@ -23,7 +23,16 @@ pub struct Line {
     /// What it says, always in the same words.
     pub message: &'static str,
     /// What it says it of, in order.
-    pub keys: Vec<(&'static str, String)>,
+    pub keys: Vec<(&'static str, Value)>,
+}
+
+/// What a key says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// For people.
+    Text(String),
+    /// For programs too.
+    Number(u64),
 }
 
 impl Line {
@@ -33,55 +42,74 @@ impl Line {
     }
 
     /// With one key more.
-    pub fn with(mut self, key: &'static str, value: impl Text) -> Line {
-        self.keys.push((key, value.text()));
+    pub fn with(mut self, key: &'static str, value: impl Into<Value>) -> Line {
+        self.keys.push((key, value.into()));
         self
     }
 
-    /// With one key more, if its value says anything.
-    pub fn with_some(self, key: &'static str, value: impl Text) -> Line {
-        let value = value.text();
-        if value.is_empty() { self } else { self.with(key, value) }
+    /// With one key more, if its text says anything.
+    pub fn with_some(self, key: &'static str, text: String) -> Line {
+        if text.is_empty() { self } else { self.with(key, text) }
     }
 }
 
-/// What a value looks like in a line.
-pub trait Text {
-    /// Its text.
-    fn text(&self) -> String;
-}
-
-impl Text for Duration {
-    /// `12.3s` above a second, `45ms` below.
-    fn text(&self) -> String {
-        if self.as_secs() > 0 { format!("{:.1}s", self.as_secs_f64()) } else { format!("{}ms", self.as_millis()) }
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(text.to_owned())
     }
 }
 
-macro_rules! text_by_display {
-    ($($kind:ty),*) => {$(
-        impl Text for $kind {
-            fn text(&self) -> String {
-                self.to_string()
-            }
-        }
-    )*};
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::Text(text)
+    }
 }
 
-text_by_display!(&str, String, &String, u64, usize, Exit);
+impl From<u64> for Value {
+    fn from(number: u64) -> Value {
+        Value::Number(number)
+    }
+}
+
+impl From<usize> for Value {
+    fn from(number: usize) -> Value {
+        Value::Number(number as u64)
+    }
+}
+
+impl From<Duration> for Value {
+    fn from(duration: Duration) -> Value {
+        Value::Text(span(duration))
+    }
+}
+
+impl From<Exit> for Value {
+    fn from(exit: Exit) -> Value {
+        Value::Text(exit.to_string())
+    }
+}
 
 impl Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Exit::Code(code) => write!(f, "code {code}"),
-            Exit::Signal(signal) => write!(f, "signal {signal}"),
-            Exit::Dumped(signal) => write!(f, "signal {signal}, core dumped"),
+            Exit::Signal(name) => write!(f, "{name}"),
+            Exit::Dumped(name) => write!(f, "{name}, core dumped"),
             Exit::Unknown => write!(f, "unknown"),
         }
     }
 }
 
+/// A length of time for people: `12.3s` from a second on, `45ms` below.
+pub fn span(duration: Duration) -> String {
+    if duration.as_secs() > 0 {
+        format!("{:.1}s", duration.as_secs_f64())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
+}
+
 /// What comes after a worker is gone.
 pub fn next_try(wait: Duration) -> String {
-    if wait.is_zero() { "replaced at once".into() } else { format!("next try in {}", wait.text()) }
+    if wait.is_zero() { "replaced at once".into() } else { format!("next try in {}", span(wait)) }
 }

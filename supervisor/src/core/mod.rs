@@ -158,10 +158,10 @@ pub enum Stop {
 pub enum Exit {
     /// By itself, with this status.
     Code(i32),
-    /// By this signal.
-    Signal(i32),
+    /// By the signal of this name.
+    Signal(&'static str),
     /// By this signal, and the kernel was asked to write a core.
-    Dumped(i32),
+    Dumped(&'static str),
     /// The kernel cannot say.
     Unknown,
 }
@@ -297,8 +297,8 @@ impl Core {
             (Phase::Quitting | Phase::Gone, Stop::Graceful | Stop::Quick) => return,
         };
         self.phase = phase;
-        let how = if phase == Phase::Draining { "draining" } else { "now" };
-        self.log(Line::new(Level::Info, "stopping").with("how", how).with("workers", self.lives.len()));
+        let message = if phase == Phase::Draining { "stopping: workers drain" } else { "stopping: workers quit" };
+        self.log(Line::new(Level::Info, message).with("workers", self.lives.len()));
         self.effects.push(Effect::CloseListeners);
         for worker in self.lives.keys().copied().collect::<Vec<_>>() {
             self.step(now, worker, if phase == Phase::Draining { Happening::Drain } else { Happening::Quit });
@@ -359,7 +359,8 @@ impl Core {
         if !announced && serving == self.teams[app].plan.workers {
             self.teams[app].announced = true;
             let plan = &self.teams[app].plan;
-            let line = Line::new(Level::Info, "serving").with("app", &plan.name).with("listen", &plan.listen);
+            let line =
+                Line::new(Level::Info, "serving").with("app", plan.name.as_str()).with("listen", plan.listen.as_str());
             self.log(line.with("workers", serving));
         }
     }
@@ -381,12 +382,13 @@ impl Core {
 
     fn about(&self, worker: WorkerId, level: Level, message: &'static str) -> Line {
         let line = Line::new(level, message);
-        let Some(life) = self.lives.get(&worker) else {
-            return line.with("worker", worker);
-        };
-        let line = line.with("app", &self.teams[life.app].plan.name).with("worker", worker);
-        line.with("generation", life.generation)
-            .with_some("pid", life.pid.map(|pid| pid.to_string()).unwrap_or_default())
+        let Some(life) = self.lives.get(&worker) else { return line.with("worker", worker) };
+        let line = line.with("app", self.teams[life.app].plan.name.as_str()).with("worker", worker);
+        let line = line.with("generation", life.generation);
+        match life.pid {
+            Some(pid) => line.with("pid", u64::from(pid)),
+            None => line,
+        }
     }
 
     fn log(&mut self, line: Line) {
