@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socket2::SockRef;
 
-use crate::harness::{Broken, Client, Ending, Server, Site, eventually};
+use crate::harness::{Broken, Client, Ending, Server, Site, eventually, stop};
 use crate::http::refused::WRONG;
 
 /// Connections, each with the worker that serves it.
@@ -73,7 +73,7 @@ fn load(mut client: Client, ended: &AtomicBool) -> Result<u32, Broken> {
 fn connections_that_wait_in_the_backlog_outlive_the_worker_that_did_not_take_them() {
     let server = Site::new("gate:application").serve();
     let worker = server.workers()[0];
-    kill(Pid::from_raw(worker), Signal::SIGSTOP).expect("a worker can be stopped");
+    stop(worker);
     let mut waiting: Vec<Client> = (0..5).map(|_| server.connect()).collect();
     for client in &mut waiting {
         client.send("GET /pid HTTP/1.1\r\nHost: h\r\n\r\n");

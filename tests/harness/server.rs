@@ -122,6 +122,16 @@ pub fn living(pid: i32) -> Stat {
     stat(pid).unwrap_or_else(|| panic!("there is no process {pid}"))
 }
 
+/// Makes a process stand still, and waits until each of its threads does.
+pub fn stop(pid: i32) {
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("a living process can be stopped");
+    eventually("every thread to stand still", || {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        let states = threads.filter_map(|thread| stat(thread.ok()?.file_name().to_str()?.parse().ok()?));
+        states.map(|stat| stat.state).all(|state| state == 'T').then_some(())
+    });
+}
+
 /// The command line of a process, as `ps` shows it.
 pub fn command_line(pid: i32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
