@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::TcpStream;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -51,6 +52,29 @@ fn term_answers_what_waits_in_the_backlog() {
     kill(Pid::from_raw(worker), Signal::SIGCONT).expect("a worker can go on");
     for client in &mut clients {
         client.answer().expect_status(200);
+        client.expect_close();
+    }
+    assert_eq!(server.exit_code(), 0);
+}
+
+#[test]
+fn term_answers_what_a_full_worker_has_not_accepted() {
+    let full = "threads: 2\nlimits: {connections_max: 1}";
+    let server = Site::new("gate:application").app(full).serve();
+    let mut holder = server.connect();
+    holder.get("/pid").expect_status(200);
+    holder.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+    // The worker holds as many connections as it may, so these wait in the backlog when the end begins; the last of them
+    // sets the first free.
+    let mut clients: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+    let (last, others) = clients.split_last_mut().expect("there are ten");
+    for client in &mut *others {
+        client.send("GET /pid HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    last.send("GET /open HTTP/1.1\r\nHost: h\r\n\r\n");
+    server.signal(Signal::SIGTERM);
+    for client in others.iter_mut().chain([last, &mut holder]) {
+        assert!(client.answer().expect_status(200).says_close());
         client.expect_close();
     }
     assert_eq!(server.exit_code(), 0);
@@ -210,6 +234,8 @@ fn ps_shows_the_app_and_the_generation_of_each_worker() {
 
 #[test]
 fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a process has limits");
+    setrlimit(Resource::RLIMIT_NOFILE, soft.min(512), hard).expect("a soft limit may be lowered");
     let server = gate(1);
     for pid in [server.process().pid().as_raw(), server.workers()[0]] {
         let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("a living process has limits");
