@@ -18,9 +18,6 @@ impl Runner {
         self.moment = self.clock.moment();
         let engine = &self.engine;
         if guest.rest.is_none() {
-            if engine.mode_is(super::Mode::Drain) {
-                guest.connection.turn.make_last();
-            }
             guest.connection.turn.run(&self.moment);
             guest.began = engine.settings.access.then(Instant::now);
             engine.scoreboard.counters().requests.fetch_add(1, Relaxed);

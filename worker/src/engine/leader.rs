@@ -15,7 +15,7 @@ use super::Mode;
 use super::guest::{Guest, LINGER};
 use super::listen::{Accepted, Listener};
 use super::runner::Runner;
-use super::slots::{Key, Look, lock};
+use super::slots::{Key, Look, Room, lock};
 use crate::clock;
 use crate::conn::{Connection, Edge};
 use crate::turn::{Farewell, Patience, Turn};
@@ -28,6 +28,10 @@ const EVENTS_MAX: usize = 128;
 /// though there is room again.
 const EXHAUSTED_PAUSE: u64 = 100;
 
+/// How long a worker that drains waits for room to take what still waits in its listeners, in milliseconds. Less looks more
+/// often, more makes those clients wait.
+const NO_ROOM_PAUSE: u64 = 20;
+
 /// How long the log is spared a repeated complaint, in milliseconds.
 const COMPLAINT_PAUSE: u64 = 10_000;
 
@@ -38,6 +42,17 @@ const ALARM: Token = Token(usize::MAX - 2);
 const LISTENER: usize = usize::MAX - 16;
 /// No worker has more.
 const LISTENERS_MAX: usize = 1 << 16;
+
+/// What an accept came to for the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reception {
+    /// One client more; another may wait.
+    Client,
+    /// Nobody waits.
+    Nobody,
+    /// Somebody may wait, but there is no room.
+    NoRoom,
+}
 
 /// What only the leader touches.
 pub struct Leader {
@@ -160,19 +175,13 @@ impl Runner {
     /// Leaves the listeners, takes what already waits in them, and gives every client between two requests a moment to send
     /// one more, which is answered with a close: to cut it off at once would race with a request on its way.
     fn drain(&mut self, leader: &mut Leader) -> io::Result<()> {
-        // A worker that was never adopted leaves what waits to those that were.
-        let left = if self.engine.adopted.load(Ordering::Acquire) { leader.listeners.len() } else { 0 };
-        for index in 0..left {
-            leader.listeners[index].part(&self.engine.registry)?;
-            while self.accept_one(leader, index)? {}
-        }
-        for listener in leader.listeners.drain(..) {
-            listener.close();
+        self.engine.settings.limits.ending.store(true, Ordering::Release);
+        for listener in &mut leader.listeners {
+            listener.part(&self.engine.registry)?;
         }
         let end = self.moment.now + LINGER;
         let mut idle: Vec<Key> = Vec::new();
         self.engine.slots.each_parked(|guest| {
-            guest.connection.turn.make_last();
             if guest.connection.turn.is_idle() {
                 guest.deadline = guest.deadline.min(end);
                 idle.push(guest.key);
@@ -181,6 +190,26 @@ impl Runner {
         let mut deadlines = lock(&self.engine.deadlines);
         idle.into_iter().for_each(|key| deadlines.watch(key, end, self.moment.now));
         drop(deadlines);
+        self.empty_listeners(leader)
+    }
+
+    /// Takes what waits in the listeners that were left, the last first, and closes each when nobody waits in it any more.
+    /// When there is no room for more connections it goes on in a while.
+    fn empty_listeners(&mut self, leader: &mut Leader) -> io::Result<()> {
+        // A worker that was never adopted leaves what waits to those that were.
+        if !self.engine.adopted.load(Ordering::Acquire) {
+            leader.listeners.drain(..).for_each(Listener::close);
+        }
+        while let Some(last) = leader.listeners.len().checked_sub(1) {
+            match self.accept_one(leader, last)? {
+                Reception::Client => {}
+                Reception::Nobody => leader.listeners.drain(last..).for_each(Listener::close),
+                Reception::NoRoom => {
+                    leader.resume = Some(self.moment.now + NO_ROOM_PAUSE);
+                    return Ok(());
+                }
+            }
+        }
         self.engine.drained.store(true, Ordering::SeqCst);
         if self.engine.slots.open() == 0 {
             self.engine.enter(Mode::Done);
@@ -194,7 +223,7 @@ impl Runner {
         leader.armed = u64::MAX;
         if leader.resume.is_some_and(|resume| resume <= self.moment.now) {
             leader.resume = None;
-            self.join(leader)?;
+            if leader.draining { self.empty_listeners(leader)? } else { self.join(leader)? }
         }
         loop {
             let Some(key) = lock(&self.engine.deadlines).due(self.moment.now) else { return Ok(()) };
@@ -225,29 +254,30 @@ impl Runner {
             return Ok(());
         }
         for _ in 0..self.engine.settings.accept_max {
-            if !self.accept_one(leader, index)? {
+            if self.accept_one(leader, index)? != Reception::Client {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Takes a waiting connection and reads what it sent already. Says whether another may wait.
-    fn accept_one(&mut self, leader: &mut Leader, index: usize) -> io::Result<bool> {
-        let Some(key) = self.engine.slots.enter() else {
+    /// Takes a waiting connection and reads what it sent already.
+    fn accept_one(&mut self, leader: &mut Leader, index: usize) -> io::Result<Reception> {
+        let room = if leader.draining { Room::Last } else { Room::Usual };
+        let Some(key) = self.engine.slots.enter(room) else {
             self.pause(leader, "the worker holds limits.connections_max connections")?;
-            return Ok(false);
+            return Ok(Reception::NoRoom);
         };
         let (socket, peer) = match leader.listeners[index].accept() {
             Accepted::Client(socket, peer) => (socket, peer),
             Accepted::Nobody => {
                 self.engine.slots.leave(key);
-                return Ok(false);
+                return Ok(Reception::Nobody);
             }
             Accepted::Exhausted(error) => {
                 self.engine.slots.leave(key);
                 self.pause(leader, &error.to_string())?;
-                return Ok(false);
+                return Ok(Reception::NoRoom);
             }
         };
         let turn = Turn::new(self.engine.settings.limits.clone());
@@ -257,16 +287,13 @@ impl Runner {
         if let Err(error) = self.engine.registry.register(&mut SourceFd(&connection.raw_fd()), token, interest) {
             self.engine.slots.leave(key);
             self.pause(leader, &error.to_string())?;
-            return Ok(false);
+            return Ok(Reception::NoRoom);
         }
         self.engine.count_accepted();
-        let mut guest = Guest::new(key, connection);
-        if leader.draining || self.engine.mode_is(Mode::Drain) {
-            guest.connection.turn.make_last();
-        }
+        let guest = Guest::new(key, connection);
         lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
         self.settle(guest);
-        Ok(true)
+        Ok(Reception::Client)
     }
 
     /// Stops to accept for a moment, for a listener that stays in the poll would wake us at once and for nothing.

@@ -141,7 +141,8 @@ impl Engine {
     pub fn new(app: &App, siblings: usize, parts: Parts) -> io::Result<Engine> {
         let patiences = Patiences::new(&app.timeouts);
         let shortest = patiences.shortest().min(guest::LINGER);
-        let slots = Slots::new(app.limits.connections_max);
+        let backlog = app.listen.iter().map(|listener| listener.backlog as usize).sum();
+        let slots = Slots::new(app.limits.connections_max, backlog);
         let (leader, registry, waker) = Leader::new(parts.listeners, parts.alarms)?;
         Ok(Engine {
             registry,
@@ -269,5 +270,6 @@ fn limits(app: &App) -> Limits {
         body: http::body::Limits { body_bytes_max: limits.body_bytes_max, trailer_bytes_max: limits.header_bytes_max },
         body_memory_max: limits.body_memory_max,
         idle_buffer_max: IDLE_BUFFER_MAX,
+        ending: Arc::default(),
     }
 }

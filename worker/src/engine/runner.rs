@@ -119,7 +119,6 @@ impl Runner {
     fn park(&mut self, mut guest: Box<Guest>) -> Parking {
         let now = self.moment.now;
         if self.engine.mode_is(Mode::Drain) && guest.connection.turn.is_idle() && !guest.lingering {
-            guest.connection.turn.make_last();
             guest.deadline = now + LINGER;
             lock(&self.engine.deadlines).watch(guest.key, guest.deadline, now);
         } else {

@@ -19,6 +19,7 @@ mod reply;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reply::Reply;
 
@@ -39,6 +40,8 @@ pub struct Limits {
     pub body_memory_max: usize,
     /// Bytes of buffer that an idle connection may keep. Less costs an allocation per request, more costs memory per idle client.
     pub idle_buffer_max: usize,
+    /// Set when the server ends: every answer whose head is not out says so, and is the last of its connection.
+    pub ending: Arc<AtomicBool>,
 }
 
 /// What a turn needs to know of the time.
@@ -100,18 +103,10 @@ enum Phase {
     Refused,
 }
 
-/// Whether another request may follow on the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Follow {
-    Another,
-    Last,
-}
-
 /// One request's life, and then the next one's.
 pub struct Turn {
     limits: Arc<Limits>,
     phase: Phase,
-    follow: Follow,
     /// Received and not yet given up; the current request begins at `start`, what is not yet understood at `unread`.
     input: Vec<u8>,
     start: usize,
@@ -133,7 +128,6 @@ impl Turn {
             heads: head::Reader::new(limits.head),
             limits,
             phase: Phase::Head,
-            follow: Follow::Another,
             input: Vec::new(),
             start: 0,
             unread: 0,
@@ -189,10 +183,9 @@ impl Turn {
         self.served
     }
 
-    /// The current request is the last of its connection: its answer says so.
-    pub fn make_last(&mut self) {
-        self.follow = Follow::Last;
-        self.reply.make_last();
+    /// Whether the server ends.
+    fn is_ending(&self) -> bool {
+        self.limits.ending.load(Ordering::Relaxed)
     }
 
     /// Why the request was refused, once.
