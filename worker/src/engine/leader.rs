@@ -161,7 +161,7 @@ impl Runner {
     /// one more, which is answered with a close: to cut it off at once would race with a request on its way.
     fn drain(&mut self, leader: &mut Leader) -> io::Result<()> {
         // A worker that was never adopted leaves what waits to those that were.
-        let left = if leader.joined { leader.listeners.len() } else { 0 };
+        let left = if self.engine.adopted.load(Ordering::Acquire) { leader.listeners.len() } else { 0 };
         for index in 0..left {
             leader.listeners[index].part(&self.engine.registry)?;
             while self.accept_one(leader, index)? {}

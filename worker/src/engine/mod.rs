@@ -80,6 +80,8 @@ pub struct Engine {
     idlers: AtomicU32,
     watch: Watch,
     mode: AtomicU8,
+    /// The word to serve has come, though the word to drain may have come before anybody could follow it.
+    adopted: AtomicBool,
     /// The listeners are left and what waited in them is taken: when the last connection ends, so does the worker.
     drained: AtomicBool,
     broken: AtomicBool,
@@ -153,6 +155,7 @@ impl Engine {
             idlers: AtomicU32::new(0),
             watch: Watch::new(app.threads),
             mode: AtomicU8::new(Mode::Loaded as u8),
+            adopted: AtomicBool::new(false),
             drained: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             settings: Settings {
@@ -170,6 +173,9 @@ impl Engine {
 
     /// Goes on to a mode; never back.
     pub fn enter(&self, mode: Mode) {
+        if mode == Mode::Serve {
+            self.adopted.store(true, Ordering::Release);
+        }
         self.mode.fetch_max(mode as u8, Ordering::AcqRel);
         if mode == Mode::Done {
             // The lock orders this after the look of whoever is about to wait.
