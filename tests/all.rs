@@ -16,6 +16,8 @@ mod examples;
 mod http;
 // PEP 3333, by applications in `apps/`.
 mod wsgi;
+// Where an application lives: interpreter, paths, variables, user, children.
+mod home;
 // Killed workers, slow clients, floods of nonsense.
 mod faults;
 // Signals, processes, descriptors.

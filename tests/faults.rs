@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socket2::SockRef;
 
-use crate::harness::{Broken, Client, Ending, Server, Site, eventually};
+use crate::harness::{Broken, Client, Ending, Server, Site, descriptors, eventually, stop};
 use crate::http::refused::WRONG;
 
 /// Connections, each with the worker that serves it.
@@ -73,7 +73,7 @@ fn load(mut client: Client, ended: &AtomicBool) -> Result<u32, Broken> {
 fn connections_that_wait_in_the_backlog_outlive_the_worker_that_did_not_take_them() {
     let server = Site::new("gate:application").serve();
     let worker = server.workers()[0];
-    kill(Pid::from_raw(worker), Signal::SIGSTOP).expect("a worker can be stopped");
+    stop(worker);
     let mut waiting: Vec<Client> = (0..5).map(|_| server.connect()).collect();
     for client in &mut waiting {
         client.send("GET /pid HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -206,4 +206,68 @@ fn a_worker_that_dies_at_every_request_is_replaced_with_a_pause_and_the_server_s
     }
     eventually("another worker", || (!server.workers().is_empty()).then_some(()));
     assert_eq!(server.process().status(), None, "the supervisor lives");
+}
+
+/// Numbers that look random and are the same for the same seed (xorshift64*).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end
+    }
+}
+
+#[test]
+fn a_storm_of_strange_clients_leaves_nothing_behind() {
+    let server = Site::new("answers:application").app("threads: 3\nlimits: {body_memory_max: 1KiB}").serve();
+    let worker = server.workers()[0];
+    server.get("/plain").expect_status(200);
+    let before = descriptors(worker).len();
+    thread::scope(|scope| {
+        for seed in 1..=8 {
+            let server = &server;
+            scope.spawn(move || (0..150).fold(Dice(seed), |dice, _| strange_visit(server, dice)));
+        }
+    });
+    eventually("as many descriptors as before", || {
+        let open = descriptors(worker);
+        (open.len() <= before).then_some(()).ok_or(open)
+    });
+    assert_eq!(server.get("/plain").text(), "plain");
+    assert_eq!(server.workers(), [worker], "it is the same worker");
+}
+
+/// One connection: some requests of any kind, sent in pieces, answers taken or not, left in any way.
+fn strange_visit(server: &Server, mut dice: Dice) -> Dice {
+    const KINDS: [&str; 6] = [
+        "GET /plain HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "POST /plain HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n\r\n",
+        "GET /endless HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /raises_after HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /plain HTTP/1.1\r\nHost: a b\r\n\r\n",
+    ];
+    let stream = TcpStream::connect(server.address()).expect("the server accepts");
+    if dice.below(2) == 0 {
+        SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).expect("SO_LINGER can be set");
+    }
+    let mut client = Client::over_tcp(stream);
+    let mut bytes: String = (0..=dice.below(4)).map(|_| KINDS[dice.below(KINDS.len())]).collect();
+    if dice.below(4) == 0 {
+        bytes += &format!("POST /plain HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n{}", "x".repeat(5000));
+    }
+    if dice.below(3) == 0 {
+        bytes.truncate(dice.below(bytes.len()));
+    }
+    let cut = dice.below(bytes.len() + 1);
+    // The server may have closed the connection already, as it must after some of these.
+    let _ = client.try_send(&bytes[..cut]).and_then(|()| client.try_send(&bytes[cut..]));
+    if dice.below(2) == 0 && !bytes.is_empty() {
+        client.set_patience(std::time::Duration::from_millis(20));
+        let _ = client.try_head("GET");
+    }
+    dice
 }

@@ -300,7 +300,7 @@ fn the_input_reads_as_a_bytes_io_does() {
         r#"[["iterate", 3], ["read", 10], ["iterate", 100], ["readline"], ["iterate", 100000]]"#,
         r#"[["read", null], ["readline", null], ["readlines", null]]"#,
         r#"[["read", 100000000], ["readline", 5], ["iterate", 1]]"#,
-        r#"[["readinto", 10], ["read1", 5], ["read1"], ["readinto", 100000]]"#,
+        r#"[["readinto", 10], ["read1", 5], ["read1", 0], ["readinto", 100000]]"#,
     ];
     for length in [0, 1, 50, 1000, 16_000, 70_000, 400_000] {
         for calls in calls {

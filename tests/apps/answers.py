@@ -317,9 +317,3 @@ def complains(environ, start_response):
     environ["wsgi.errors"].writelines(["and more ", "of it\n"])
     start_response("200 OK", TEXT)
     return [b"x"]
-
-
-def executable(environ, start_response):
-    told = [sys.executable, sys.prefix, os.getcwd(), sys.path[0], os.environ.get("GREETING", "")]
-    start_response("200 OK", TEXT)
-    return ["\n".join(told).encode()]

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::client::Client;
-use super::process::{Process, Stat, eventually, program, stat};
+use super::process::{Process, Stat, eventually, stat};
 use super::site::Site;
 
 /// A running server. Everything it started is killed when it is dropped.
@@ -20,9 +20,9 @@ pub struct Server {
 }
 
 impl Server {
-    pub(super) fn start(site: Site) -> Server {
+    pub(super) fn start(site: Site, supervisor: &Path) -> Server {
         let folder = site.path("");
-        let process = Process::start(&program("supervisor"), &["run", "-c", "server.yaml"], &folder, &site.variables);
+        let process = Process::start(supervisor, &["run", "-c", "server.yaml"], &folder, &site.variables);
         Server { process, site }
     }
 
@@ -120,6 +120,16 @@ fn number(path: &Path) -> Option<i32> {
 /// What `/proc` says of a process that must be there.
 pub fn living(pid: i32) -> Stat {
     stat(pid).unwrap_or_else(|| panic!("there is no process {pid}"))
+}
+
+/// Makes a process stand still, and waits until each of its threads does.
+pub fn stop(pid: i32) {
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("a living process can be stopped");
+    eventually("every thread to stand still", || {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        let states = threads.filter_map(|thread| stat(thread.ok()?.file_name().to_str()?.parse().ok()?));
+        states.map(|stat| stat.state).all(|state| state == 'T').then_some(())
+    });
 }
 
 /// The command line of a process, as `ps` shows it.

@@ -103,8 +103,13 @@ impl Site {
 
     /// Starts the server and waits for nothing.
     pub fn launch(self) -> Server {
+        self.launch_from(&program("supervisor"))
+    }
+
+    /// Starts the server from a copy of the programs.
+    pub fn launch_from(self, supervisor: &Path) -> Server {
         self.write_yaml();
-        Server::start(self)
+        Server::start(self, supervisor)
     }
 
     /// Runs `supervisor` with `arguments` in the folder, watched.

@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use monoceros_shared::log::REQUEST;
+
 use super::Engine;
 use super::guest::Guest;
 use super::runner::Runner;
@@ -16,9 +18,6 @@ impl Runner {
         self.moment = self.clock.moment();
         let engine = &self.engine;
         if guest.rest.is_none() {
-            if engine.is_leaving() && !engine.has_heir() {
-                guest.connection.turn.make_last();
-            }
             guest.connection.turn.run(&self.moment);
             guest.began = engine.settings.access.then(Instant::now);
             engine.scoreboard.counters().requests.fetch_add(1, Relaxed);
@@ -78,13 +77,13 @@ impl Engine {
             let named = |field: &&Field| turn.text(field.name).eq_ignore_ascii_case(name);
             turn.head().fields.iter().find(named).map_or_else(|| "-".into(), |field| text(field.value))
         };
-        slog::info!(self.log, "request";
+        slog::info!(self.log, "{}", REQUEST;
             "client" => client(peer),
             "method" => text(turn.head().method),
-            "target" => text(turn.head().target),
+            "path" => text(turn.head().target),
             "status" => turn.status(),
             "bytes" => turn.content_sent(),
-            "milliseconds" => began.elapsed().as_micros() as f64 / 1000.0,
+            "ms" => began.elapsed().as_micros() as f64 / 1000.0,
             "referer" => field(b"referer"),
             "agent" => field(b"user-agent"),
         );

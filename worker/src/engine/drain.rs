@@ -16,7 +16,8 @@ use monoceros_shared::link::{HEIR, INHERITANCE};
 use super::Mode;
 use super::guest::{Guest, LINGER};
 use super::heir::Heir;
-use super::leader::Leader;
+use super::leader::{Leader, NO_ROOM_PAUSE, Reception};
+use super::listen::Listener;
 use super::runner::Runner;
 use super::slots::lock;
 
@@ -53,26 +54,42 @@ impl Runner {
         // An heir was sent before the word to drain, but its event may come after it.
         self.take_delivery(leader)?;
         self.engine.leaving.store(true, Ordering::Release);
-        // A worker that was never adopted leaves what waits to those that were.
-        let left = if leader.joined { leader.listeners.len() } else { 0 };
-        for index in 0..left {
-            leader.listeners[index].part(&self.engine.registry)?;
-            while self.accept_one(leader, index)? {}
+        if !self.engine.has_heir() {
+            self.engine.end();
         }
-        for listener in leader.listeners.drain(..) {
-            listener.close();
+        for listener in &mut leader.listeners {
+            listener.part(&self.engine.registry)?;
         }
         for guest in self.engine.slots.take_parked() {
             self.settle(guest);
+        }
+        self.empty_listeners(leader)
+    }
+
+    /// Takes what waits in the listeners that were left, the last first, and closes each when nobody waits in it any more.
+    /// When there is no room for more connections it goes on in a while.
+    pub(super) fn empty_listeners(&mut self, leader: &mut Leader) -> io::Result<()> {
+        // A worker that was never adopted leaves what waits to those that were.
+        if !self.engine.adopted.load(Ordering::Acquire) {
+            leader.listeners.drain(..).for_each(Listener::close);
+        }
+        while let Some(last) = leader.listeners.len().checked_sub(1) {
+            match self.accept_one(leader, last)? {
+                Reception::Client => {}
+                Reception::Nobody => leader.listeners.drain(last..).for_each(Listener::close),
+                Reception::NoRoom => {
+                    leader.resume = Some(self.moment.now + NO_ROOM_PAUSE);
+                    return Ok(());
+                }
+            }
         }
         self.engine.drained.store(true, Ordering::SeqCst);
         self.engine.end_if_empty();
         Ok(())
     }
 
-    /// This connection stays here until it ends, and that is soon.
-    pub(super) fn make_last(&mut self, guest: &mut Guest) {
-        guest.connection.turn.make_last();
+    /// A client between two requests whose connection stays here has a moment for one more.
+    pub(super) fn give_last_call(&mut self, guest: &mut Guest) {
         if guest.connection.turn.is_idle() && !guest.last_call && !guest.lingering {
             guest.last_call = true;
             guest.deadline = self.moment.now + LINGER;

@@ -102,7 +102,8 @@ impl Drop for Heir {
 impl Runner {
     /// Passes a connection on to the heir, if there is one and it stands at a request boundary; else gives it back.
     pub(super) fn hand_over(&mut self, guest: Box<Guest>) -> Option<Box<Guest>> {
-        if guest.lingering || guest.rest.is_some() || !guest.connection.turn.may_travel() {
+        let turn = &guest.connection.turn;
+        if guest.lingering || guest.rest.is_some() || turn.is_last() || !turn.may_travel() {
             return Some(guest);
         }
         let engine = self.engine.clone();
@@ -138,6 +139,7 @@ impl Runner {
         }
         let gone = heir.take();
         drop(heir);
+        self.engine.end();
         let Some(mut gone) = gone else { return };
         // It was registered when it was introduced.
         let _ = self.engine.registry.deregister(&mut SourceFd(&gone.carrier.as_raw_fd()));

@@ -16,7 +16,7 @@ use super::estate::{Estate, PACKET_MAX, REFUSED, TAKEN};
 use super::guest::Guest;
 use super::leader::{INHERITANCE, Leader};
 use super::runner::Runner;
-use super::slots::{Key, lock};
+use super::slots::{Key, Room, lock};
 use crate::conn::{Connection, Peer};
 use crate::descriptors;
 use crate::turn::Turn;
@@ -88,7 +88,7 @@ impl Runner {
         replies: &mut Vec<(u8, Option<Box<Guest>>)>,
     ) -> io::Result<bool> {
         while replies.len() < TAKEN_MAX {
-            let Some(key) = self.engine.slots.enter() else {
+            let Some(key) = self.engine.slots.enter(Room::Last) else {
                 return Err(io::Error::other("the worker holds limits.connections_max connections"));
             };
             let guest = match carrier.take(packet) {

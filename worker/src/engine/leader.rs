@@ -16,7 +16,7 @@ use super::guest::Guest;
 use super::inheritance::Inheritances;
 use super::listen::{Accepted, Listener};
 use super::runner::Runner;
-use super::slots::{Look, lock};
+use super::slots::{Look, Room, lock};
 use crate::clock;
 use crate::conn::{Connection, Edge};
 use crate::turn::{Farewell, Patience, Turn};
@@ -28,6 +28,10 @@ const EVENTS_MAX: usize = 128;
 /// How long accepting pauses when descriptors or memory have run out, in milliseconds. Less spins, more makes clients wait
 /// though there is room again.
 const EXHAUSTED_PAUSE: u64 = 100;
+
+/// How long a worker that drains waits for room to take what still waits in its listeners, in milliseconds. Less looks more
+/// often, more makes those clients wait.
+pub(super) const NO_ROOM_PAUSE: u64 = 20;
 
 /// How long the log is spared a repeated complaint, in milliseconds.
 const COMPLAINT_PAUSE: u64 = 10_000;
@@ -43,6 +47,17 @@ pub(super) const INHERITANCE: usize = 1 << 33;
 /// The first listener's.
 const LISTENER: usize = 1 << 32;
 
+/// What an accept came to for the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reception {
+    /// One client more; another may wait.
+    Client,
+    /// Nobody waits.
+    Nobody,
+    /// Somebody may wait, but there is no room.
+    NoRoom,
+}
+
 /// What only the leader touches.
 pub struct Leader {
     poll: Poll,
@@ -57,7 +72,7 @@ pub struct Leader {
     pub(super) inheritances: Inheritances,
     pub(super) joined: bool,
     /// When to accept again after everything had run out.
-    resume: Option<u64>,
+    pub(super) resume: Option<u64>,
     /// When the log was last told of that.
     complained: Option<u64>,
     pub(super) draining: bool,
@@ -179,7 +194,11 @@ impl Runner {
         leader.armed = u64::MAX;
         if leader.resume.is_some_and(|resume| resume <= self.moment.now) {
             leader.resume = None;
-            self.join(leader)?;
+            if leader.draining {
+                self.empty_listeners(leader)?
+            } else {
+                self.join(leader)?
+            }
             (0..leader.inheritances.places()).for_each(|place| self.inherit(leader, place));
         }
         loop {
@@ -211,29 +230,30 @@ impl Runner {
             return Ok(());
         }
         for _ in 0..self.engine.settings.accept_max {
-            if !self.accept_one(leader, index)? {
+            if self.accept_one(leader, index)? != Reception::Client {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Takes a waiting connection and reads what it sent already. Says whether another may wait.
-    pub(super) fn accept_one(&mut self, leader: &mut Leader, index: usize) -> io::Result<bool> {
-        let Some(key) = self.engine.slots.enter() else {
+    /// Takes a waiting connection and reads what it sent already.
+    pub(super) fn accept_one(&mut self, leader: &mut Leader, index: usize) -> io::Result<Reception> {
+        let room = if leader.draining { Room::Last } else { Room::Usual };
+        let Some(key) = self.engine.slots.enter(room) else {
             self.pause(leader, "the worker holds limits.connections_max connections")?;
-            return Ok(false);
+            return Ok(Reception::NoRoom);
         };
         let (socket, peer) = match leader.listeners[index].accept() {
             Accepted::Client(socket, peer) => (socket, peer),
             Accepted::Nobody => {
                 self.engine.slots.leave(key);
-                return Ok(false);
+                return Ok(Reception::Nobody);
             }
             Accepted::Exhausted(error) => {
                 self.engine.slots.leave(key);
                 self.pause(leader, &error.to_string())?;
-                return Ok(false);
+                return Ok(Reception::NoRoom);
             }
         };
         let turn = Turn::new(self.engine.settings.limits.clone());
@@ -242,12 +262,12 @@ impl Runner {
         if let Err(error) = self.engine.register(&guest) {
             self.engine.slots.leave(key);
             self.pause(leader, &error.to_string())?;
-            return Ok(false);
+            return Ok(Reception::NoRoom);
         }
         self.engine.count_accepted();
         lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
         self.settle(guest);
-        Ok(true)
+        Ok(Reception::Client)
     }
 
     /// Stops to accept for a moment, for a listener that stays in the poll would wake us at once and for nothing.

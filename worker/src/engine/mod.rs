@@ -88,6 +88,8 @@ pub struct Engine {
     idlers: AtomicU32,
     watch: Watch,
     mode: AtomicU8,
+    /// The word to serve has come, though the word to drain may have come before anybody could follow it.
+    adopted: AtomicBool,
     /// The drain has begun, and an heir is known if there is one: until then a turn goes on as ever.
     leaving: AtomicBool,
     /// The listeners are left, and what waited in them is taken.
@@ -157,7 +159,8 @@ impl Engine {
     pub fn new(app: &App, siblings: usize, parts: Parts) -> io::Result<Engine> {
         let patiences = Patiences::new(&app.timeouts);
         let shortest = patiences.shortest().min(guest::LINGER);
-        let slots = Slots::new(app.limits.connections_max);
+        let backlog = app.listen.iter().map(|listener| listener.backlog as usize).sum();
+        let slots = Slots::new(app.limits.connections_max, backlog);
         let (names, listeners) = parts.listeners.into_iter().unzip();
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
         Ok(Engine {
@@ -173,6 +176,7 @@ impl Engine {
             watch: Watch::new(app.threads),
             mode: AtomicU8::new(Mode::Loaded as u8),
             leaving: AtomicBool::new(false),
+            adopted: AtomicBool::new(false),
             drained: AtomicBool::new(false),
             givers: AtomicUsize::new(0),
             heir: Mutex::new(None),
@@ -193,6 +197,9 @@ impl Engine {
 
     /// Goes on to a mode; never back.
     pub fn enter(&self, mode: Mode) {
+        if mode == Mode::Serve {
+            self.adopted.store(true, Ordering::Release);
+        }
         self.mode.fetch_max(mode as u8, Ordering::AcqRel);
         if mode == Mode::Done {
             // The lock orders this after the look of whoever is about to wait.
@@ -212,6 +219,11 @@ impl Engine {
 
     fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Acquire)
+    }
+
+    /// From now on every answer is the last of its connection.
+    fn end(&self) {
+        self.settings.limits.ending.store(true, Ordering::Release);
     }
 
     /// Ends the worker when it drains and nothing is left of it: no connection, and nobody who may still hand one over, for
@@ -320,5 +332,6 @@ fn limits(app: &App) -> Limits {
         body: http::body::Limits { body_bytes_max: limits.body_bytes_max, trailer_bytes_max: limits.header_bytes_max },
         body_memory_max: limits.body_memory_max,
         idle_buffer_max: IDLE_BUFFER_MAX,
+        ending: Arc::default(),
     }
 }

@@ -116,12 +116,12 @@ impl Runner {
 
     fn park(&mut self, mut guest: Box<Guest>) -> Parking {
         if self.engine.is_leaving() {
-            if !self.engine.has_heir() {
-                self.make_last(&mut guest);
-            }
             match self.hand_over(guest) {
                 None => return Parking::Parked,
                 Some(stays) => guest = stays,
+            }
+            if guest.connection.turn.is_last() {
+                self.give_last_call(&mut guest);
             }
         }
         guest.wait(&self.engine.settings.patiences, self.moment.now);

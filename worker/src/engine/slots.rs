@@ -41,13 +41,25 @@ pub struct Slots {
     slots: Box<[Mutex<Slot>]>,
     free: Mutex<Vec<u32>>,
     open: AtomicUsize,
+    usual: usize,
+}
+
+/// How many connections may be there when one more comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// As many as the config says.
+    Usual,
+    /// And as many as can wait in the backlog besides: nobody else would take them.
+    Last,
 }
 
 impl Slots {
-    /// Room for so many connections.
-    pub fn new(count: usize) -> Slots {
+    /// Room for so many connections, and for some more at the end.
+    pub fn new(usual: usize, more: usize) -> Slots {
         let slot = |_| Mutex::new(Slot { birth: 0, state: State::Vacant });
+        let count = usual + more;
         Slots {
+            usual,
             slots: (0..count).map(slot).collect(),
             free: Mutex::new((0..count as u32).rev().collect()),
             open: AtomicUsize::new(0),
@@ -59,8 +71,11 @@ impl Slots {
         self.open.load(Ordering::Acquire)
     }
 
-    /// A slot for a new connection, owned by the caller; `None` when all are in use.
-    pub fn enter(&self) -> Option<Key> {
+    /// A slot for a new connection, owned by the caller; `None` when there is no room.
+    pub fn enter(&self, room: Room) -> Option<Key> {
+        if room == Room::Usual && self.open() >= self.usual {
+            return None;
+        }
         let index = lock(&self.free).pop()?;
         self.open.fetch_add(1, Ordering::AcqRel);
         let mut slot = lock(&self.slots[index as usize]);

@@ -72,12 +72,3 @@ impl Inputs {
         self.spooled.bind(py).call1((raw, BUFFER_BYTES))
     }
 }
-
-/// Bytes of a body.
-pub fn length(body: &Body) -> u64 {
-    match body {
-        Body::Empty => 0,
-        Body::Memory(bytes) => bytes.len() as u64,
-        Body::File(_, length) => *length,
-    }
-}

@@ -112,7 +112,7 @@ impl Application {
 
     fn environ<'py>(&self, py: Python<'py>, connection: &mut Connection) -> PyResult<Bound<'py, PyAny>> {
         let body = connection.turn.take_body();
-        let length = input::length(&body);
+        let length = body.length();
         let input = self.inputs.open(py, body)?;
         let request = environ::Request {
             head: connection.turn.head(),

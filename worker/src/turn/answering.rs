@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::{Follow, Moment, Phase, Turn};
+use super::{Moment, Phase, Turn};
 use crate::body::Body;
 use crate::output::Stretch;
 use crate::wire::http::answer::{Asked, Ending, Fault};
@@ -17,7 +17,7 @@ impl Turn {
         let asked = Asked {
             version: self.head.version,
             head: self.text(self.head.method) == b"HEAD",
-            keep_alive: self.head.keep_alive && self.follow == Follow::Another,
+            keep_alive: self.head.keep_alive,
         };
         self.reply.prepare(asked, moment.date);
     }
@@ -90,16 +90,26 @@ impl Turn {
 
     /// Answers with these bytes next, the head before them if it is not out. More than Content-Length is dropped. Empty: nothing happens.
     pub fn write(&mut self, data: &[u8]) {
+        self.hurry();
         self.reply.write(data, &mut self.output);
     }
 
     /// Answers with `length` bytes of a plain file from `offset` on (sendfile).
     pub fn write_file(&mut self, file: File, offset: u64, length: u64) {
+        self.hurry();
         self.reply.write_file(Stretch { file, offset, length }, &mut self.output);
+    }
+
+    /// The end of the server may have come since the application was called.
+    fn hurry(&mut self) {
+        if self.is_last() {
+            self.reply.make_last();
+        }
     }
 
     /// The answer is complete.
     pub fn finish(&mut self) {
+        self.hurry();
         self.phase = Phase::Answered(self.reply.end(&mut self.output));
     }
 
@@ -109,6 +119,7 @@ impl Turn {
             self.output.clear();
             self.phase = Phase::Answered(Ending::Short);
         } else {
+            self.hurry();
             self.reply.apologise(&mut self.output);
             self.finish();
         }

@@ -19,6 +19,7 @@ mod reply;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reply::Reply;
 
@@ -39,6 +40,8 @@ pub struct Limits {
     pub body_memory_max: usize,
     /// Bytes of buffer that an idle connection may keep. Less costs an allocation per request, more costs memory per idle client.
     pub idle_buffer_max: usize,
+    /// Set when the server ends: every answer whose head is not out says so, and is the last of its connection.
+    pub ending: Arc<AtomicBool>,
 }
 
 /// Bytes of a half-read head that still travel. More would not fit a packet; less would keep clients with long heads from
@@ -104,18 +107,10 @@ enum Phase {
     Refused,
 }
 
-/// Whether another request may follow on the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Follow {
-    Another,
-    Last,
-}
-
 /// One request's life, and then the next one's.
 pub struct Turn {
     limits: Arc<Limits>,
     phase: Phase,
-    follow: Follow,
     /// Received and not yet given up; the current request begins at `start`, what is not yet understood at `unread`.
     input: Vec<u8>,
     start: usize,
@@ -127,6 +122,7 @@ pub struct Turn {
     reply: Reply,
     output: Output,
     served: u64,
+    last: bool,
     refusal: Option<Refusal>,
 }
 
@@ -137,7 +133,6 @@ impl Turn {
             heads: head::Reader::new(limits.head),
             limits,
             phase: Phase::Head,
-            follow: Follow::Another,
             input: Vec::new(),
             start: 0,
             unread: 0,
@@ -147,6 +142,7 @@ impl Turn {
             reply: Reply::default(),
             output: Output::default(),
             served: 0,
+            last: false,
             refusal: None,
         }
     }
@@ -212,10 +208,14 @@ impl Turn {
         self.served
     }
 
-    /// The current request is the last of its connection: its answer says so.
+    /// This connection has no future, though others have one.
     pub fn make_last(&mut self) {
-        self.follow = Follow::Last;
-        self.reply.make_last();
+        self.last = true;
+    }
+
+    /// Whether no other request may follow on this connection, for reasons of the server's.
+    pub fn is_last(&self) -> bool {
+        self.last || self.limits.ending.load(Ordering::Relaxed)
     }
 
     /// Why the request was refused, once.

@@ -13,6 +13,7 @@ fn limits() -> Limits {
         body: body::Limits { body_bytes_max: 40, trailer_bytes_max: 100 },
         body_memory_max: 8,
         idle_buffer_max: 64,
+        ending: Arc::default(),
     }
 }
 
@@ -186,11 +187,14 @@ fn an_application_that_fails_before_its_first_byte_is_a_500_and_after_it_a_cut()
 }
 
 #[test]
-fn the_last_turn_of_a_connection_says_so() {
-    let mut turn = turn();
+fn the_last_turn_of_a_connection_says_so_even_if_the_end_comes_during_the_call() {
+    let limits = Arc::new(limits());
+    let mut turn = Turn::new(limits.clone());
     turn.receive(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", &MOMENT);
-    turn.make_last();
-    echo(&mut turn);
+    turn.run(&MOMENT);
+    limits.ending.store(true, Ordering::Relaxed);
+    turn.begin(b"200 OK").unwrap();
+    turn.finish();
     assert!(sent(&mut turn).contains("\r\nConnection: close\r\n"));
     assert_eq!(turn.next(), Next::End(Farewell::Linger), "the client may have sent its next request already");
 }

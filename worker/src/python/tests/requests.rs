@@ -121,7 +121,7 @@ fn an_input_reads_as_bytes_io_does_from_memory_and_from_a_file() {
             let request = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             let exchange = exchange(&source, &request);
             assert_eq!(exchange.value("got"), exchange.value("expected"));
-            let kind = if repeat == 1 { "'BytesIO'" } else { "'BufferedReader'" };
+            let kind = if repeat == 1 { "'BytesIO'" } else { "'Spooled'" };
             assert_eq!(exchange.value("kind"), kind);
         }
     }
