@@ -14,14 +14,14 @@ use monoceros_shared::config::RunAs;
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::link::{Assignment, FromWorker, ToWorker, VERSION};
+use monoceros_shared::link::{Assignment, FromWorker, Purpose, ToWorker, VERSION};
 use monoceros_shared::log;
 use monoceros_shared::scoreboard::Scoreboard;
 use nix::unistd::{Gid, Uid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
-use crate::engine::{Engine, Mode, Parts, threads};
+use crate::engine::{Engine, Mode, Parts, apology, threads};
 use crate::{descriptors, python};
 
 /// Lives the whole life; gives the exit status.
@@ -93,16 +93,20 @@ impl Worker {
         let bridge = engine.clone();
         let receiver = self.receiver;
         thread::Builder::new().name("bridge".into()).spawn(move || listen(&receiver, &bridge))?;
-        let application = match python::load(&self.assignment, &self.log) {
-            Ok(application) => Arc::new(application),
-            Err(failure) => {
-                self.sender.send(&FromWorker::Failed(failure))?;
-                return Ok(exit::FAILED);
-            }
-        };
-        python::on_fork(descriptors::close_all);
-        self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
-        threads::run(&engine, &application)?;
+        if let Purpose::Apologise(why) = &self.assignment.purpose {
+            self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
+            apology::run(&engine, why.as_ref());
+        } else {
+            let application = match python::load(&self.assignment, &self.log) {
+                Ok(application) => Arc::new(application),
+                Err(failure) => {
+                    self.sender.send(&FromWorker::Failed(failure))?;
+                    return Ok(exit::FAILED);
+                }
+            };
+            self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
+            threads::run(&engine, &application)?;
+        }
         Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
     }
 

@@ -85,9 +85,9 @@ pub enum Purpose {
     Serve,
     /// To load the application and say whether that works.
     Check,
-    /// To answer 503 in the place of an application that cannot be loaded, with this page (plain text, or HTML that begins with
-    /// `<`). No Python is started.
-    Apologise(String),
+    /// To answer 503 in the place of an application that cannot be loaded, and to show why if that is given here: in
+    /// development. No Python is started.
+    Apologise(Option<Failure>),
 }
 
 /// Why a worker could not load its application.

@@ -15,6 +15,7 @@
 //! Known fault: the leader reads its whole batch before the first call of it starts.
 
 mod account;
+pub mod apology;
 pub mod deadlines;
 pub mod guest;
 mod leader;

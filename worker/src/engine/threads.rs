@@ -83,7 +83,7 @@ impl Runner {
     }
 
     /// The application has done for now what it had to do for this connection.
-    fn leave(&mut self, mut guest: Box<Guest>, flushed: Flushed) {
+    pub(super) fn leave(&mut self, mut guest: Box<Guest>, flushed: Flushed) {
         self.end(&mut guest);
         match flushed {
             Flushed::Gone => self.close(guest, Farewell::Reset),

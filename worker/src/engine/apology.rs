@@ -1,0 +1,212 @@
+//! The engine without Python: answers 503 in the place of an application that cannot be loaded.
+//!
+//! The same poll, the same turns, the same drain; only what runs at a call is a page instead of an application. One runner is
+//! enough, for nothing here blocks. Connections are kept alive as an application's are, so that they go over to the first worker
+//! that has one.
+//!
+//! The page says what the log says, but only when it is given: in development. There a browser (`Accept: text/html`) gets HTML
+//! that looks again by itself, and a program plain text.
+//!
+//! Known fault: a request's body is read before it is refused, as every body is before its call.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use monoceros_shared::link::Failure;
+
+use super::guest::Guest;
+use super::runner::Runner;
+use super::{Engine, Task};
+use crate::turn::Turn;
+use crate::wire::http::answer::Fault;
+
+/// When a client may ask again, in seconds: about as long as a small application takes to boot. Less brings more clients than
+/// are served, more lets them wait for what is there.
+const RETRY_AFTER: u32 = 2;
+
+/// Serves the apology on this thread until the engine is done.
+pub fn run(engine: &Arc<Engine>, why: Option<&Failure>) {
+    let apology = Apology::new(why);
+    let mut runner = Runner::new(engine.clone(), 0);
+    while let Some(task) = runner.await_task() {
+        match task {
+            Task::Serve(guest) => runner.apologise(guest, &apology),
+            Task::Abandon(_) => unreachable!("nothing is left of an answer that nobody pulls"),
+        }
+        runner.flush_batch();
+    }
+}
+
+impl Runner {
+    fn apologise(&mut self, mut guest: Box<Guest>, apology: &Apology) {
+        self.begin(&mut guest);
+        let answered = apology.answer(&mut guest.connection.turn);
+        debug_assert_eq!(answered, Ok(()));
+        let flushed = guest.connection.flush();
+        self.leave(guest, flushed);
+    }
+}
+
+/// The page, in each form.
+struct Apology {
+    text: String,
+    html: Option<String>,
+}
+
+impl Apology {
+    fn new(why: Option<&Failure>) -> Apology {
+        let text = match why {
+            None => "Service Unavailable\n\nThe application is not loaded. It is tried again and again.\n".to_owned(),
+            Some(Failure { why, detail }) => format!("Service Unavailable\n\n{why}\n\n{detail}\n"),
+        };
+        Apology { text, html: why.map(page) }
+    }
+
+    /// Answers the request of this turn with it, RFC 9110 15.6.4.
+    fn answer(&self, turn: &mut Turn) -> Result<(), Fault> {
+        let html = self.html.as_deref().filter(|_| wants_html(turn));
+        let kind: &[u8] = if html.is_some() { b"text/html; charset=utf-8" } else { b"text/plain; charset=utf-8" };
+        let content = html.unwrap_or(&self.text);
+        turn.begin(b"503 Service Unavailable")?;
+        turn.field(b"Content-Type", kind)?;
+        turn.field(b"Retry-After", RETRY_AFTER.to_string().as_bytes())?;
+        turn.field(b"Cache-Control", b"no-store")?;
+        turn.field(b"Vary", b"Accept")?;
+        turn.total(content.len() as u64);
+        turn.write(content.as_bytes());
+        turn.finish();
+        Ok(())
+    }
+}
+
+/// Whether a browser asks: they name the type, programs rarely do.
+fn wants_html(turn: &Turn) -> bool {
+    let fields = turn.head().fields.iter();
+    let mut accepts = fields.filter(|field| turn.text(field.name).eq_ignore_ascii_case(b"accept"));
+    accepts.any(|field| turn.text(field.value).to_ascii_lowercase().windows(9).any(|part| part == b"text/html"))
+}
+
+/// What a browser shows. It looks again by itself, so that the next good save heals it.
+fn page(failure: &Failure) -> String {
+    let mut page = format!("<!doctype html>\n<meta charset=utf-8>\n<meta http-equiv=refresh content={RETRY_AFTER}>\n");
+    let why = escaped(&failure.why);
+    // Writing to a String cannot fail.
+    let _ = write!(page, "<title>{why}</title>\n<style>{STYLE}</style>\n<h1>Service Unavailable</h1>\n<p>{why}</p>\n");
+    let _ = writeln!(page, "<pre>{}</pre>", escaped(&failure.detail));
+    page
+}
+
+const STYLE: &str = "body{margin:2em;font:16px/1.5 sans-serif}h1{font-size:1.2em}p{font-weight:bold;color:#a00}\
+    pre{padding:1em;overflow:auto;background:#f4f4f4}\
+    @media(prefers-color-scheme:dark){body{background:#161616;color:#ddd}p{color:#f77}pre{background:#222}}";
+
+/// As HTML shows it letter by letter.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Piece;
+    use crate::turn::{Limits, Moment, Next};
+    use crate::wire::http::{body, head};
+
+    const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
+
+    /// What a client gets for these requests, as they come in one piece, and what its connection needs next.
+    fn answers(why: Option<&Failure>, requests: &str) -> (String, Next) {
+        let limits = Limits {
+            head: head::Limits { request_line_max: 4096, header_count_max: 100, header_bytes_max: 65536 },
+            body: body::Limits { body_bytes_max: 1 << 20, trailer_bytes_max: 4096 },
+            body_memory_max: 64,
+            idle_buffer_max: 4096,
+        };
+        let apology = Apology::new(why);
+        let mut turn = Turn::new(Arc::new(limits));
+        turn.receive(requests.as_bytes(), &MOMENT);
+        let mut all = Vec::new();
+        loop {
+            match turn.next() {
+                Next::Call => {
+                    turn.run(&MOMENT);
+                    apology.answer(&mut turn).unwrap();
+                }
+                Next::Send => match turn.output().front() {
+                    Piece::Bytes(bytes) => {
+                        let count = bytes.len();
+                        all.extend_from_slice(bytes);
+                        turn.output().sent(count);
+                    }
+                    Piece::Stretch(_) | Piece::Nothing => panic!("bytes are to be sent"),
+                },
+                Next::Wait => turn.restart(&MOMENT),
+                next => return (String::from_utf8(all).unwrap(), next),
+            }
+        }
+    }
+
+    fn failure() -> Failure {
+        Failure::new("cannot import a:b: <NameError> & more", "Traceback\n  File \"a.py\"\nNameError: é")
+    }
+
+    fn content_length(answer: &str) -> usize {
+        let line = answer.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a Content-Length");
+        line.parse().unwrap()
+    }
+
+    #[test]
+    fn in_production_nobody_learns_why() {
+        for accept in ["", "Accept: text/html\r\n"] {
+            let (answer, next) = answers(None, &format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n"));
+            let (head, content) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{head}");
+            assert!(head.contains("\r\nRetry-After: 2\r\n"), "{head}");
+            assert!(head.contains("\r\nContent-Type: text/plain; charset=utf-8\r\n"), "{head}");
+            assert_eq!(content_length(head), content.len());
+            assert!(content.starts_with("Service Unavailable\n"), "{content}");
+            assert_eq!(next, Next::Receive, "the connection stays");
+        }
+    }
+
+    #[test]
+    fn in_development_programs_get_the_traceback_as_text() {
+        let (answer, _) = answers(Some(&failure()), "GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n");
+        let content = answer.split_once("\r\n\r\n").unwrap().1;
+        assert_eq!(
+            content,
+            "Service Unavailable\n\ncannot import a:b: <NameError> & more\n\nTraceback\n  File \"a.py\"\nNameError: é\n"
+        );
+        assert_eq!(content_length(&answer), content.len());
+    }
+
+    #[test]
+    fn in_development_browsers_get_the_traceback_as_a_page_that_looks_again() {
+        let accept = "aCCept: application/xhtml+xml, Text/HTML;q=0.9";
+        let (answer, _) = answers(Some(&failure()), &format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n\r\n"));
+        let (head, content) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{head}");
+        assert!(content.starts_with("<!doctype html>"), "{content}");
+        assert!(content.contains("<p>cannot import a:b: &lt;NameError&gt; &amp; more</p>"), "{content}");
+        assert!(content.contains("NameError: é</pre>") && content.contains("http-equiv=refresh"), "{content}");
+        assert_eq!(content_length(head), content.len());
+    }
+
+    #[test]
+    fn head_gets_the_length_and_no_content() {
+        let (answer, next) = answers(Some(&failure()), "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+        let (get, _) = answers(Some(&failure()), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(content_length(&answer), content_length(&get));
+        assert_eq!(next, Next::Receive);
+    }
+
+    #[test]
+    fn requests_behind_each_other_are_each_told() {
+        let post = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+        let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let (answer, next) = answers(None, &format!("{post}{last}"));
+        assert_eq!(answer.matches("HTTP/1.1 503 ").count(), 2, "{answer}");
+        assert!(matches!(next, Next::End(_)), "{next:?}");
+    }
+}
