@@ -14,7 +14,7 @@ use monoceros_shared::config::RunAs;
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::link::{Assignment, FromWorker, Purpose, ToWorker, VERSION};
+use monoceros_shared::link::{Assignment, Failure, FromWorker, Purpose, ToWorker, VERSION};
 use monoceros_shared::log;
 use monoceros_shared::scoreboard::Scoreboard;
 use nix::unistd::{Gid, Uid};
@@ -22,6 +22,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SI
 use slog::{Logger, o};
 
 use crate::engine::{Engine, Mode, Parts, apology, threads};
+use crate::python::Application;
 use crate::{descriptors, python};
 
 /// Lives the whole life; gives the exit status.
@@ -97,14 +98,15 @@ impl Worker {
             self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
             apology::run(&engine, why.as_ref());
         } else {
-            let application = match python::load(&self.assignment, &self.log) {
+            let application = match load(&self.assignment, &self.log) {
                 Ok(application) => Arc::new(application),
                 Err(failure) => {
                     self.sender.send(&FromWorker::Failed(failure))?;
                     return Ok(exit::FAILED);
                 }
             };
-            self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
+            let files = if self.assignment.report_files { python::files(&self.assignment.app) } else { Vec::new() };
+            self.sender.send(&FromWorker::Loaded { files })?;
             threads::run(&engine, &application)?;
         }
         Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
@@ -126,6 +128,16 @@ impl Worker {
             None => Err(io::Error::other("cannot take descriptors: the supervisor is gone")),
         }
     }
+}
+
+/// The application, imported and ready. A check does not ask it whether it is ready, for what that needs may be elsewhere.
+fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failure> {
+    let application = python::load(assignment, log)?;
+    python::on_fork(descriptors::close_all);
+    if assignment.purpose == Purpose::Serve {
+        python::check(&application, assignment, log)?;
+    }
+    Ok(application)
 }
 
 /// The bridge from the supervisor's words to the engine.
