@@ -96,7 +96,7 @@ impl Worker {
         thread::Builder::new().name("bridge".into()).spawn(move || listen(&receiver, &bridge))?;
         if let Purpose::Apologise(why) = &self.assignment.purpose {
             self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
-            apology::run(&engine, why.as_ref());
+            apology::run(&engine, why);
         } else {
             let application = match load(&self.assignment, &self.log) {
                 Ok(application) => Arc::new(application),

@@ -85,9 +85,9 @@ pub enum Purpose {
     Serve,
     /// To load the application and say whether that works.
     Check,
-    /// To answer 503 in the place of an application that cannot be loaded, and to show why if that is given here: in
-    /// development. No Python is started.
-    Apologise(Option<Failure>),
+    /// To answer 503 in the place of an application that cannot be loaded, and to show why: its first line says it, the others
+    /// help to see it. In production it is empty, and nothing is shown. No Python is started.
+    Apologise(String),
 }
 
 /// Why a worker could not load its application.

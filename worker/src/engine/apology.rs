@@ -4,15 +4,12 @@
 //! enough, for nothing here blocks. Connections are kept alive as an application's are, so that they go over to the first worker
 //! that has one.
 //!
-//! The page says what the log says, but only when it is given: in development. There a browser (`Accept: text/html`) gets HTML
-//! that looks again by itself, and a program plain text.
+//! The page says what the log says, but only where that is given: in development. There a browser (`Accept: text/html`) gets
+//! HTML that looks again by itself, and a program plain text.
 //!
 //! Known fault: a request's body is read before it is refused, as every body is before its call.
 
-use std::fmt::Write;
 use std::sync::Arc;
-
-use monoceros_shared::link::Failure;
 
 use super::guest::Guest;
 use super::runner::Runner;
@@ -24,8 +21,8 @@ use crate::wire::http::answer::Fault;
 /// are served, more lets them wait for what is there.
 const RETRY_AFTER: u32 = 2;
 
-/// Serves the apology on this thread until the engine is done.
-pub fn run(engine: &Arc<Engine>, why: Option<&Failure>) {
+/// Serves the apology on this thread until the engine is done. `why` is a line and what helps to see it, or empty: not to be shown.
+pub fn run(engine: &Arc<Engine>, why: &str) {
     let apology = Apology::new(why);
     let mut runner = Runner::new(engine.clone(), 0);
     while let Some(task) = runner.await_task() {
@@ -54,12 +51,12 @@ struct Apology {
 }
 
 impl Apology {
-    fn new(why: Option<&Failure>) -> Apology {
-        let text = match why {
-            None => "Service Unavailable\n\nThe application is not loaded. It is tried again and again.\n".to_owned(),
-            Some(Failure { why, detail }) => format!("Service Unavailable\n\n{why}\n\n{detail}\n"),
-        };
-        Apology { text, html: why.map(page) }
+    fn new(why: &str) -> Apology {
+        let shown = if why.is_empty() { "The application is not loaded. It is tried again and again." } else { why };
+        Apology {
+            text: format!("Service Unavailable\n\n{}\n", shown.trim_end()),
+            html: (!why.is_empty()).then(|| page(why)),
+        }
     }
 
     /// Answers the request of this turn with it, RFC 9110 15.6.4.
@@ -87,13 +84,13 @@ fn wants_html(turn: &Turn) -> bool {
 }
 
 /// What a browser shows. It looks again by itself, so that the next good save heals it.
-fn page(failure: &Failure) -> String {
-    let mut page = format!("<!doctype html>\n<meta charset=utf-8>\n<meta http-equiv=refresh content={RETRY_AFTER}>\n");
-    let why = escaped(&failure.why);
-    // Writing to a String cannot fail.
-    let _ = write!(page, "<title>{why}</title>\n<style>{STYLE}</style>\n<h1>Service Unavailable</h1>\n<p>{why}</p>\n");
-    let _ = writeln!(page, "<pre>{}</pre>", escaped(&failure.detail));
-    page
+fn page(why: &str) -> String {
+    let (why, detail) = why.split_once('\n').unwrap_or((why, ""));
+    let (why, detail) = (escaped(why), escaped(detail.trim()));
+    format!(
+        "<!doctype html>\n<meta charset=utf-8>\n<meta http-equiv=refresh content={RETRY_AFTER}>\n<title>{why}</title>\n\
+         <style>{STYLE}</style>\n<h1>Service Unavailable</h1>\n<p>{why}</p>\n<pre>{detail}</pre>\n"
+    )
 }
 
 const STYLE: &str = "body{margin:2em;font:16px/1.5 sans-serif}h1{font-size:1.2em}p{font-weight:bold;color:#a00}\
@@ -115,7 +112,7 @@ mod tests {
     const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 
     /// What a client gets for these requests, as they come in one piece, and what its connection needs next.
-    fn answers(why: Option<&Failure>, requests: &str) -> (String, Next) {
+    fn answers(why: &str, requests: &str) -> (String, Next) {
         let limits = Limits {
             head: head::Limits { request_line_max: 4096, header_count_max: 100, header_bytes_max: 65536 },
             body: body::Limits { body_bytes_max: 1 << 20, trailer_bytes_max: 4096 },
@@ -146,9 +143,7 @@ mod tests {
         }
     }
 
-    fn failure() -> Failure {
-        Failure::new("cannot import a:b: <NameError> & more", "Traceback\n  File \"a.py\"\nNameError: é")
-    }
+    const WHY: &str = "cannot import a:b: <NameError> & more\n\nTraceback\n  File \"a.py\"\nNameError: é";
 
     fn content_length(answer: &str) -> usize {
         let line = answer.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a Content-Length");
@@ -158,7 +153,7 @@ mod tests {
     #[test]
     fn in_production_nobody_learns_why() {
         for accept in ["", "Accept: text/html\r\n"] {
-            let (answer, next) = answers(None, &format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n"));
+            let (answer, next) = answers("", &format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n"));
             let (head, content) = answer.split_once("\r\n\r\n").unwrap();
             assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{head}");
             assert!(head.contains("\r\nRetry-After: 2\r\n"), "{head}");
@@ -171,7 +166,7 @@ mod tests {
 
     #[test]
     fn in_development_programs_get_the_traceback_as_text() {
-        let (answer, _) = answers(Some(&failure()), "GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n");
+        let (answer, _) = answers(WHY, "GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n");
         let content = answer.split_once("\r\n\r\n").unwrap().1;
         assert_eq!(
             content,
@@ -183,7 +178,7 @@ mod tests {
     #[test]
     fn in_development_browsers_get_the_traceback_as_a_page_that_looks_again() {
         let accept = "aCCept: application/xhtml+xml, Text/HTML;q=0.9";
-        let (answer, _) = answers(Some(&failure()), &format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n\r\n"));
+        let (answer, _) = answers(WHY, &format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n\r\n"));
         let (head, content) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{head}");
         assert!(content.starts_with("<!doctype html>"), "{content}");
@@ -194,9 +189,9 @@ mod tests {
 
     #[test]
     fn head_gets_the_length_and_no_content() {
-        let (answer, next) = answers(Some(&failure()), "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (answer, next) = answers(WHY, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(answer.ends_with("\r\n\r\n"), "{answer}");
-        let (get, _) = answers(Some(&failure()), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (get, _) = answers(WHY, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(content_length(&answer), content_length(&get));
         assert_eq!(next, Next::Receive);
     }
@@ -205,7 +200,7 @@ mod tests {
     fn requests_behind_each_other_are_each_told() {
         let post = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
         let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-        let (answer, next) = answers(None, &format!("{post}{last}"));
+        let (answer, next) = answers("", &format!("{post}{last}"));
         assert_eq!(answer.matches("HTTP/1.1 503 ").count(), 2, "{answer}");
         assert!(matches!(next, Next::End(_)), "{next:?}");
     }
