@@ -146,6 +146,7 @@ fn listen(receiver: &Receiver<ToWorker>, engine: &Engine) {
         match receiver.receive() {
             Ok(ToWorker::Serve) => engine.enter(Mode::Serve),
             Ok(ToWorker::Drain) => engine.enter(Mode::Drain),
+            Ok(ToWorker::Notice(why)) => engine.show(&why),
             // Nothing is to be finished, so nothing is waited for: not a call, not an import.
             Ok(ToWorker::Quit) => signal_hook::low_level::exit(exit::DONE),
             Ok(ToWorker::Assignment(_)) => {}

@@ -1,18 +1,23 @@
-//! The engine without Python: answers 503 in the place of an application that cannot be loaded.
+//! Answers 503 in the place of an application that cannot be loaded: an engine without Python.
 //!
 //! The same poll, the same turns, the same drain; only what runs at a call is a page instead of an application. One runner is
 //! enough, for nothing here blocks. Connections are kept alive as an application's are, so that they go over to the first worker
 //! that has one.
+//!
+//! Beside an application it is a [`Notice`]: after a save that could not be loaded, browsers see why, and programs are
+//! served by the code before it.
 //!
 //! The page says what the log says, but only where that is given: in development. There a browser (`Accept: text/html`) gets
 //! HTML that looks again by itself, and a program plain text.
 //!
 //! Known fault: a request's body is read before it is refused, as every body is before its call.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::guest::Guest;
 use super::runner::Runner;
+use super::slots::lock;
 use super::{Engine, Task};
 use crate::turn::Turn;
 use crate::wire::http::answer::Fault;
@@ -21,13 +26,18 @@ use crate::wire::http::answer::Fault;
 /// are served, more lets them wait for what is there.
 const RETRY_AFTER: u32 = 2;
 
-/// Serves the apology on this thread until the engine is done. `why` is a line and what helps to see it, or empty: not to be shown.
+/// Serves the apology on this thread until the engine is done. `why` is a line and what helps to see it, or empty: not to be
+/// shown. A notice that comes later takes its place.
 pub fn run(engine: &Arc<Engine>, why: &str) {
-    let apology = Apology::new(why);
+    engine.show(why);
     let mut runner = Runner::new(engine.clone(), 0);
     while let Some(task) = runner.await_task() {
         match task {
-            Task::Serve(guest) => runner.apologise(guest, &apology),
+            Task::Serve(mut guest) => {
+                runner.begin(&mut guest);
+                let apology = engine.notice.latest();
+                runner.apologise(guest, &apology.expect("one is shown from the start"));
+            }
             Task::Abandon(_) => unreachable!("nothing is left of an answer that nobody pulls"),
         }
         runner.flush_batch();
@@ -35,8 +45,8 @@ pub fn run(engine: &Arc<Engine>, why: &str) {
 }
 
 impl Runner {
-    fn apologise(&mut self, mut guest: Box<Guest>, apology: &Apology) {
-        self.begin(&mut guest);
+    /// Answers the request that has begun.
+    pub(super) fn apologise(&mut self, mut guest: Box<Guest>, apology: &Apology) {
         let answered = apology.answer(&mut guest.connection.turn);
         debug_assert_eq!(answered, Ok(()));
         let flushed = guest.connection.flush();
@@ -44,8 +54,38 @@ impl Runner {
     }
 }
 
+/// A page that browsers are shown although there is an application, which programs go on to get.
+#[derive(Default)]
+pub(super) struct Notice {
+    /// Looked at for each request, so that the lock is not.
+    is_up: AtomicBool,
+    page: Mutex<Option<Arc<Apology>>>,
+}
+
+impl Notice {
+    /// What the request that has begun is to be answered with, if not by the application.
+    pub fn instead_of(&self, guest: &Guest) -> Option<Arc<Apology>> {
+        if !self.is_up.load(Ordering::Acquire) || guest.rest.is_some() || !wants_html(&guest.connection.turn) {
+            return None;
+        }
+        self.latest()
+    }
+
+    fn latest(&self) -> Option<Arc<Apology>> {
+        lock(&self.page).clone()
+    }
+}
+
+impl Engine {
+    /// Shows browsers this page from now on: a line and what helps to see it.
+    pub fn show(&self, why: &str) {
+        *lock(&self.notice.page) = Some(Arc::new(Apology::new(why)));
+        self.notice.is_up.store(true, Ordering::Release);
+    }
+}
+
 /// The page, in each form.
-struct Apology {
+pub(super) struct Apology {
     text: String,
     html: Option<String>,
 }
@@ -104,23 +144,28 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::slots::Key;
     use super::*;
+    use crate::conn::{Connection, Peer};
     use crate::output::Piece;
     use crate::turn::{Limits, Moment, Next};
     use crate::wire::http::{body, head};
 
     const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 
-    /// What a client gets for these requests, as they come in one piece, and what its connection needs next.
-    fn answers(why: &str, requests: &str) -> (String, Next) {
-        let limits = Limits {
+    fn turn() -> Turn {
+        Turn::new(Arc::new(Limits {
             head: head::Limits { request_line_max: 4096, header_count_max: 100, header_bytes_max: 65536 },
             body: body::Limits { body_bytes_max: 1 << 20, trailer_bytes_max: 4096 },
             body_memory_max: 64,
             idle_buffer_max: 4096,
-        };
+        }))
+    }
+
+    /// What a client gets for these requests, as they come in one piece, and what its connection needs next.
+    fn answers(why: &str, requests: &str) -> (String, Next) {
         let apology = Apology::new(why);
-        let mut turn = Turn::new(Arc::new(limits));
+        let mut turn = turn();
         turn.receive(requests.as_bytes(), &MOMENT);
         let mut all = Vec::new();
         loop {
@@ -185,6 +230,24 @@ mod tests {
         assert!(content.contains("<p>cannot import a:b: &lt;NameError&gt; &amp; more</p>"), "{content}");
         assert!(content.contains("NameError: é</pre>") && content.contains("http-equiv=refresh"), "{content}");
         assert_eq!(content_length(head), content.len());
+    }
+
+    #[test]
+    fn a_notice_is_for_browsers_alone() {
+        let guest = |accept: &str| {
+            let (server, client) = std::os::unix::net::UnixStream::pair().unwrap();
+            let socket = socket2::Socket::from(std::os::fd::OwnedFd::from(server));
+            let mut turn = turn();
+            turn.receive(format!("GET / HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n").as_bytes(), &MOMENT);
+            let connection = Connection::new(socket, Peer::Unix, 0, turn, std::time::Duration::from_secs(1));
+            (Guest::new(Key::default(), connection), client)
+        };
+        let notice = Notice::default();
+        let is_shown = |accept: &str| notice.instead_of(&guest(accept).0).is_some();
+        assert!(!is_shown("text/html"));
+        *lock(&notice.page) = Some(Arc::new(Apology::new(WHY)));
+        notice.is_up.store(true, Ordering::Release);
+        assert!(is_shown("text/html") && !is_shown("*/*") && !is_shown("text/css,*/*;q=0.1"));
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub struct Engine {
     /// The listeners are left and what waited in them is taken: when the last connection ends, so does the worker.
     drained: AtomicBool,
     broken: AtomicBool,
+    /// What browsers get in the place of the application's answers.
+    notice: apology::Notice,
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
     log: Logger,
@@ -156,6 +158,7 @@ impl Engine {
             mode: AtomicU8::new(Mode::Loaded as u8),
             drained: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            notice: apology::Notice::default(),
             settings: Settings {
                 limits: Arc::new(limits(app)),
                 patiences,
