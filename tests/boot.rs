@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use nix::sys::signal::Signal;
+
 use crate::harness::{Server, Site, eventually};
 
 const BROKEN: &str = "import nothing_of_that_name\n";
@@ -62,7 +64,7 @@ fn an_application_that_hangs_when_it_is_asked_is_given_up_in_time() {
 
 #[test]
 fn clients_get_an_apology_until_the_application_can_be_loaded() {
-    let server = site(BROKEN).launch();
+    let server = site(BROKEN).app("threads: 4").launch();
     server.logged("worker booting");
     // It waits in the backlog until that has failed.
     let mut client = server.connect();
@@ -73,4 +75,15 @@ fn clients_get_an_apology_until_the_application_can_be_loaded() {
     client.get("/again").expect_status(503);
     fs::write(server.site().path("app.py"), GOOD).expect("a file can be written");
     wait_until_good(&server);
+}
+
+#[test]
+fn a_server_that_apologises_stops_when_it_is_told_to() {
+    let server = site(BROKEN).launch();
+    server.logged("apologising");
+    let mut idle = server.connect();
+    idle.get("/").expect_status(503);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0, "{}", server.process().output());
+    idle.expect_close();
 }
