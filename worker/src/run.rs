@@ -5,7 +5,7 @@
 //! has and exits, for nobody would replace it.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -87,8 +87,14 @@ impl Worker {
         if let Some(run_as) = &self.assignment.app.run_as {
             become_user(run_as)?;
         }
-        let alarms = vec![self.carrier.as_fd().try_clone_to_owned()?, on_signals()?];
-        let parts = Parts { listeners, scoreboard, log: self.log.clone(), access: self.assignment.log.access, alarms };
+        let parts = Parts {
+            listeners: self.assignment.listeners.iter().cloned().zip(listeners).collect(),
+            carrier: self.carrier,
+            scoreboard,
+            log: self.log.clone(),
+            access: self.assignment.log.access,
+            alarm: on_signals()?,
+        };
         let engine = Arc::new(Engine::new(&self.assignment.app, self.assignment.siblings, parts)?);
         descriptors::note_all()?;
         let bridge = engine.clone();
