@@ -4,7 +4,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Server, Site, eventually};
+use crate::harness::{Answer, Server, Site, eventually};
 
 const BROKEN: &str = "import nothing_of_that_name\n";
 const GOOD: &str = "\
@@ -29,11 +29,13 @@ fn site(source: &str) -> Site {
     Site::new("app:application").file("app.py", source)
 }
 
+/// What an answer says, if it is not the application's.
+fn good(answer: &Answer) -> Result<(), String> {
+    if answer.status == 200 { Ok(()) } else { Err(answer.text().to_owned()) }
+}
+
 fn wait_until_good(server: &Server) {
-    eventually("the application to answer", || {
-        let answer = server.get("/");
-        if answer.status == 200 { Ok(()) } else { Err(answer.text().to_owned()) }
-    });
+    eventually("the application to answer", || good(&server.get("/")));
 }
 
 #[test]
@@ -75,6 +77,7 @@ fn clients_get_an_apology_until_the_application_can_be_loaded() {
     client.get("/again").expect_status(503);
     fs::write(server.site().path("app.py"), GOOD).expect("a file can be written");
     wait_until_good(&server);
+    eventually("its connection to be handed to the application", || good(&client.get("/")));
 }
 
 #[test]
