@@ -38,6 +38,8 @@ pub mod status;
 mod stop;
 mod team;
 mod worker;
+#[cfg(test)]
+mod world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
