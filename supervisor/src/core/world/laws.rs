@@ -9,7 +9,7 @@ use monoceros_shared::exit;
 use super::super::line::{Level, Line, Value};
 use super::super::status::{AppState, ServerState};
 use super::super::{Effect, Event, Now, QUIT_GRACE, Word, WorkerId};
-use super::{DRAIN, DRAIN_DELAY, Doing, SLOWEST_KILL, World};
+use super::{DRAIN, DRAIN_DELAY, Doing, Process, SLOWEST_KILL, World};
 
 /// What the core has said and asked for, as far as laws are about it.
 #[derive(Default)]
@@ -115,20 +115,22 @@ impl World {
             let had = before.get(team.name()).copied().unwrap_or_default();
             let have = self.processes.values().filter(|process| process.counts_for(team.name())).count();
             assert!(have >= had.min(team.wanted()), "{} serve {}, of {had}", have, team.name());
-            let apologists = self.processes.values().filter(|process| {
-                process.apologises() && process.appointed && process.app() == team.name() && !process.killed
-            });
+            let apologises =
+                |process: &&Process| process.apologises() && process.appointed && process.doing != Doing::Dead;
+            let apologists = self.processes.values().filter(apologises).filter(|process| process.app() == team.name());
             assert!(have == 0 || apologists.count() == 0, "{} is served and apologised for", team.name());
         }
     }
 
     /// A reload that is abandoned touches nobody who serves.
     pub fn law_of_abandonment(&self, event: &Event, effects: &[Effect]) {
-        let abandoned = |effect: &Effect| matches!(effect, Effect::Log(line) if line.message == "reload abandoned");
+        let says =
+            |message| effects.iter().any(|effect| matches!(effect, Effect::Log(line) if line.message == message));
         // What is unreachable or late is killed for that.
         let other_cause = matches!(event, Event::Unreachable { .. } | Event::Tick | Event::Wanted { .. })
             || self.core.phase != super::super::Phase::Up;
-        if other_cause || !effects.iter().any(abandoned) {
+        // Another may have been adopted in the same instant.
+        if other_cause || says("reloaded") || !says("reload abandoned") {
             return;
         }
         for effect in effects {
@@ -190,8 +192,9 @@ impl World {
             self.told.generations.len() > usize::from(self.told.running.is_some())
         );
         assert!(self.told.running.is_none(), "a reload never ended");
-        // One may be about to be recycled.
-        let recycles: usize = self.core.teams.iter().map(|team| usize::from(team.plan.app.recycle.age.is_some())).sum();
+        // One may be about to be recycled, and the others may drain that were before it.
+        let aging = self.core.teams.iter().filter(|team| team.plan.app.recycle.age.is_some());
+        let recycles: usize = aging.map(|team| 1 + team.wanted()).sum();
         let living = self.processes.values().filter(|process| process.doing != Doing::Dead).count();
         assert!((wanted..=wanted + recycles).contains(&living), "{living} processes for {wanted} workers");
         assert!(recycles > 0 || status.state == ServerState::Up, "{:?}", status.state);

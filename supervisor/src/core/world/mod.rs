@@ -8,7 +8,7 @@
 //!                                       laws, after each step
 //! ```
 //!
-//! A seed that fails is printed; `SEED=n` plays it again.
+//! A seed that fails is printed; `SEED=n` plays it again, aloud.
 
 mod cases;
 mod laws;
@@ -111,6 +111,8 @@ struct World {
     stopped: Option<Now>,
     exited: Option<(Now, i32)>,
     told: Told,
+    /// Whether to say what happens.
+    aloud: bool,
 }
 
 impl World {
@@ -131,6 +133,7 @@ impl World {
             stopped: None,
             exited: None,
             told: Told::default(),
+            aloud: std::env::var_os("SEED").is_some(),
             story,
         };
         world.after(Duration::ZERO, Turn::Tell(Event::Start));
@@ -271,6 +274,9 @@ impl World {
         }
         let before = self.appointed(&event);
         let effects = self.core.handle(self.now, event.clone());
+        if self.aloud {
+            eprintln!("{:?} {event:?}\n    {effects:?}", self.now);
+        }
         self.law_of_abandonment(&event, &effects);
         for effect in effects {
             self.law_of_effects(&effect);

@@ -84,10 +84,6 @@ impl Story {
         }
         story
     }
-
-    pub fn stops(&self) -> bool {
-        self.wishes.iter().any(|(_, wish)| matches!(wish, Wish::Stop(_)))
-    }
 }
 
 fn wish(dice: &mut Dice) -> Wish {
