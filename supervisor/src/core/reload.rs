@@ -106,11 +106,19 @@ impl Scope {
 impl Reload {
     /// The workers that it has spawned.
     pub fn workers(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        let squads: &[Squad] = match &self.stage {
+        self.squads().iter().flat_map(|squad| &squad.workers).copied()
+    }
+
+    /// The name of the application that one of its workers is to serve.
+    pub fn app_of(&self, worker: WorkerId) -> Option<&str> {
+        self.squads().iter().find(|squad| squad.workers.contains(&worker)).map(|squad| squad.app.name())
+    }
+
+    fn squads(&self) -> &[Squad] {
+        match &self.stage {
             Stage::Loading(_, squads) => squads,
             Stage::Reading | Stage::Binding(..) => &[],
-        };
-        squads.iter().flat_map(|squad| &squad.workers).copied()
+        }
     }
 }
 

@@ -200,6 +200,18 @@ fn wishes_that_come_while_a_reload_runs_fold_into_one_that_answers_all() {
 }
 
 #[test]
+fn a_reload_waits_while_too_many_generations_drain() {
+    let mut core = serving(&one(1));
+    for worker in 2..6 {
+        let effects = reload(&mut core, Cause::Signal, &one(1));
+        assert_eq!(spawned(&effects), [worker]);
+        let _ = load(&mut core, &effects);
+    }
+    assert!(want(&mut core, Wish::Reload { cause: Cause::Signal }).is_empty());
+    assert!(exits(&mut core, 1, Exit::Code(0)).contains(&Effect::ReadConfig));
+}
+
+#[test]
 fn a_changed_file_replaces_only_what_differs_in_it_and_scales_what_has_another_number() {
     let old = vec![app("a", 1, &[1]), app("b", 1, &[2]), app("c", 1, &[3])];
     let mut core = serving(&plan_of(old.clone()));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use monoceros_shared::config::{Address, BrokenStart};
 use monoceros_shared::exit;
+use monoceros_shared::link::Purpose;
 
 use super::super::line::{Level, Line, Value};
 use super::super::status::{AppState, ServerState};
@@ -14,7 +15,7 @@ use super::{DRAIN, DRAIN_DELAY, Doing, Process, SLOWEST_KILL, World};
 /// What the core has said and asked for, as far as laws are about it.
 #[derive(Default)]
 pub struct Told {
-    pub spawns: Vec<(Now, String)>,
+    pub spawns: Vec<(Now, String, Purpose)>,
     /// When a reload began or was adopted, or somebody scaled: each may fill slots.
     fills: Vec<Now>,
     running: Option<u64>,
@@ -76,11 +77,12 @@ impl World {
                 let left = self.processes.values().filter(|process| process.doing != Doing::Dead).count();
                 assert_eq!(left, 0, "workers left behind");
             }
-            Effect::ReadConfig
-            | Effect::Bind { .. }
-            | Effect::Adjust { .. }
-            | Effect::Unbind { .. }
-            | Effect::Answer { .. } => {}
+            Effect::ReadConfig | Effect::Bind { .. } | Effect::Adjust { .. } | Effect::Answer { .. } => {}
+            Effect::Unbind { addresses } => {
+                let drains = self.processes.values().filter(|process| process.served && process.doing != Doing::Dead);
+                let mut left = drains.flat_map(|process| &process.recruit.app.app.listen);
+                assert!(left.all(|listener| !addresses.contains(&listener.address)), "{effect:?} before the drain");
+            }
         }
     }
 
@@ -161,17 +163,36 @@ impl World {
         }
     }
 
+    /// Whoever has a place lives, and has one place only; while the server stops, places do not matter.
+    pub fn law_of_places(&self) {
+        if self.bound.is_empty() {
+            return;
+        }
+        let mut seen = BTreeSet::new();
+        for team in &self.core.teams {
+            let apologist = team.apology.iter().filter_map(|apology| apology.slot.worker());
+            let spare = team.spare.boots.iter().map(|(spare, _)| *spare);
+            for worker in team.occupants().chain(team.elders.iter().copied()).chain(spare).chain(apologist) {
+                assert!(self.core.lives.contains_key(&worker), "worker {worker} is gone and has a place");
+                assert!(seen.insert(worker), "worker {worker} has two places");
+            }
+        }
+    }
+
     /// Never many spawns of an application in a short time.
     pub fn law_of_numbers(&self) {
         let since = self.now.saturating_sub(Duration::from_secs(2));
         for team in &self.core.teams {
-            let recent = self.told.spawns.iter().rev().take_while(|(at, _)| *at >= since);
-            let recent = recent.filter(|(_, app)| app == team.name()).count();
+            let recent = self.told.spawns.iter().rev().take_while(|(at, ..)| *at >= since);
+            let (apologists, workers): (Vec<_>, Vec<_>) =
+                recent.filter(|(_, app, _)| app == team.name()).partition(|(.., purpose)| *purpose != Purpose::Serve);
             let fills = self.told.fills.iter().rev().take_while(|at| **at >= since).count();
-            // In two seconds: the first, one at once, and 100, 200, 400, 800 ms after each other, all a fifth shorter; and
-            // as much for who apologises, and for a spare.
-            let slots = if fills == 0 { team.wanted() } else { 12 };
-            assert!(recent <= 7 * (slots + 2) * (1 + fills), "spawned in a tight loop");
+            let recycle = &team.plan.app.recycle;
+            let spares = usize::from(recycle.age.is_some() || recycle.requests.is_some());
+            let slots = if fills == 0 { team.wanted() + spares } else { 8 };
+            // In two seconds: the first, one at once, and 100, 200, 400, 800 ms after each other, all a fifth shorter.
+            assert!(workers.len() <= 7 * slots * (1 + fills), "spawned in a tight loop");
+            assert!(apologists.len() <= 7 * (1 + fills), "apologists are spawned in a tight loop");
         }
     }
 
@@ -231,8 +252,7 @@ impl World {
                 let longest = DRAIN_DELAY + DRAIN + QUIT_GRACE + SLOWEST_KILL;
                 assert!(gone <= stopped + longest, "stopping took {:?}", gone - stopped);
                 assert!(status == exit::DONE || may_fail);
-                let early = self.story.wishes.iter().any(|(at, _)| *at > gone);
-                assert!(early || self.answers.values().all(Option::is_some), "{:?}", self.answers);
+                self.law_of_answers();
             }
             None => assert!(may_fail && status == exit::FAILED, "exited with {status} for nothing"),
         }
