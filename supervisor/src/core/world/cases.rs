@@ -334,7 +334,7 @@ fn scaling_down_hands_over_to_one_that_stays_and_never_ends_the_last() {
     let mut core = serving(&one(2));
     let effects = want(&mut core, Wish::ScaleAll { to: Scale::Less });
     assert_eq!(moves(&effects), ["2 to 1", "drain 2"]);
-    assert_eq!(answers(&effects), [Answer::Done("a: 1 workers".into())]);
+    assert_eq!(answers(&effects), [Answer::Done("a: 1 worker".into())]);
     let effects = want(&mut core, Wish::ScaleAll { to: Scale::Less });
     assert!(moves(&effects).is_empty() && matches!(answers(&effects)[..], [Answer::Failed { .. }]));
 }
