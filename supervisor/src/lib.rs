@@ -10,9 +10,11 @@
 pub mod bridge;
 pub mod check;
 pub mod command;
+pub mod control;
 pub mod core;
 pub mod effects;
 pub mod listen;
 pub mod run;
 pub mod sources;
 pub mod spawn;
+pub mod status;

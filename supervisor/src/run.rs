@@ -14,7 +14,7 @@ use nix::unistd::geteuid;
 use slog::{KV, Logger, Record, Serializer, error, info, warn};
 
 use crate::core::line::{Level, Line, Value};
-use crate::core::plan::Plan;
+use crate::core::plan::{Manner, Plan};
 use crate::core::{Core, Effect, Event};
 use crate::effects::{Means, Workers};
 use crate::listen::{Bound, bind_all};
@@ -49,11 +49,11 @@ fn start<'a>(config: &'a Config, log: &'a Logger) -> Result<Server<'a>, String> 
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
     let listeners = config.apps.iter().map(|app| bind_all(&app.listen)).collect::<Vec<_>>();
     let listeners = all_or_none(listeners)?;
-    let means = Means { program, log: config.log.clone(), post: sources.post(), watch };
+    let means = Means { program, post: sources.post(), watch };
     Ok(Server {
         apps: &config.apps,
         log,
-        core: Core::new(Plan::of(config), u64::from(std::process::id())),
+        core: Core::new(Plan::of(config, Manner::Production), u64::from(std::process::id())),
         sources,
         workers: Workers::new(means),
         listeners,
@@ -134,9 +134,10 @@ impl Server<'_> {
 
     fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
-            Effect::Spawn { worker, app, generation } => {
-                let listeners: Vec<&Bound> = self.listeners[app].iter().collect();
-                Some(self.workers.spawn(worker, generation, &self.apps[app], &listeners))
+            Effect::Spawn(recruit) => {
+                let place = self.apps.iter().position(|app| app.name == recruit.app.name());
+                let listeners: Vec<&Bound> = place.iter().flat_map(|place| &self.listeners[*place]).collect();
+                Some(self.workers.spawn(&recruit, &listeners))
             }
             Effect::Say { worker, word } => self.workers.say(worker, word),
             Effect::Terminate { worker } => {
@@ -155,7 +156,13 @@ impl Server<'_> {
                 write(self.log, &line);
                 None
             }
-            Effect::Exit(_) => None,
+            Effect::Exit(_)
+            | Effect::Introduce { .. }
+            | Effect::ReadConfig
+            | Effect::Bind { .. }
+            | Effect::Adjust { .. }
+            | Effect::Unbind { .. }
+            | Effect::Answer { .. } => None,
         }
     }
 }

@@ -19,8 +19,12 @@
 //! Known fault: a worker that the kernel cannot kill (an uninterruptible sleep) keeps a stopping server waiting.
 
 mod backoff;
+mod effect;
+mod event;
 pub mod line;
 pub mod plan;
+pub mod status;
+mod team;
 mod worker;
 #[cfg(test)]
 mod world;
@@ -29,11 +33,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use monoceros_shared::exit;
-use monoceros_shared::link::Failure;
+use monoceros_shared::link::{Failure, Purpose};
 
 use backoff::Jitter;
+pub use effect::{Answer, Effect, Recruit};
+pub use event::{Asker, Cause, Event, Exit, Scale, Stop, Wish};
 use line::{Level, Line};
-use plan::{Plan, Team};
+use plan::Plan;
+use status::{ServerState, Status};
+use team::Team;
 pub use worker::Word;
 use worker::{Happening, Life, Order};
 
@@ -46,125 +54,6 @@ pub type WorkerId = u64;
 /// How long a worker that was told to exit now has for it. Shorter cuts a worker that is just about to; longer makes
 /// a quick stop slow.
 pub const QUIT_GRACE: Duration = Duration::from_secs(2);
-
-/// What can happen.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The listeners are bound; begin.
-    Start,
-    /// A worker's process was made.
-    Spawned {
-        /// Which.
-        worker: WorkerId,
-        /// Its process.
-        pid: u32,
-    },
-    /// A worker's process could not be made.
-    NotSpawned {
-        /// Which.
-        worker: WorkerId,
-        /// `cannot spawn ...`.
-        why: String,
-    },
-    /// A worker has imported its application.
-    Loaded {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// A worker could not, and exits next.
-    Failed {
-        /// Which.
-        worker: WorkerId,
-        /// Why.
-        failure: Failure,
-    },
-    /// A word could not be said to a worker.
-    Unreachable {
-        /// Which.
-        worker: WorkerId,
-        /// The cause.
-        why: String,
-    },
-    /// A worker's process is gone.
-    Exited {
-        /// Which.
-        worker: WorkerId,
-        /// How.
-        exit: Exit,
-        /// What its threads were running, from the flight recorder.
-        running: Vec<String>,
-    },
-    /// Somebody wants the server to end.
-    Stop(Stop),
-    /// Somebody wants what this version cannot do.
-    NotYet {
-        /// The signal that asked.
-        signal: &'static str,
-        /// What it would have been.
-        what: &'static str,
-    },
-    /// A deadline may have passed.
-    Tick,
-}
-
-/// What can be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Make a worker's process, with its carrier, its channel and the listeners of its application.
-    Spawn {
-        /// Its number.
-        worker: WorkerId,
-        /// The application, by its place in the plan.
-        app: usize,
-        /// Its generation.
-        generation: u64,
-    },
-    /// Say a word to a worker.
-    Say {
-        /// To which.
-        worker: WorkerId,
-        /// The word.
-        word: Word,
-    },
-    /// Ask a worker's process to drain, by signal, because words do not reach it.
-    Terminate {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// End a worker's process now, and its group.
-    Kill {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// Close the supervisor's own listeners. Those of workers stay open until they leave them.
-    CloseListeners,
-    /// Write a line to the log.
-    Log(Line),
-    /// Everything is gone: end with this status.
-    Exit(i32),
-}
-
-/// How a server is asked to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// By draining. Asked again, it becomes quick.
-    Graceful,
-    /// Now.
-    Quick,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself, with this status.
-    Code(i32),
-    /// By the signal of this name.
-    Signal(&'static str),
-    /// By this signal, and the kernel was asked to write a core.
-    Dumped(&'static str),
-    /// The kernel cannot say.
-    Unknown,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -210,7 +99,12 @@ impl Core {
             Event::Failed { worker, failure } => self.failed(now, worker, failure),
             Event::Unreachable { worker, why } => self.unreachable(now, worker, &why),
             Event::Exited { worker, exit, running } => self.exited(now, worker, exit, running),
-            Event::Stop(stop) => self.stop(now, stop),
+            Event::Wanted { wish: Wish::Stop(stop), asker: _ } => self.stop(now, stop),
+            Event::Wanted { .. }
+            | Event::ConfigRead(_)
+            | Event::Bound
+            | Event::NotBound { .. }
+            | Event::Observed { .. } => {}
             Event::NotYet { signal, what } => self.not_yet(signal, what),
             Event::Tick => self.tick(now),
         }
@@ -224,6 +118,12 @@ impl Core {
             Phase::Up => self.teams.iter().filter_map(Team::next_retry).chain(lives).min(),
             Phase::Draining | Phase::Quitting | Phase::Gone => lives,
         }
+    }
+
+    /// Everything, as it is now.
+    pub fn status(&self, now: Now) -> Status {
+        let state = if self.phase == Phase::Up { ServerState::Up } else { ServerState::Stopping };
+        Status { state, generation: self.generation, age: now, apps: Vec::new(), last_reload: None }
     }
 
     fn spawned(&mut self, worker: WorkerId, pid: u32) {
@@ -326,9 +226,17 @@ impl Core {
                 self.last_worker += 1;
                 let (worker, generation) = (self.last_worker, self.generation);
                 slot.occupy(worker);
-                let timeouts = self.teams[app].plan.timeouts;
+                let timeouts = self.teams[app].plan.timeouts();
                 self.lives.insert(worker, Life::new(now, app, generation, timeouts));
-                self.effects.push(Effect::Spawn { worker, app, generation });
+                let plan = self.teams[app].plan.clone();
+                let siblings = plan.app.workers;
+                self.effects.push(Effect::Spawn(Recruit {
+                    worker,
+                    generation,
+                    app: plan,
+                    purpose: Purpose::Serve,
+                    siblings,
+                }));
             }
         }
     }
@@ -356,11 +264,10 @@ impl Core {
         let level = if announced { Level::Info } else { Level::Debug };
         let line = self.about(worker, level, "worker serving").with("boot", boot);
         self.log(line);
-        if !announced && serving == self.teams[app].plan.workers {
+        if !announced && serving == self.teams[app].plan.app.workers {
             self.teams[app].announced = true;
             let plan = &self.teams[app].plan;
-            let line =
-                Line::new(Level::Info, "serving").with("app", plan.name.as_str()).with("listen", plan.listen.as_str());
+            let line = Line::new(Level::Info, "serving").with("app", plan.name()).with("listen", plan.listen());
             self.log(line.with("workers", serving));
         }
     }
@@ -383,7 +290,7 @@ impl Core {
     fn about(&self, worker: WorkerId, level: Level, message: &'static str) -> Line {
         let line = Line::new(level, message);
         let Some(life) = self.lives.get(&worker) else { return line.with("worker", worker) };
-        let line = line.with("app", self.teams[life.app].plan.name.as_str()).with("worker", worker);
+        let line = line.with("app", self.teams[life.app].plan.name()).with("worker", worker);
         let line = line.with("generation", life.generation);
         match life.pid {
             Some(pid) => line.with("pid", u64::from(pid)),
