@@ -16,15 +16,15 @@
 //!
 //! Known fault: while no descriptor is free, a command waits until the next one connects.
 
+pub mod ask;
 mod client;
 mod frame;
-pub mod ask;
 pub mod place;
 pub mod words;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -313,11 +313,6 @@ fn peer_of(stream: &UnixStream) -> Option<Peer> {
 
 fn is_welcome(peer: Peer) -> bool {
     peer.uid == 0 || peer.uid == geteuid().as_raw()
-}
-
-/// An error of a socket's, for people.
-fn cannot_ask(path: &Path, error: &io::Error) -> String {
-    format!("cannot ask the server at {}: {}", path.display(), cause(error))
 }
 
 #[cfg(test)]

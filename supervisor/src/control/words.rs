@@ -164,8 +164,7 @@ mod tests {
     fn an_answer_is_one_line() {
         let failed = Reply::Failed { why: "a\nb".into(), detail: "Traceback\n  \"x\"".into() };
         let line = render(&failed).unwrap();
-        let expected =
-            br#"{"answer":"failed","detail":"Traceback\n  \"x\"","monoceros":1,"why":"a\nb"}"#.as_slice();
+        let expected = br#"{"answer":"failed","detail":"Traceback\n  \"x\"","monoceros":1,"why":"a\nb"}"#.as_slice();
         assert_eq!(line, [expected, b"\n"].concat());
         assert_eq!(parse(expected), Ok(failed));
     }
