@@ -18,3 +18,4 @@ pub mod run;
 pub mod sources;
 pub mod spawn;
 pub mod status;
+pub mod watch;
