@@ -14,10 +14,10 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::App;
+use monoceros_shared::config::{App, Recycle};
 use monoceros_shared::link::channel::{self, Door, Sender};
 use monoceros_shared::link::fd::{Carrier, Greeting};
-use monoceros_shared::link::{Assignment, FromWorker, ToWorker};
+use monoceros_shared::link::{Assignment, FromWorker, HEIR, INHERITANCE, ToWorker};
 use monoceros_shared::scoreboard::Scoreboard;
 use nix::time::{ClockId, clock_gettime};
 
@@ -25,6 +25,7 @@ use crate::bridge::{self, News};
 use crate::core::line::span;
 use crate::core::{Event, Exit, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
+use crate::memory;
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program};
 
@@ -51,12 +52,19 @@ pub struct Workers {
 struct Worker {
     process: Process,
     /// Held for as long as the worker lives: its end would tell the worker that the supervisor is gone.
-    _carrier: Carrier,
+    carrier: Carrier,
     door: String,
     scoreboard: Scoreboard,
     assignment: Option<Assignment>,
     words: Words,
+    recycle: Recycle,
     exit: Option<(Exit, Instant)>,
+}
+
+impl Worker {
+    fn is_measured(&self) -> bool {
+        self.recycle.requests.is_some() || self.recycle.memory.is_some()
+    }
 }
 
 enum Words {
@@ -111,11 +119,12 @@ impl Workers {
         };
         let known = Worker {
             process,
-            _carrier: carrier,
+            carrier,
             door: name,
             scoreboard,
             assignment: Some(assignment),
             words: Words::NotYet,
+            recycle: app.recycle.clone(),
             exit: None,
         };
         self.register.insert(worker, known);
@@ -130,6 +139,38 @@ impl Workers {
             Word::Quit => ToWorker::Quit,
         };
         self.tell(worker, &word)
+    }
+
+    /// Gives two workers the ends of a new pair of sockets.
+    ///
+    /// # Errors
+    /// One line. Then the first of them finishes what it has by itself.
+    pub fn introduce(&self, from: WorkerId, to: WorkerId) -> Result<(), String> {
+        let (Some(old), Some(new)) = (self.living(from), self.living(to)) else {
+            return Ok(());
+        };
+        let introduce = || {
+            let (heir, inheritance) = Carrier::pair()?;
+            new.carrier.send(INHERITANCE, inheritance.as_fd())?;
+            old.carrier.send(HEIR, heir.as_fd())
+        };
+        introduce().map_err(|error: io::Error| format!("cannot introduce worker {from} to {to}: {}", cause(&error)))
+    }
+
+    /// What the workers have used up whose applications limit it.
+    pub fn observe(&self) -> Vec<Event> {
+        let measured = self.register.iter().filter(|(_, known)| known.exit.is_none() && known.is_measured());
+        let told = measured.map(|(worker, known)| Event::Observed {
+            worker: *worker,
+            requests: known.scoreboard.counters().requests.load(Ordering::Relaxed),
+            memory: known.recycle.memory.map_or(0, |_| memory::of(known.process.pid())),
+        });
+        told.collect()
+    }
+
+    /// Whether there is anything to observe.
+    pub fn are_measured(&self) -> bool {
+        self.register.values().any(Worker::is_measured)
     }
 
     /// Asks a worker to drain, by signal.

@@ -91,7 +91,7 @@ pub struct Recruit {
 pub enum Answer {
     /// It is done: one line that says what.
     Done(String),
-    /// It is not, and nothing has changed.
+    /// It is not: after a reload nothing has changed; after a scaling it is tried again.
     Failed {
         /// One line (or a few) that says why.
         why: String,

@@ -1,5 +1,7 @@
 //! What can happen: to workers, to listeners, to the clock, and in the heads of people.
 
+use std::fmt;
+
 use monoceros_shared::link::Failure;
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +135,17 @@ pub enum Cause {
         /// The file that has changed, for people.
         path: String,
     },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Signal => f.write_str("HUP"),
+            Cause::Command => f.write_str("command"),
+            Cause::FileChanged => f.write_str("the file has changed"),
+            Cause::CodeChanged { app: _, path } => write!(f, "{path} has changed"),
+        }
+    }
 }
 
 /// How many workers.

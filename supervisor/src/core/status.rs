@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::WorkerId;
 use super::event::Cause;
+use super::reload::Stage;
+use super::{Core, Now, Phase, WorkerId};
 
 /// A server, as it is at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,4 +111,63 @@ pub enum Outcome {
     Adopted,
     /// Nothing has changed.
     Abandoned,
+}
+
+impl Core {
+    /// Everything, as it is now.
+    pub fn status(&self, now: Now) -> Status {
+        Status {
+            state: self.server_state(),
+            generation: self.generation,
+            age: now,
+            apps: (0..self.teams.len()).map(|index| self.app_status(now, index)).collect(),
+            last_reload: self.last_reload.clone(),
+        }
+    }
+
+    fn server_state(&self) -> ServerState {
+        let old_ones = self.lives.values().any(|life| life.is_draining());
+        match (self.phase, self.reload.as_ref().map(|reload| &reload.stage)) {
+            (Phase::Draining | Phase::Quitting | Phase::Gone, _) => ServerState::Stopping,
+            (Phase::Lingering { .. }, _) => ServerState::Lingering,
+            (Phase::Up, Some(Stage::Reading)) => ServerState::Reading,
+            (Phase::Up, Some(Stage::Binding(..))) => ServerState::Binding,
+            (Phase::Up, Some(Stage::Loading(..))) => ServerState::Loading,
+            (Phase::Up, None) if old_ones || self.teams.iter().any(|team| !team.elders.is_empty()) => {
+                ServerState::Draining
+            }
+            (Phase::Up, None) => ServerState::Up,
+        }
+    }
+
+    fn app_status(&self, now: Now, index: usize) -> AppStatus {
+        let team = &self.teams[index];
+        let serving = self.serving(index).len() + team.elders.len();
+        let state = if serving >= team.wanted() {
+            AppState::Serving
+        } else if team.apology.is_some() {
+            AppState::Broken
+        } else if team.has_served {
+            AppState::Degraded
+        } else {
+            AppState::Starting
+        };
+        let ours = self.lives.iter().filter(|(_, life)| life.app.name() == team.name());
+        let worker = |(id, life): (&WorkerId, &super::Life)| WorkerStatus {
+            id: *id,
+            pid: life.pid,
+            generation: life.generation,
+            state: life.state().to_owned(),
+            age: life.age(now),
+        };
+        AppStatus {
+            name: team.name().to_owned(),
+            state,
+            generation: team.generation,
+            listen: team.plan.listen(),
+            wanted: team.wanted(),
+            workers: ours.map(worker).collect(),
+            restarts: team.restarts,
+        }
+    }
 }
