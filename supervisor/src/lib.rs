@@ -12,6 +12,7 @@ pub mod check;
 pub mod command;
 pub mod control;
 pub mod core;
+pub mod dev;
 pub mod effects;
 pub mod journal;
 pub mod listen;

@@ -6,8 +6,10 @@
 //! * Keys are only ever added: programs read this.
 
 use std::fmt::{self, Write as _};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use monoceros_shared::scoreboard::{Scoreboard, ThreadRow};
 use serde::{Deserialize, Serialize};
 
 use crate::core::line::span;
@@ -122,6 +124,21 @@ pub struct Reload {
     pub age: f64,
 }
 
+impl Work {
+    /// What a scoreboard shows at a moment of its clock, in ms.
+    pub fn of(scoreboard: &Scoreboard, now_ms: u64) -> Work {
+        let counters = scoreboard.counters();
+        let age = |since_ms| Duration::from_millis(now_ms.saturating_sub(since_ms)).as_secs_f64();
+        let running = scoreboard.threads().iter().filter_map(ThreadRow::current);
+        Work {
+            requests: counters.requests.load(Ordering::Relaxed),
+            connections: counters.open.load(Ordering::Relaxed),
+            threads: scoreboard.threads().len(),
+            in_flight: running.map(|(line, since_ms)| Request { line, age: age(since_ms) }).collect(),
+        }
+    }
+}
+
 impl Report {
     /// A report of the core's view, which `work` fills in for each worker.
     pub fn new(status: Status, config: Option<String>, work: impl Fn(WorkerId) -> Option<Work>) -> Report {
@@ -139,12 +156,12 @@ impl Report {
 }
 
 fn state_of(status: &Status) -> State {
-    match status.state {
-        ServerState::Lingering | ServerState::Stopping => State::Stopping,
-        _ if status.apps.iter().any(|app| app.state != AppState::Serving) => State::Degraded,
+    let state = match status.state {
+        ServerState::Lingering | ServerState::Stopping => return State::Stopping,
         ServerState::Up => State::Serving,
         ServerState::Reading | ServerState::Binding | ServerState::Loading | ServerState::Draining => State::Reloading,
-    }
+    };
+    if status.apps.iter().all(|app| app.state == AppState::Serving) { state } else { State::Degraded }
 }
 
 fn app_of(app: AppStatus, work: &impl Fn(WorkerId) -> Option<Work>) -> App {
@@ -323,6 +340,17 @@ mod tests {
             (worker == 7).then(|| Work { requests: 99, connections: 3, threads: 4, in_flight: vec![request] })
         };
         Report { pid: 42, ..Report::new(status(), Some("/etc/a.yaml".into()), work) }
+    }
+
+    #[test]
+    fn work_is_what_the_scoreboard_shows() {
+        let (scoreboard, _memory) = Scoreboard::create(3).unwrap();
+        scoreboard.counters().requests.store(7, Ordering::Relaxed);
+        scoreboard.counters().open.store(2, Ordering::Relaxed);
+        scoreboard.threads()[1].begin(b"GET / HTTP/1.1", 1000);
+        let in_flight = vec![Request { line: "GET / HTTP/1.1".into(), age: 0.5 }];
+        let expected = Work { requests: 7, connections: 2, threads: 3, in_flight };
+        assert_eq!(Work::of(&scoreboard, 1500), expected);
     }
 
     #[test]

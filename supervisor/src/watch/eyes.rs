@@ -78,7 +78,10 @@ impl Eyes {
     fn begin(&mut self, folder: &Path) {
         if !is_remote(folder) {
             match self.be_told_of(folder) {
-                Ok(()) => return drop(self.folders.insert(folder.to_owned(), By::Word)),
+                Ok(()) => {
+                    self.folders.insert(folder.to_owned(), By::Word);
+                    return;
+                }
                 // It is gone between its walk and now; its parent tells when it comes back.
                 Err(_) if !folder.is_dir() => return,
                 Err(error) => warn!(self.log, "a folder is looked at every second, for the kernel does not watch it";
@@ -86,7 +89,9 @@ impl Eyes {
             }
         }
         match self.look_again_at(folder) {
-            Ok(()) => drop(self.folders.insert(folder.to_owned(), By::Looking)),
+            Ok(()) => {
+                self.folders.insert(folder.to_owned(), By::Looking);
+            }
             Err(error) => warn!(self.log, "changes in a folder are not noticed";
                 "folder" => folder.display().to_string(), "why" => error.to_string()),
         }
