@@ -21,7 +21,7 @@ struct Server {
 impl Server {
     fn new() -> Server {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("server.yaml"), "not read").unwrap();
+        fs::write(folder.path().join("server.yaml"), "not read").unwrap();
         let poll = Poll::new().unwrap();
         let mut server = Server { control: nobody(&poll), folder, poll, asked: Vec::new() };
         server.control.open_in(server.folder.path(), &server.folder.path().join("server.yaml")).unwrap();
@@ -222,10 +222,10 @@ fn an_answer_larger_than_the_socket_holds_arrives_whole() {
 fn the_socket_is_ours_alone_and_goes_with_the_server() {
     let server = Server::new();
     let socket = server.socket();
-    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     let Server { folder, control, .. } = server;
     drop(control);
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["server.yaml"]);
 }
 
@@ -294,5 +294,5 @@ fn a_path_of_ones_choice_is_added_and_nothing_there_is_harmed() {
     other.open_at(&file);
     other.open_at(Path::new("/nowhere/control.sock"));
     assert!(other.doors.is_empty(), "a socket that answers, a file, or nowhere was taken");
-    assert_eq!(std::fs::read_to_string(file).unwrap(), "not read");
+    assert_eq!(fs::read_to_string(file).unwrap(), "not read");
 }
