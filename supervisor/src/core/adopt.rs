@@ -109,8 +109,8 @@ impl Core {
         if let Some(index) = team
             && self.is_serving(worker)
         {
-            let mut heirs = self.serving(index);
-            heirs.retain(|heir| *heir != worker);
+            // It sits in no slot any more.
+            let heirs = self.serving(index);
             if let Some(to) = self.teams[index].next_heir(&heirs) {
                 self.effects.push(Effect::Introduce { from: worker, to });
             }

@@ -16,7 +16,6 @@ use monoceros_shared::link::{Failure, Purpose};
 use super::effect::{Effect, Recruit};
 use super::event::Exit;
 use super::line::{self, Level, Line, span};
-use super::page::page;
 use super::plan::{AppPlan, Manner};
 use super::recycle::Wear;
 use super::team::{Apology, Slot};
@@ -29,7 +28,8 @@ pub enum Place {
     Slot(usize),
     Spare(usize),
     Apology(usize),
-    Squad,
+    /// Of the reload; the number is the worker's.
+    Squad(WorkerId),
     Elder(usize),
     Nowhere,
 }
@@ -89,7 +89,7 @@ impl Core {
                 let line = self.about(worker, Level::Info, "apologising");
                 self.log(line);
             }
-            Place::Squad => self.adopt_when_loaded(now),
+            Place::Squad(_) => self.adopt_when_loaded(now),
             // It goes; it was told so before it had loaded.
             Place::Elder(_) | Place::Nowhere => {}
         }
@@ -192,33 +192,52 @@ impl Core {
                 self.teams[index].elders.retain(|elder| *elder != worker);
                 String::new()
             }
-            Place::Squad | Place::Nowhere => String::new(),
+            Place::Squad(_) | Place::Nowhere => String::new(),
         }
     }
 
     /// A worker has failed before it served.
     fn boot_failed(&mut self, now: Now, place: Place, failure: Failure) {
-        let index = match place {
-            Place::Squad => return self.abandon(now, failure),
-            Place::Slot(index) => index,
-            Place::Spare(_) | Place::Apology(_) | Place::Elder(_) | Place::Nowhere => return,
-        };
-        let name = self.teams[index].name().to_owned();
-        self.fail_scalings(&name, &failure);
-        let team = &mut self.teams[index];
-        if team.has_served || team.apology.is_some() || !self.phase.is_up() {
+        match place {
+            Place::Squad(worker) => {
+                let name = self.reload.as_ref().and_then(|reload| reload.app_of(worker));
+                let apologises = |team: &super::Team| Some(team.name()) == name && team.apology.is_some();
+                if let Some(index) = self.teams.iter().position(apologises) {
+                    self.apologise(now, index, &failure);
+                }
+                self.abandon(now, failure);
+            }
+            Place::Slot(index) => {
+                let name = self.teams[index].name().to_owned();
+                self.fail_scalings(&name, &failure);
+                let team = &self.teams[index];
+                let gives_up = team.plan.app.on_broken_start == BrokenStart::Exit;
+                if !team.has_served && gives_up && self.phase.is_up() {
+                    self.give_up(now, &name);
+                } else {
+                    self.apologise(now, index, &failure);
+                }
+            }
+            Place::Spare(_) | Place::Apology(_) | Place::Elder(_) | Place::Nowhere => {}
+        }
+    }
+
+    /// Has 503 answered in the place of an application that never served, with the newest reason for whoever may see it.
+    fn apologise(&mut self, now: Now, index: usize, failure: &Failure) {
+        if self.teams[index].has_served || !self.phase.is_up() {
             return;
         }
-        match team.plan.app.on_broken_start {
-            BrokenStart::Exit => self.give_up(now, &name),
-            BrokenStart::Apologise => {
-                let page = match self.manner {
-                    Manner::Production => String::new(),
-                    Manner::Development => page(&failure),
-                };
-                team.apology = Some(Apology { slot: Slot::default(), page });
-            }
+        let page = match self.manner {
+            Manner::Production => String::new(),
+            Manner::Development => format!("{}\n\n{}", failure.why, failure.detail),
+        };
+        // A failure without a traceback tells less than what is shown already.
+        let tells_more = |apology: &mut Apology| apology.page != page && !failure.detail.is_empty();
+        let earlier = self.teams[index].apology.take_if(tells_more);
+        if let Some(apologist) = earlier.and_then(|apology| apology.slot.worker()) {
+            self.send_off(now, None, apologist);
         }
+        self.teams[index].apology.get_or_insert_with(|| Apology { slot: Slot::default(), page });
     }
 
     /// Spawns for every place that is empty and due.
@@ -251,7 +270,7 @@ impl Core {
 
     fn place_of(&self, worker: WorkerId) -> Place {
         if self.reload.as_ref().is_some_and(|reload| reload.workers().any(|one| one == worker)) {
-            return Place::Squad;
+            return Place::Squad(worker);
         }
         let in_team = |index: usize| {
             let team = &self.teams[index];

@@ -29,7 +29,6 @@ mod effect;
 mod event;
 pub mod line;
 mod lives;
-mod page;
 pub mod plan;
 mod recycle;
 mod reload;
@@ -39,6 +38,8 @@ pub mod status;
 mod stop;
 mod team;
 mod worker;
+#[cfg(test)]
+mod world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

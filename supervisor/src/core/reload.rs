@@ -106,11 +106,19 @@ impl Scope {
 impl Reload {
     /// The workers that it has spawned.
     pub fn workers(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        let squads: &[Squad] = match &self.stage {
+        self.squads().iter().flat_map(|squad| &squad.workers).copied()
+    }
+
+    /// The name of the application that one of its workers is to serve.
+    pub fn app_of(&self, worker: WorkerId) -> Option<&str> {
+        self.squads().iter().find(|squad| squad.workers.contains(&worker)).map(|squad| squad.app.name())
+    }
+
+    fn squads(&self) -> &[Squad] {
+        match &self.stage {
             Stage::Loading(_, squads) => squads,
             Stage::Reading | Stage::Binding(..) => &[],
-        };
-        squads.iter().flat_map(|squad| &squad.workers).copied()
+        }
     }
 }
 
@@ -189,15 +197,16 @@ impl Core {
             return;
         };
         let (generation, scope) = (*generation, &request.scope);
-        if let Some(name) = scope.code.iter().find(|name| !scope.file && plan.app(name).is_none()) {
-            let why = format!("cannot reload {name}: no application has this name");
-            return self.abandon(now, Failure::new(why, ""));
-        }
         let replaced = |app: &&AppPlan| {
             let team = self.teams.iter().find(|team| team.name() == app.name());
             scope.all || scope.code.contains(app.name()) || team.is_none_or(|team| !team.plan.is_alike(app))
         };
         let replaced: Vec<AppPlan> = plan.apps.iter().filter(replaced).cloned().collect();
+        if replaced.is_empty() && !scope.file {
+            let names: Vec<&str> = scope.code.iter().map(String::as_str).collect();
+            let why = format!("cannot reload {}: no application has this name", names.join(", "));
+            return self.abandon(now, Failure::new(why, ""));
+        }
         let squads = replaced.into_iter().map(|app| {
             let wanted = self.wanted_of(&app);
             let batch = app.app.reload.surge.map_or(wanted, |surge| surge.clamp(1, wanted));
