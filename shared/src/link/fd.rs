@@ -1,7 +1,8 @@
 //! The one file that passes descriptors.
 //!
 //! A [`Carrier`] is one end of a `SOCK_SEQPACKET` pair. The supervisor keeps one end; the other is the worker's
-//! descriptor 0. A packet is either the greeting, which comes first and once, or a name with one descriptor:
+//! descriptor 0. A packet is either the greeting, which comes first and once, or a name with one descriptor.
+//! Two workers pass packets of their own on one (`give` and `take`).
 //!
 //! ```text
 //!   greeting    version (u16, little endian) | name of the channel (UTF-8)
@@ -110,7 +111,7 @@ impl Carrier {
     /// When the supervisor is gone, when it speaks another version (the text names both), and when it is none.
     pub fn greeting(&self) -> io::Result<Greeting> {
         let mut packet = [0; GREETING_BYTES_MAX];
-        let Received { bytes, descriptors } = self.receive_packet(&mut packet)?;
+        let Received { bytes, descriptors } = self.receive_packet(&mut packet, MsgFlags::empty())?;
         if bytes == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
@@ -148,7 +149,7 @@ impl Carrier {
     /// When a packet is not of this protocol, or the process may open no more files. What came with it is closed.
     pub fn receive(&self) -> io::Result<Option<(String, OwnedFd)>> {
         let mut packet = [0; NAME_BYTES_MAX];
-        let Received { bytes, mut descriptors } = self.receive_packet(&mut packet)?;
+        let Received { bytes, mut descriptors } = self.receive_packet(&mut packet, MsgFlags::empty())?;
         if bytes == 0 {
             return Ok(None);
         }
@@ -162,17 +163,59 @@ impl Carrier {
         }
     }
 
+    /// As [`Carrier::receive`], without waiting.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_receive(&self) -> io::Result<Taken<(String, OwnedFd)>> {
+        let mut packet = [0; NAME_BYTES_MAX];
+        Ok(match self.take(&mut packet)? {
+            Taken::Packet((bytes, Some(descriptor))) => Taken::Packet((text(&packet[..bytes])?, descriptor)),
+            Taken::Packet((_, None)) => return Err(wrong("cannot take a descriptor: none came".into())),
+            Taken::Nothing => Taken::Nothing,
+            Taken::End => Taken::End,
+        })
+    }
+
+    /// Passes a packet of 1 byte or more, perhaps with a copy of a descriptor. Never blocks.
+    ///
+    /// # Errors
+    /// As [`Carrier::send`].
+    pub fn give(&self, packet: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        debug_assert!(!packet.is_empty(), "nothing looks like the end");
+        let raw: Vec<RawFd> = descriptor.iter().map(AsRawFd::as_raw_fd).collect();
+        let control = [ControlMessage::ScmRights(&raw)];
+        self.send_packet(&[IoSlice::new(packet)], if raw.is_empty() { &[] } else { &control })
+    }
+
+    /// Takes a packet that is there: its length, and the descriptor that came with it, close-on-exec. Never blocks.
+    ///
+    /// # Errors
+    /// When it does not fit, brought several descriptors, or the process may open no more files. What came with it is closed.
+    pub fn take(&self, packet: &mut [u8]) -> io::Result<Taken<(usize, Option<OwnedFd>)>> {
+        match self.receive_packet(packet, MsgFlags::MSG_DONTWAIT) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Taken::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Taken::End),
+            Err(error) => Err(error),
+            Ok(Received { bytes: 0, .. }) => Ok(Taken::End),
+            Ok(Received { descriptors, .. }) if descriptors.len() > 1 => {
+                Err(wrong(format!("cannot take a packet: {} descriptors came with it", descriptors.len())))
+            }
+            Ok(Received { bytes, mut descriptors }) => Ok(Taken::Packet((bytes, descriptors.pop()))),
+        }
+    }
+
     fn send_packet(&self, packet: &[IoSlice<'_>], control: &[ControlMessage<'_>]) -> io::Result<()> {
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         uninterrupted(|| socket::sendmsg::<()>(self.socket.as_raw_fd(), packet, control, flags, None))?;
         Ok(())
     }
 
-    fn receive_packet(&self, packet: &mut [u8]) -> io::Result<Received> {
+    fn receive_packet(&self, packet: &mut [u8], flags: MsgFlags) -> io::Result<Received> {
         let mut control = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
         let (bytes, flags, descriptors) = uninterrupted(|| {
             let mut into = [IoSliceMut::new(packet)];
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
             let message = socket::recvmsg::<()>(self.socket.as_raw_fd(), &mut into, Some(&mut control), flags)?;
             Ok((message.bytes, message.flags, own(message.cmsgs()?)))
         })
@@ -196,10 +239,27 @@ impl AsFd for Carrier {
     }
 }
 
+impl AsRawFd for Carrier {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
 impl From<Carrier> for OwnedFd {
     fn from(carrier: Carrier) -> OwnedFd {
         carrier.socket
     }
+}
+
+/// What a look for a packet came to.
+#[derive(Debug)]
+pub enum Taken<T> {
+    /// One was there.
+    Packet(T),
+    /// None is there now.
+    Nothing,
+    /// The other side is gone, and none is left.
+    End,
 }
 
 struct Received {

@@ -16,7 +16,6 @@ use monoceros_shared::link::{Failure, Purpose};
 use super::effect::{Effect, Recruit};
 use super::event::Exit;
 use super::line::{self, Level, Line, span};
-use super::page::page;
 use super::plan::{AppPlan, Manner};
 use super::recycle::Wear;
 use super::team::{Apology, Slot};

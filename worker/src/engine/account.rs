@@ -16,7 +16,7 @@ impl Runner {
         self.moment = self.clock.moment();
         let engine = &self.engine;
         if guest.rest.is_none() {
-            if engine.mode_is(super::Mode::Drain) {
+            if engine.is_leaving() && !engine.has_heir() {
                 guest.connection.turn.make_last();
             }
             guest.connection.turn.run(&self.moment);

@@ -27,6 +27,8 @@ pub struct Guest {
     pub patience: Option<Patience>,
     /// Our side is ended, and what the client still sends is thrown away.
     pub lingering: bool,
+    /// The worker drains: this client has a moment for one more request.
+    pub last_call: bool,
     /// When its request was given to the application, if anybody wants to know.
     pub began: Option<Instant>,
 }
@@ -41,6 +43,7 @@ impl Guest {
             deadline: 0,
             patience: None,
             lingering: false,
+            last_call: false,
             began: None,
         })
     }
@@ -48,7 +51,7 @@ impl Guest {
     /// Sets the deadline for what it waits for now. A head has one deadline for all its bytes; a body and an answer have a
     /// new one with each piece.
     pub fn wait(&mut self, patiences: &Patiences, now: u64) {
-        if self.lingering {
+        if self.lingering || self.last_call {
             return;
         }
         let patience = self.connection.patience();

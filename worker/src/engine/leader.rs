@@ -2,20 +2,21 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use monoceros_shared::link::fd::Carrier;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use super::Mode;
-use super::guest::{Guest, LINGER};
+use super::guest::Guest;
+use super::inheritance::Inheritances;
 use super::listen::{Accepted, Listener};
 use super::runner::Runner;
-use super::slots::{Key, Look, lock};
+use super::slots::{Look, lock};
 use crate::clock;
 use crate::conn::{Connection, Edge};
 use crate::turn::{Farewell, Patience, Turn};
@@ -34,47 +35,53 @@ const COMPLAINT_PAUSE: u64 = 10_000;
 const WAKER: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);
 const ALARM: Token = Token(usize::MAX - 2);
-/// The first listener's token; the others' count down from it.
-const LISTENER: usize = usize::MAX - 16;
-/// No worker has more.
-const LISTENERS_MAX: usize = 1 << 16;
+const CARRIER: Token = Token(usize::MAX - 3);
+/// The worker that takes our connections over.
+pub(super) const HEIR: Token = Token(usize::MAX - 4);
+/// The first of those that hand connections over to us; the others' count up. Connections have their slots' numbers, of 32 bits.
+pub(super) const INHERITANCE: usize = 1 << 33;
+/// The first listener's.
+const LISTENER: usize = 1 << 32;
 
 /// What only the leader touches.
 pub struct Leader {
     poll: Poll,
     events: Events,
-    listeners: Vec<Listener>,
+    pub(super) listeners: Vec<Listener>,
     /// The next deadline, as a descriptor, so that a foreign event loop that waits on the poll wakes for it too.
     timer: TimerFd,
     armed: u64,
-    /// Kept open: the poll watches them.
-    _alarms: Vec<OwnedFd>,
-    joined: bool,
+    pub(super) carrier: Carrier,
+    /// Kept open: the poll watches it.
+    _alarm: OwnedFd,
+    pub(super) inheritances: Inheritances,
+    pub(super) joined: bool,
     /// When to accept again after everything had run out.
     resume: Option<u64>,
     /// When the log was last told of that.
     complained: Option<u64>,
-    draining: bool,
+    pub(super) draining: bool,
 }
 
 impl Leader {
     /// A poll that watches the alarms, its timer and its waker, and no listener yet.
-    pub fn new(listeners: Vec<OwnedFd>, alarms: Vec<OwnedFd>) -> io::Result<(Leader, Registry, Waker)> {
+    pub fn new(listeners: Vec<OwnedFd>, carrier: Carrier, alarm: OwnedFd) -> io::Result<(Leader, Registry, Waker)> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, WAKER)?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         registry.register(&mut SourceFd(&timer.as_fd().as_raw_fd()), TIMER, Interest::READABLE)?;
-        for alarm in &alarms {
-            registry.register(&mut SourceFd(&alarm.as_raw_fd()), ALARM, Interest::READABLE)?;
-        }
+        registry.register(&mut SourceFd(&alarm.as_raw_fd()), ALARM, Interest::READABLE)?;
+        registry.register(&mut SourceFd(&carrier.as_fd().as_raw_fd()), CARRIER, Interest::READABLE)?;
         let leader = Leader {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             listeners: listeners.into_iter().map(Listener::new).collect::<io::Result<_>>()?,
             timer,
             armed: u64::MAX,
-            _alarms: alarms,
+            carrier,
+            _alarm: alarm,
+            inheritances: Inheritances::default(),
             joined: false,
             resume: None,
             complained: None,
@@ -123,7 +130,16 @@ impl Runner {
                 Ok(())
             }
             TIMER => self.look_at_deadlines(leader),
-            Token(token) if token > LISTENER - LISTENERS_MAX => self.accept(leader, LISTENER - token),
+            CARRIER => self.take_delivery(leader),
+            HEIR => {
+                self.hear_heir();
+                Ok(())
+            }
+            Token(token) if token >= INHERITANCE => {
+                self.inherit(leader, token - INHERITANCE);
+                Ok(())
+            }
+            Token(token) if token >= LISTENER => self.accept(leader, token - LISTENER),
             Token(index) => {
                 let edge = Edge {
                     readable: event.is_readable(),
@@ -151,39 +167,8 @@ impl Runner {
     }
 
     fn join(&mut self, leader: &mut Leader) -> io::Result<()> {
-        for (index, listener) in leader.listeners.iter_mut().enumerate() {
-            listener.join(&self.engine.registry, LISTENER - index)?;
-        }
-        Ok(())
-    }
-
-    /// Leaves the listeners, takes what already waits in them, and gives every client between two requests a moment to send
-    /// one more, which is answered with a close: to cut it off at once would race with a request on its way.
-    fn drain(&mut self, leader: &mut Leader) -> io::Result<()> {
-        // A worker that was never adopted leaves what waits to those that were.
-        let left = if leader.joined { leader.listeners.len() } else { 0 };
-        for index in 0..left {
-            leader.listeners[index].part(&self.engine.registry)?;
-            while self.accept_one(leader, index)? {}
-        }
-        for listener in leader.listeners.drain(..) {
-            listener.close();
-        }
-        let end = self.moment.now + LINGER;
-        let mut idle: Vec<Key> = Vec::new();
-        self.engine.slots.each_parked(|guest| {
-            guest.connection.turn.make_last();
-            if guest.connection.turn.is_idle() {
-                guest.deadline = guest.deadline.min(end);
-                idle.push(guest.key);
-            }
-        });
-        let mut deadlines = lock(&self.engine.deadlines);
-        idle.into_iter().for_each(|key| deadlines.watch(key, end, self.moment.now));
-        drop(deadlines);
-        self.engine.drained.store(true, Ordering::SeqCst);
-        if self.engine.slots.open() == 0 {
-            self.engine.enter(Mode::Done);
+        for (index, listener) in leader.listeners.iter_mut().enumerate().filter(|_| leader.joined) {
+            listener.join(&self.engine.registry, LISTENER + index)?;
         }
         Ok(())
     }
@@ -195,6 +180,7 @@ impl Runner {
         if leader.resume.is_some_and(|resume| resume <= self.moment.now) {
             leader.resume = None;
             self.join(leader)?;
+            (0..leader.inheritances.places()).for_each(|place| self.inherit(leader, place));
         }
         loop {
             let Some(key) = lock(&self.engine.deadlines).due(self.moment.now) else { return Ok(()) };
@@ -233,7 +219,7 @@ impl Runner {
     }
 
     /// Takes a waiting connection and reads what it sent already. Says whether another may wait.
-    fn accept_one(&mut self, leader: &mut Leader, index: usize) -> io::Result<bool> {
+    pub(super) fn accept_one(&mut self, leader: &mut Leader, index: usize) -> io::Result<bool> {
         let Some(key) = self.engine.slots.enter() else {
             self.pause(leader, "the worker holds limits.connections_max connections")?;
             return Ok(false);
@@ -252,18 +238,13 @@ impl Runner {
         };
         let turn = Turn::new(self.engine.settings.limits.clone());
         let connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
-        let token = Token(key.index as usize);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.engine.registry.register(&mut SourceFd(&connection.raw_fd()), token, interest) {
+        let guest = Guest::new(key, connection);
+        if let Err(error) = self.engine.register(&guest) {
             self.engine.slots.leave(key);
             self.pause(leader, &error.to_string())?;
             return Ok(false);
         }
         self.engine.count_accepted();
-        let mut guest = Guest::new(key, connection);
-        if leader.draining || self.engine.mode_is(Mode::Drain) {
-            guest.connection.turn.make_last();
-        }
         lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
         self.settle(guest);
         Ok(true)
@@ -277,11 +258,20 @@ impl Runner {
         for listener in &mut leader.listeners {
             listener.part(&self.engine.registry)?;
         }
+        self.rest_a_while(leader, "cannot accept connections: they wait in the backlog", why);
+        Ok(())
+    }
+
+    /// As `pause`, for connections that an old worker hands over.
+    pub(super) fn pause_inheriting(&mut self, leader: &mut Leader, why: &str) {
+        self.rest_a_while(leader, "cannot take connections over: they wait", why);
+    }
+
+    fn rest_a_while(&mut self, leader: &mut Leader, what: &'static str, why: &str) {
         leader.resume = Some(self.moment.now + EXHAUSTED_PAUSE);
         if leader.complained.is_none_or(|at| at + COMPLAINT_PAUSE <= self.moment.now) {
             leader.complained = Some(self.moment.now);
-            slog::warn!(self.engine.log, "cannot accept connections: they wait in the backlog"; "why" => why);
+            slog::warn!(self.engine.log, "{}", what; "why" => why);
         }
-        Ok(())
     }
 }

@@ -10,13 +10,19 @@
 //! tick, that requests wait or nobody leads while a runner is idle, and wakes it. While calls keep blocking, runners wake
 //! each other at once instead.
 //!
-//! A connection has one owner ([`slots`]); when to look at it again is in [`deadlines`].
+//! A connection has one owner ([`slots`]); when to look at it again is in [`deadlines`]. At a reload a worker that drains hands
+//! its connections over ([`heir`]) to a new one, which goes on with them ([`inheritance`]).
 //!
 //! Known fault: the leader reads its whole batch before the first call of it starts.
 
 mod account;
+pub mod apology;
 pub mod deadlines;
+mod drain;
+mod estate;
 pub mod guest;
+mod heir;
+mod inheritance;
 mod leader;
 mod listen;
 pub mod runner;
@@ -27,16 +33,19 @@ mod watch;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
 
-use mio::{Registry, Waker};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token, Waker};
 use monoceros_shared::config::App;
+use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::scoreboard::Scoreboard;
 use slog::Logger;
 
 use deadlines::Deadlines;
 use guest::{Guest, Patiences};
+use heir::Heir;
 use leader::Leader;
 use slots::{Slots, lock};
 use watch::Watch;
@@ -80,9 +89,17 @@ pub struct Engine {
     idlers: AtomicU32,
     watch: Watch,
     mode: AtomicU8,
-    /// The listeners are left and what waited in them is taken: when the last connection ends, so does the worker.
+    /// The drain has begun, and an heir is known if there is one: until then a turn goes on as ever.
+    leaving: AtomicBool,
+    /// The listeners are left, and what waited in them is taken.
     drained: AtomicBool,
+    /// Workers that may still hand connections over to us.
+    givers: AtomicUsize,
+    /// Who takes our connections over, once one was introduced.
+    heir: Mutex<Option<Heir>>,
     broken: AtomicBool,
+    /// What browsers get in the place of the application's answers.
+    notice: apology::Notice,
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
     log: Logger,
@@ -104,6 +121,8 @@ impl Ready {
 
 /// What the config says to the engine.
 struct Settings {
+    /// The names of the listeners, by which connections travel.
+    listeners: Vec<String>,
     limits: Arc<Limits>,
     patiences: Patiences,
     write_timeout: std::time::Duration,
@@ -115,16 +134,18 @@ struct Settings {
 
 /// What an engine is made of.
 pub struct Parts {
-    /// The listening sockets, in the assignment's order.
-    pub listeners: Vec<OwnedFd>,
+    /// The listening sockets and their names, in the assignment's order.
+    pub listeners: Vec<(String, OwnedFd)>,
+    /// What descriptors still come by; its end tells that the supervisor is gone.
+    pub carrier: Carrier,
     /// Where it keeps its counts.
     pub scoreboard: Arc<Scoreboard>,
     /// Where it logs.
     pub log: Logger,
     /// Whether each request is logged.
     pub access: bool,
-    /// Readable when it is time to drain: the supervisor's end is gone, or a signal came.
-    pub alarms: Vec<OwnedFd>,
+    /// Readable when a signal says that it is time to drain.
+    pub alarm: OwnedFd,
 }
 
 /// Buffer that an idle connection may keep, in bytes. Less costs most clients an allocation for each request, more costs memory
@@ -140,7 +161,8 @@ impl Engine {
         let patiences = Patiences::new(&app.timeouts);
         let shortest = patiences.shortest().min(guest::LINGER);
         let slots = Slots::new(app.limits.connections_max);
-        let (leader, registry, waker) = Leader::new(parts.listeners, parts.alarms)?;
+        let (names, listeners) = parts.listeners.into_iter().unzip();
+        let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
         Ok(Engine {
             registry,
             waker,
@@ -153,9 +175,14 @@ impl Engine {
             idlers: AtomicU32::new(0),
             watch: Watch::new(app.threads),
             mode: AtomicU8::new(Mode::Loaded as u8),
+            leaving: AtomicBool::new(false),
             drained: AtomicBool::new(false),
+            givers: AtomicUsize::new(0),
+            heir: Mutex::new(None),
             broken: AtomicBool::new(false),
+            notice: apology::Notice::default(),
             settings: Settings {
+                listeners: names,
                 limits: Arc::new(limits(app)),
                 patiences,
                 write_timeout: app.timeouts.write,
@@ -175,6 +202,7 @@ impl Engine {
             // The lock orders this after the look of whoever is about to wait.
             drop(lock(&self.ready));
             self.idle.notify_all();
+            self.watch.wake();
         }
         if let Err(error) = self.waker.wake() {
             slog::error!(self.log, "cannot wake the poll"; "why" => %error);
@@ -184,6 +212,39 @@ impl Engine {
     /// Whether it ended because it could not go on.
     pub fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    /// Ends the worker when it drains and nothing is left of it: no connection, and nobody who may still hand one over, for
+    /// that one is on its way to our own heir.
+    fn end_if_empty(&self) {
+        let is_empty = self.slots.open() == 0 && self.givers.load(Ordering::SeqCst) == 0;
+        if is_empty && self.drained.load(Ordering::SeqCst) {
+            self.enter(Mode::Done);
+        }
+    }
+
+    fn has_heir(&self) -> bool {
+        lock(&self.heir).is_some()
+    }
+
+    /// Puts a connection into the poll, under its slot.
+    fn register(&self, guest: &Guest) -> io::Result<()> {
+        let token = Token(guest.key.index as usize);
+        self.registry.register(
+            &mut SourceFd(&guest.connection.raw_fd()),
+            token,
+            Interest::READABLE | Interest::WRITABLE,
+        )
+    }
+
+    fn deregister(&self, guest: &Guest) {
+        // It was registered when it came, so this fails only for a descriptor that is no longer ours: a bug.
+        let removed = self.registry.deregister(&mut SourceFd(&guest.connection.raw_fd()));
+        debug_assert!(removed.is_ok(), "{removed:?}");
     }
 
     fn mode_is(&self, mode: Mode) -> bool {

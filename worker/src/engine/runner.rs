@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mio::unix::SourceFd;
-
 use super::guest::{Guest, LINGER};
-use super::slots::{Parking, lock};
+use super::slots::Parking;
 use super::{Engine, Mode, Task};
 use crate::clock::Clock;
 use crate::conn::{Flushed, Standing};
@@ -117,14 +115,16 @@ impl Runner {
     }
 
     fn park(&mut self, mut guest: Box<Guest>) -> Parking {
-        let now = self.moment.now;
-        if self.engine.mode_is(Mode::Drain) && guest.connection.turn.is_idle() && !guest.lingering {
-            guest.connection.turn.make_last();
-            guest.deadline = now + LINGER;
-            lock(&self.engine.deadlines).watch(guest.key, guest.deadline, now);
-        } else {
-            guest.wait(&self.engine.settings.patiences, now);
+        if self.engine.is_leaving() {
+            if !self.engine.has_heir() {
+                self.make_last(&mut guest);
+            }
+            match self.hand_over(guest) {
+                None => return Parking::Parked,
+                Some(stays) => guest = stays,
+            }
         }
+        guest.wait(&self.engine.settings.patiences, self.moment.now);
         self.engine.slots.park(guest)
     }
 
@@ -141,16 +141,18 @@ impl Runner {
         if let Some(rest) = guest.rest.take() {
             self.batch.push(Task::Abandon(rest));
         }
-        // It was registered when it was accepted, so this fails only for a descriptor that is no longer ours: a bug.
-        let removed = self.engine.registry.deregister(&mut SourceFd(&guest.connection.raw_fd()));
-        debug_assert!(removed.is_ok(), "{removed:?}");
+        self.engine.deregister(&guest);
         guest.connection.say(farewell);
+        self.forget(guest);
+    }
+
+    /// Lets go of a connection without a word: it has ended, or goes on elsewhere. It is out of the poll.
+    pub(super) fn forget(&mut self, guest: Box<Guest>) {
         let key = guest.key;
         drop(guest);
         self.engine.count_closed();
-        if self.engine.slots.leave(key) == 0 && self.engine.drained.load(Ordering::SeqCst) {
-            self.engine.enter(Mode::Done);
-        }
+        self.engine.slots.leave(key);
+        self.engine.end_if_empty();
     }
 
     /// Puts what was found outside of leading into the queue.

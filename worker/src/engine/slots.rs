@@ -69,11 +69,11 @@ impl Slots {
         Some(Key { index, birth: slot.birth })
     }
 
-    /// The connection of this slot is no more. Says how many are left.
-    pub fn leave(&self, key: Key) -> usize {
+    /// The connection of this slot is no more.
+    pub fn leave(&self, key: Key) {
         lock(&self.slots[key.index as usize]).state = State::Vacant;
         lock(&self.free).push(key.index);
-        self.open.fetch_sub(1, Ordering::AcqRel) - 1
+        self.open.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Puts a connection down, unless an edge has come while it was owned.
@@ -135,13 +135,20 @@ impl Slots {
         }
     }
 
-    /// Does something to every parked connection, in place.
-    pub fn each_parked(&self, mut change: impl FnMut(&mut Guest)) {
+    /// Takes every parked connection; the caller owns them now.
+    pub fn take_parked(&self) -> Vec<Box<Guest>> {
+        let mut taken = Vec::new();
         for slot in &self.slots {
-            if let State::Parked(guest) = &mut lock(slot).state {
-                change(guest);
+            let mut slot = lock(slot);
+            match std::mem::replace(&mut slot.state, State::Vacant) {
+                State::Parked(guest) => {
+                    slot.state = State::Out(Edge::default());
+                    taken.push(guest);
+                }
+                other => slot.state = other,
             }
         }
+        taken
     }
 }
 

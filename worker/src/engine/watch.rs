@@ -53,8 +53,14 @@ impl Watch {
         // Only its own thread writes a runner's number.
         let call = &self.calls[runner];
         call.store(call.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
-        if self.asleep.load(Ordering::SeqCst)
-            && self.asleep.swap(false, Ordering::SeqCst)
+        if self.asleep.load(Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Wakes the watch if it sleeps.
+    pub fn wake(&self) {
+        if self.asleep.swap(false, Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
         {
             thread.unpark();

@@ -41,6 +41,10 @@ pub struct Limits {
     pub idle_buffer_max: usize,
 }
 
+/// Bytes of a half-read head that still travel. More would not fit a packet; less would keep clients with long heads from
+/// travelling, which are then answered here and closed.
+pub const INPUT_TRAVELS_MAX: usize = 64 * 1024;
+
 /// What a turn needs to know of the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -145,6 +149,25 @@ impl Turn {
             served: 0,
             refusal: None,
         }
+    }
+
+    /// The turn of a connection that another worker has begun: it has served so many requests and read this of the next one.
+    pub fn inherit(limits: Arc<Limits>, served: u64, input: &[u8], moment: &Moment) -> Turn {
+        let mut turn = Turn { served, ..Turn::new(limits) };
+        if !input.is_empty() {
+            turn.receive(input, moment);
+        }
+        turn
+    }
+
+    /// Whether another worker could go on with it: it stands at a request boundary, or within a head.
+    pub fn may_travel(&self) -> bool {
+        self.phase == Phase::Head && self.output.is_empty() && self.unread().len() <= INPUT_TRAVELS_MAX
+    }
+
+    /// What was received and not yet understood.
+    pub fn unread(&self) -> &[u8] {
+        &self.input[self.start..]
     }
 
     /// What it needs next.

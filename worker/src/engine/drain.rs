@@ -1,0 +1,84 @@
+//! How a worker leaves: the listeners first, then what waits in them, then every connection, to the heir or to its end.
+//!
+//! ```text
+//!   at a request boundary, with an heir:   handed over, nobody notices
+//!   without one:                           a moment for one more request, which is answered with a close; to cut it off at
+//!                                          once would race with a request on its way
+//!   in the middle of a request:            finished first
+//! ```
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use monoceros_shared::link::fd::Taken;
+use monoceros_shared::link::{HEIR, INHERITANCE};
+
+use super::Mode;
+use super::guest::{Guest, LINGER};
+use super::heir::Heir;
+use super::leader::Leader;
+use super::runner::Runner;
+use super::slots::lock;
+
+impl Runner {
+    /// Takes what the supervisor has sent: an heir, or an inheritance. The end means that it is gone, and nobody would
+    /// replace us.
+    pub(super) fn take_delivery(&mut self, leader: &mut Leader) -> io::Result<()> {
+        loop {
+            match leader.carrier.try_receive()? {
+                Taken::Packet((name, socket)) => {
+                    let carrier = monoceros_shared::link::fd::Carrier::adopt(socket)?;
+                    match name.as_str() {
+                        HEIR => *lock(&self.engine.heir) = Some(Heir::new(carrier, &self.engine.registry)?),
+                        INHERITANCE => {
+                            self.engine.givers.fetch_add(1, Ordering::SeqCst);
+                            leader.inheritances.add(carrier, &self.engine.registry)?;
+                        }
+                        _ => {
+                            slog::warn!(self.engine.log, "the supervisor sent what this worker does not know"; "name" => name)
+                        }
+                    }
+                }
+                Taken::Nothing => return Ok(()),
+                Taken::End => {
+                    self.engine.enter(Mode::Drain);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Begins to leave.
+    pub(super) fn drain(&mut self, leader: &mut Leader) -> io::Result<()> {
+        // An heir was sent before the word to drain, but its event may come after it.
+        self.take_delivery(leader)?;
+        self.engine.leaving.store(true, Ordering::Release);
+        // A worker that was never adopted leaves what waits to those that were.
+        let left = if leader.joined { leader.listeners.len() } else { 0 };
+        for index in 0..left {
+            leader.listeners[index].part(&self.engine.registry)?;
+            while self.accept_one(leader, index)? {}
+        }
+        for listener in leader.listeners.drain(..) {
+            listener.close();
+        }
+        for guest in self.engine.slots.take_parked() {
+            self.settle(guest);
+        }
+        self.engine.drained.store(true, Ordering::SeqCst);
+        self.engine.end_if_empty();
+        Ok(())
+    }
+
+    /// This connection stays here until it ends, and that is soon.
+    pub(super) fn make_last(&mut self, guest: &mut Guest) {
+        guest.connection.turn.make_last();
+        if guest.connection.turn.is_idle() && !guest.last_call && !guest.lingering {
+            guest.last_call = true;
+            guest.deadline = self.moment.now + LINGER;
+            lock(&self.engine.deadlines).watch(guest.key, guest.deadline, self.moment.now);
+        } else if !guest.connection.turn.is_idle() {
+            guest.last_call = false;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! A connection as it travels from one worker to another: one packet, with the socket itself beside it.
+//!
+//! ```text
+//!   giver -> taker   FORM | postcard(listener, peer, served, input) + the socket
+//!   taker -> giver   one byte for each, in their order: TAKEN or REFUSED; several in a packet
+//! ```
+//!
+//! What the kernel holds for the socket, sent or received, travels with it. Nothing is read from a socket before the reply
+//! says that it is taken, so a giver whose taker dies has lost nothing.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::conn::Peer;
+use crate::turn::INPUT_TRAVELS_MAX;
+
+/// The first byte of a packet; another form of it gets another.
+const FORM: u8 = 1;
+
+/// Replied for a connection that the taker has now.
+pub const TAKEN: u8 = 1;
+/// Replied for a connection that it has no listener for: the giver keeps it.
+pub const REFUSED: u8 = 0;
+
+/// Bytes of a packet.
+pub const PACKET_MAX: usize = INPUT_TRAVELS_MAX + 1024;
+
+/// A connection without its socket.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estate<'a> {
+    /// The listener that it came by.
+    pub listener: &'a str,
+    /// Its TCP peer; `None` for a Unix socket.
+    pub peer: Option<SocketAddr>,
+    /// Requests that it was served.
+    pub served: u64,
+    /// What was read of its next request.
+    pub input: &'a [u8],
+}
+
+impl<'a> Estate<'a> {
+    /// As a packet.
+    pub fn packed(&self) -> Vec<u8> {
+        let packet = postcard::to_extend(self, vec![FORM]);
+        packet.expect("it has nothing that cannot be written, and memory grows as it must")
+    }
+
+    /// From a packet; `None` when it is of another form.
+    pub fn unpacked(packet: &'a [u8]) -> Option<Estate<'a>> {
+        match packet.split_first() {
+            Some((&FORM, estate)) => postcard::from_bytes(estate).ok(),
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// A peer as it travels.
+pub fn address(peer: &Peer) -> Option<SocketAddr> {
+    match peer {
+        Peer::Tcp(address) => Some(*address),
+        Peer::Unix => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_is_as_it_was_laid_down() {
+        let estate = Estate { listener: "a:1", peer: None, served: 300, input: b"GE" };
+        assert_eq!(estate.packed(), b"\x01\x03a:1\x00\xac\x02\x02GE");
+        assert_eq!(Estate::unpacked(&estate.packed()), Some(estate));
+    }
+
+    #[test]
+    fn a_packet_of_another_form_is_not_misread() {
+        for packet in [&b""[..], b"\x02\x03a:1\x00\xac\x02\x02GE", b"\x01\x03a:1\x00\xac\x02\x03GE", b"\x01"] {
+            assert_eq!(Estate::unpacked(packet), None);
+        }
+    }
+}
