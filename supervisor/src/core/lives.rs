@@ -229,7 +229,7 @@ impl Core {
         }
         let page = match self.manner {
             Manner::Production => String::new(),
-            Manner::Development => format!("{}\n\n{}", failure.why, failure.detail),
+            Manner::Development => page(failure),
         };
         // A failure without a traceback tells less than what is shown already.
         let tells_more = |apology: &mut Apology| apology.page != page && !failure.detail.is_empty();
