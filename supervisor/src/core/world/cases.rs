@@ -364,6 +364,18 @@ fn a_first_boot_that_fails_is_apologised_for_until_one_succeeds() {
 }
 
 #[test]
+fn an_apology_tells_the_newest_traceback() {
+    let mut core = Core::new(one(2), 1);
+    let _ = core.handle(NOW, Event::Start);
+    let _ = fails(&mut core, 1);
+    let _ = core.handle(NOW, Event::Loaded { worker: 3 });
+    let effects = core.handle(NOW, Event::Failed { worker: 2, failure: Failure::new("cannot import a:b", "Newer") });
+    assert_eq!(moves(&effects), ["drain 3"]);
+    let Purpose::Apologise(text) = &recruits(&effects)[0].purpose else { panic!("{effects:?}") };
+    assert!(text.contains("Newer"), "{text}");
+}
+
+#[test]
 fn a_reload_heals_an_application_that_never_served() {
     let mut core = Core::new(one(1), 1);
     let _ = core.handle(NOW, Event::Start);
