@@ -58,7 +58,7 @@ impl Runner {
             self.engine.end();
         }
         for listener in &mut leader.listeners {
-            listener.part(&self.engine.registry)?;
+            listener.part(&leader.epoll)?;
         }
         for guest in self.engine.slots.take_parked() {
             self.settle(guest);

@@ -8,13 +8,14 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use monoceros_shared::link::fd::Carrier;
+use nix::sys::epoll::Epoll;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use super::Mode;
 use super::guest::Guest;
 use super::inheritance::Inheritances;
-use super::listen::{Accepted, Listener};
+use super::listen::{self, Accepted, Listener};
 use super::runner::Runner;
 use super::slots::{Look, Room, lock};
 use crate::clock;
@@ -61,6 +62,8 @@ pub(super) enum Reception {
 /// What only the leader touches.
 pub struct Leader {
     poll: Poll,
+    /// The same once more, for what mio cannot say of a listener.
+    pub(super) epoll: Epoll,
     events: Events,
     pub(super) listeners: Vec<Listener>,
     /// The next deadline, as a descriptor, so that a foreign event loop that waits on the poll wakes for it too.
@@ -89,6 +92,7 @@ impl Leader {
         registry.register(&mut SourceFd(&alarm.as_raw_fd()), ALARM, Interest::READABLE)?;
         registry.register(&mut SourceFd(&carrier.as_fd().as_raw_fd()), CARRIER, Interest::READABLE)?;
         let leader = Leader {
+            epoll: listen::epoll(&registry)?,
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             listeners: listeners.into_iter().map(Listener::new).collect::<io::Result<_>>()?,
@@ -183,7 +187,7 @@ impl Runner {
 
     fn join(&mut self, leader: &mut Leader) -> io::Result<()> {
         for (index, listener) in leader.listeners.iter_mut().enumerate().filter(|_| leader.joined) {
-            listener.join(&self.engine.registry, LISTENER + index)?;
+            listener.join(&leader.epoll, LISTENER + index)?;
         }
         Ok(())
     }
@@ -276,7 +280,7 @@ impl Runner {
             return Ok(());
         }
         for listener in &mut leader.listeners {
-            listener.part(&self.engine.registry)?;
+            listener.part(&leader.epoll)?;
         }
         self.rest_a_while(leader, "cannot accept connections: they wait in the backlog", why);
         Ok(())

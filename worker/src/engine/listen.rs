@@ -64,10 +64,10 @@ impl Listener {
     ///
     /// # Errors
     /// When the kernel refuses it.
-    pub fn join(&mut self, registry: &Registry, token: usize) -> io::Result<()> {
+    pub fn join(&mut self, epoll: &Epoll, token: usize) -> io::Result<()> {
         if self.state == State::Out {
             let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
-            epoll(registry)?.add(self.descriptor(), EpollEvent::new(flags, token as u64))?;
+            epoll.add(self.descriptor(), EpollEvent::new(flags, token as u64))?;
             self.state = State::In;
         }
         Ok(())
@@ -77,9 +77,9 @@ impl Listener {
     ///
     /// # Errors
     /// When the kernel refuses it.
-    pub fn part(&mut self, registry: &Registry) -> io::Result<()> {
+    pub fn part(&mut self, epoll: &Epoll) -> io::Result<()> {
         if self.state == State::In {
-            epoll(registry)?.delete(self.descriptor())?;
+            epoll.delete(self.descriptor())?;
             self.state = State::Out;
         }
         Ok(())
@@ -138,7 +138,11 @@ fn is_about_one_client(error: &io::Error) -> bool {
     )
 }
 
-/// mio's poll under nix's name: a second descriptor of the same epoll instance.
-fn epoll(registry: &Registry) -> io::Result<Epoll> {
+/// mio's poll under nix's name: a second descriptor of the same epoll instance. Made once, at the start: a worker that has run
+/// out of descriptors must be able to leave its listeners.
+///
+/// # Errors
+/// When there is no descriptor for it.
+pub fn epoll(registry: &Registry) -> io::Result<Epoll> {
     Ok(Epoll(registry.as_fd().try_clone_to_owned()?))
 }
