@@ -58,7 +58,12 @@ impl Runner {
                 };
                 match task {
                     Task::Serve(guest) => self.serve(py, application, guest),
-                    Task::Abandon(rest) => application.abandon(py, rest),
+                    Task::Abandon(rest) => {
+                        // It may block as any call may, so the watch is to see it.
+                        self.engine.watch.begin(self.index);
+                        application.abandon(py, rest);
+                        self.engine.watch.end(self.index);
+                    }
                 }
                 self.flush_batch();
             }
