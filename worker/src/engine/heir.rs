@@ -137,9 +137,10 @@ impl Runner {
         if lives {
             return;
         }
+        // Before anybody can find that there is none: who parks then gives its client a last call.
+        self.engine.end();
         let gone = heir.take();
         drop(heir);
-        self.engine.end();
         let Some(mut gone) = gone else { return };
         // It was registered when it was introduced.
         let _ = self.engine.registry.deregister(&mut SourceFd(&gone.carrier.as_raw_fd()));

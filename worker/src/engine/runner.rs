@@ -7,7 +7,7 @@ use super::guest::{Guest, LINGER};
 use super::slots::Parking;
 use super::{Engine, Mode, Task};
 use crate::clock::Clock;
-use crate::conn::{Flushed, Standing};
+use crate::conn::{Edge, Flushed, Standing};
 use crate::turn::{Farewell, Moment};
 
 /// Bytes read at once. Less costs large uploads more reads, more costs each thread memory.
@@ -115,7 +115,9 @@ impl Runner {
     }
 
     fn park(&mut self, mut guest: Box<Guest>) -> Parking {
-        if self.engine.is_leaving() {
+        let key = guest.key;
+        let is_leaving = self.engine.is_leaving();
+        if is_leaving {
             match self.hand_over(guest) {
                 None => return Parking::Parked,
                 Some(stays) => guest = stays,
@@ -125,7 +127,12 @@ impl Runner {
             }
         }
         guest.wait(&self.engine.settings.patiences, self.moment.now);
-        self.engine.slots.park(guest)
+        let parking = self.engine.slots.park(guest);
+        if matches!(parking, Parking::Parked) && !is_leaving && self.engine.is_leaving() {
+            // The drain began between our look and the slot, and may have passed by it while the connection was still ours.
+            return self.engine.slots.wake(key.index as usize, Edge::default()).map_or(parking, Parking::Woken);
+        }
+        parking
     }
 
     fn linger(&mut self, guest: &mut Guest) {
@@ -133,7 +140,7 @@ impl Runner {
         guest.lingering = true;
         guest.deadline = self.moment.now + LINGER;
         // What came before the shutdown is thrown away by the next edge or this look, whichever is first.
-        guest.connection.wake(crate::conn::Edge { readable: true, ..Default::default() });
+        guest.connection.wake(Edge { readable: true, ..Default::default() });
     }
 
     /// Ends a connection for good.
