@@ -7,10 +7,11 @@
 //!   in the middle of a request:            finished first
 //! ```
 
-use std::io;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
-use monoceros_shared::link::fd::Taken;
+use monoceros_shared::link::fd::{Carrier, Taken};
 use monoceros_shared::link::{HEIR, INHERITANCE};
 
 use super::Mode;
@@ -26,27 +27,41 @@ impl Runner {
     /// replace us.
     pub(super) fn take_delivery(&mut self, leader: &mut Leader) -> io::Result<()> {
         loop {
-            match leader.carrier.try_receive()? {
-                Taken::Packet((name, socket)) => {
-                    let carrier = monoceros_shared::link::fd::Carrier::adopt(socket)?;
-                    match name.as_str() {
-                        HEIR => *lock(&self.engine.heir) = Some(Heir::new(carrier, &self.engine.registry)?),
-                        INHERITANCE => {
-                            self.engine.givers.fetch_add(1, Ordering::SeqCst);
-                            leader.inheritances.add(carrier, &self.engine.registry)?;
-                        }
-                        _ => {
-                            slog::warn!(self.engine.log, "the supervisor sent what this worker does not know"; "name" => name)
-                        }
-                    }
-                }
-                Taken::Nothing => return Ok(()),
-                Taken::End => {
+            match leader.carrier.try_receive() {
+                Ok(Taken::Packet((name, socket))) => self.take_carrier(leader, &name, socket),
+                Ok(Taken::Nothing) => return Ok(()),
+                Ok(Taken::End) => {
                     self.engine.enter(Mode::Drain);
                     return Ok(());
                 }
+                // The packet is used up; what came with it is closed, which its other end sees.
+                Err(why) if matches!(why.kind(), ErrorKind::Other | ErrorKind::InvalidData) => self.miss_delivery(&why),
+                Err(why) => return Err(why),
             }
         }
+    }
+
+    fn take_carrier(&mut self, leader: &mut Leader, name: &str, socket: OwnedFd) {
+        let taken = Carrier::adopt(socket).and_then(|carrier| match name {
+            HEIR => {
+                *lock(&self.engine.heir) = Some(Heir::new(carrier, &self.engine.registry)?);
+                Ok(())
+            }
+            INHERITANCE => {
+                leader.inheritances.add(carrier, &self.engine.registry)?;
+                self.engine.givers.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            }
+            _ => Err(io::Error::other(format!("this worker does not know what {name} is"))),
+        });
+        if let Err(why) = taken {
+            self.miss_delivery(&why);
+        }
+    }
+
+    /// Without an heir our clients are served here to their end, and without an inheritance the giver's are there.
+    fn miss_delivery(&self, why: &io::Error) {
+        slog::warn!(self.engine.log, "connections are not handed over"; "why" => %why);
     }
 
     /// Begins to leave.
