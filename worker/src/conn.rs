@@ -82,6 +82,8 @@ pub struct Connection {
     socket: Socket,
     readable: bool,
     hangup: bool,
+    /// Whether bytes have gone either way since this was last asked.
+    moved: bool,
     write_timeout: Duration,
     /// Who is at the other end.
     pub peer: Peer,
@@ -96,7 +98,7 @@ impl Connection {
     pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, write_timeout: Duration) -> Connection {
         descriptors::note(&socket);
         // What a client sends with its connection is there already, as a rule: the first recv is worth its try.
-        Connection { socket, readable: true, hangup: false, write_timeout, peer, listener, turn }
+        Connection { socket, readable: true, hangup: false, moved: false, write_timeout, peer, listener, turn }
     }
 
     /// Its descriptor, for the poll.
@@ -144,6 +146,7 @@ impl Connection {
             match (&self.socket).read(scratch) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(count) => {
+                    self.moved = true;
                     // A read that did not fill the buffer emptied the socket (epoll(7), Q&A 9), but for an end behind its bytes.
                     self.readable = count == scratch.len() || self.hangup;
                     return Ok(count);
@@ -165,7 +168,10 @@ impl Connection {
                 Piece::Stretch(stretch) => send_file(&self.socket, &stretch.file, stretch.offset, stretch.length),
             };
             match sent {
-                Ok(count) => self.turn.output().sent(count),
+                Ok(count) => {
+                    self.moved = true;
+                    self.turn.output().sent(count);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Full,
                 Err(_) => return Flushed::Gone,
@@ -191,6 +197,11 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Whether bytes have gone either way since this was last asked.
+    pub fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
     }
 
     /// What its client is waited for.

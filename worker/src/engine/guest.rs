@@ -55,7 +55,8 @@ impl Guest {
             return;
         }
         let patience = self.connection.patience();
-        let renews = matches!(patience, Patience::Body | Patience::Write);
+        // An edge alone is no piece: a client that takes nothing may well send.
+        let renews = self.connection.has_moved() && matches!(patience, Patience::Body | Patience::Write);
         if renews || self.patience != Some(patience) {
             self.patience = Some(patience);
             self.deadline = now + patiences.of(patience);
