@@ -17,6 +17,10 @@ use crate::descriptors;
 use crate::output::Piece;
 use crate::turn::{Farewell, Moment, Next, Patience, Turn};
 
+/// Full reads of one connection in a row. More lets a client that sends as fast as we read keep the others waiting, fewer
+/// costs a large upload more looks at the poll.
+const READS_MAX: usize = 16;
+
 /// Who is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
@@ -119,6 +123,7 @@ impl Connection {
 
     /// Moves bytes for as long as the socket and the turn want to. `scratch` is the thread's own.
     pub fn advance(&mut self, scratch: &mut [u8], moment: &Moment) -> Standing {
+        let mut reads = 0;
         loop {
             match self.turn.next() {
                 Next::Call => return Standing::Call,
@@ -130,13 +135,16 @@ impl Connection {
                     Flushed::Full => return Standing::Edge,
                     Flushed::Gone => return Standing::End(Farewell::Reset),
                 },
-                Next::Receive if !self.readable => return Standing::Edge,
-                Next::Receive => match self.receive(scratch) {
-                    Ok(0) => self.turn.end_of_input(moment),
-                    Ok(count) => self.turn.receive(&scratch[..count], moment),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    Err(_) => return Standing::End(Farewell::Reset),
-                },
+                Next::Receive if !self.readable || reads == READS_MAX => return Standing::Edge,
+                Next::Receive => {
+                    reads += 1;
+                    match self.receive(scratch) {
+                        Ok(0) => self.turn.end_of_input(moment),
+                        Ok(count) => self.turn.receive(&scratch[..count], moment),
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        Err(_) => return Standing::End(Farewell::Reset),
+                    }
+                }
             }
         }
     }
@@ -219,9 +227,9 @@ impl Connection {
         };
     }
 
-    /// Throws away what the client still sends. Says whether it may send more.
+    /// Throws away some of what the client still sends. Says whether it may send more.
     pub fn discard(&mut self, scratch: &mut [u8]) -> bool {
-        loop {
+        for _ in 0..READS_MAX {
             match self.receive(scratch) {
                 Ok(0) => return false,
                 Ok(_) if self.readable => {}
@@ -229,6 +237,12 @@ impl Connection {
                 Err(error) => return error.kind() == ErrorKind::WouldBlock,
             }
         }
+        true
+    }
+
+    /// Whether reading stopped only for the others' sake: no edge will tell of the rest.
+    pub fn has_more(&self) -> bool {
+        self.readable && matches!(self.turn.next(), Next::Receive | Next::End(_))
     }
 }
 

@@ -253,6 +253,18 @@ impl Engine {
         )
     }
 
+    /// Has the poll report a connection once more that was left before it was read empty: to set its interest anew is to have
+    /// its readiness looked at anew (epoll_ctl(2), EPOLL_CTL_MOD).
+    fn call_again_if_more(&self, guest: &Guest) {
+        if !guest.connection.has_more() {
+            return;
+        }
+        let token = Token(guest.key.index as usize);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let called = self.registry.reregister(&mut SourceFd(&guest.connection.raw_fd()), token, both);
+        debug_assert!(called.is_ok(), "{called:?}");
+    }
+
     fn deregister(&self, guest: &Guest) {
         // It was registered when it came, so this fails only for a descriptor that is no longer ours: a bug.
         let removed = self.registry.deregister(&mut SourceFd(&guest.connection.raw_fd()));

@@ -87,6 +87,7 @@ impl Runner {
                 if !guest.connection.discard(&mut self.scratch) {
                     return self.close(guest, Farewell::Close);
                 }
+                self.engine.call_again_if_more(&guest);
             } else if guest.rest.is_some() {
                 // The application is asked for the next piece when the last one has left, and for nothing else before.
                 match guest.connection.flush() {
@@ -100,7 +101,7 @@ impl Runner {
                     self.engine.count_refusal(&guest.connection.peer, refusal);
                 }
                 match standing {
-                    Standing::Edge => {}
+                    Standing::Edge => self.engine.call_again_if_more(&guest),
                     Standing::Running => unreachable!("a turn without a rest is not with the application"),
                     Standing::Call => return self.batch.push(Task::Serve(guest)),
                     Standing::End(Farewell::Linger) => self.linger(&mut guest),
