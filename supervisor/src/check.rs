@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use monoceros_shared::config::{App, Config, Error};
 use monoceros_shared::exit;
-use monoceros_shared::link::Failure;
+use monoceros_shared::link::{Failure, Purpose};
 
 use crate::core::line::span;
-use crate::core::{Event, Exit, Stop, WorkerId};
+use crate::core::plan::{AppPlan, Manner, Plan};
+use crate::core::{Event, Exit, Recruit, Stop, Wish, WorkerId};
 use crate::effects::{Means, Workers};
 use crate::sources::{Sources, Stir};
 use crate::spawn::Program;
@@ -36,11 +37,12 @@ pub fn check(config: &Config, file: Option<&Path>) -> i32 {
 fn check_apps(config: &Config, file: Option<&Path>) -> Result<usize, String> {
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
-    let means = Means { program: Program::find()?, log: config.log.clone(), post: sources.post(), watch };
+    let means = Means { program: Program::find()?, post: sources.post(), watch };
     let mut trial = Trial { sources, workers: Workers::new(means) };
     let mut failed = 0;
-    for (worker, app) in (1..).zip(&config.apps) {
-        if let Err(failure) = trial.of(worker, app)? {
+    for (worker, plan) in (1..).zip(Plan::of(config, Manner::Production).apps) {
+        let app = plan.app.clone();
+        if let Err(failure) = trial.of(worker, plan)? {
             failed += 1;
             eprintln!("{}", Error::new(file, app.wsgi_place, failure.why));
             for line in failure.detail.lines() {
@@ -58,11 +60,13 @@ struct Trial {
 
 impl Trial {
     /// Whether a worker can load an application. The outer error is that nobody can tell.
-    fn of(&mut self, worker: WorkerId, app: &App) -> Result<Verdict, String> {
+    fn of(&mut self, worker: WorkerId, plan: AppPlan) -> Result<Verdict, String> {
+        let app = plan.app.clone();
+        let recruit = Recruit { worker, generation: 1, app: plan, purpose: Purpose::Check, siblings: app.workers };
         let deadline = Instant::now() + app.timeouts.boot;
-        let mut events = vec![self.workers.spawn(worker, 1, app, &[])];
+        let mut events = vec![self.workers.spawn(&recruit, &[])];
         let verdict = loop {
-            if let Some(verdict) = events.into_iter().find_map(|event| verdict(event, worker, app)) {
+            if let Some(verdict) = events.into_iter().find_map(|event| verdict(event, worker, &app)) {
                 break verdict;
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -111,13 +115,20 @@ fn verdict(event: Event, of: WorkerId, app: &App) -> Option<Result<Verdict, Stri
         },
         Event::Unreachable { worker, why } if worker == of => cannot(format!("the worker cannot be reached: {why}")),
         Event::NotSpawned { why, .. } => Some(Err(why)),
-        Event::Stop(Stop::Graceful | Stop::Quick) => Some(Err("the check was interrupted".into())),
+        Event::Wanted { wish: Wish::Stop(Stop::Graceful | Stop::Quick), .. } => {
+            Some(Err("the check was interrupted".into()))
+        }
         Event::Loaded { .. }
         | Event::Failed { .. }
         | Event::Exited { .. }
         | Event::Unreachable { .. }
         | Event::Start
         | Event::Spawned { .. }
+        | Event::Observed { .. }
+        | Event::ConfigRead(_)
+        | Event::Bound
+        | Event::NotBound { .. }
+        | Event::Wanted { .. }
         | Event::NotYet { .. }
         | Event::Tick => None,
     }

@@ -14,17 +14,18 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{App, Log};
+use monoceros_shared::config::{App, Recycle};
 use monoceros_shared::link::channel::{self, Door, Sender};
 use monoceros_shared::link::fd::{Carrier, Greeting};
-use monoceros_shared::link::{Assignment, FromWorker, Purpose, ToWorker};
+use monoceros_shared::link::{Assignment, FromWorker, HEIR, INHERITANCE, ToWorker};
 use monoceros_shared::scoreboard::Scoreboard;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::bridge::{self, News};
 use crate::core::line::span;
-use crate::core::{Event, Exit, Word, WorkerId};
+use crate::core::{Event, Exit, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
+use crate::memory;
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program};
 
@@ -36,8 +37,6 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub struct Means {
     /// Their binary.
     pub program: Program,
-    /// How they log.
-    pub log: Log,
     /// Where their bridges leave news.
     pub post: Post,
     /// What tells of their end.
@@ -53,12 +52,19 @@ pub struct Workers {
 struct Worker {
     process: Process,
     /// Held for as long as the worker lives: its end would tell the worker that the supervisor is gone.
-    _carrier: Carrier,
+    carrier: Carrier,
     door: String,
     scoreboard: Scoreboard,
     assignment: Option<Assignment>,
     words: Words,
+    recycle: Recycle,
     exit: Option<(Exit, Instant)>,
+}
+
+impl Worker {
+    fn is_measured(&self) -> bool {
+        self.recycle.requests.is_some() || self.recycle.memory.is_some()
+    }
 }
 
 enum Words {
@@ -74,14 +80,16 @@ impl Workers {
     }
 
     /// Makes a process and tells it everything but to serve.
-    pub fn spawn(&mut self, worker: WorkerId, generation: u64, app: &App, listeners: &[&Bound]) -> Event {
-        match self.try_spawn(worker, generation, app, listeners) {
+    pub fn spawn(&mut self, recruit: &Recruit, listeners: &[&Bound]) -> Event {
+        let worker = recruit.worker;
+        match self.try_spawn(recruit, listeners) {
             Ok(pid) => Event::Spawned { worker, pid },
             Err(error) => Event::NotSpawned { worker, why: format!("cannot spawn a worker: {}", cause(&error)) },
         }
     }
 
-    fn try_spawn(&mut self, worker: WorkerId, generation: u64, app: &App, listeners: &[&Bound]) -> io::Result<u32> {
+    fn try_spawn(&mut self, recruit: &Recruit, listeners: &[&Bound]) -> io::Result<u32> {
+        let (worker, app) = (recruit.worker, &recruit.app.app);
         let (scoreboard, memory) = Scoreboard::create(app.threads)?;
         let (carrier, theirs) = Carrier::pair()?;
         let door = Door::open()?;
@@ -91,7 +99,7 @@ impl Workers {
         for listener in listeners {
             carrier.send(&listener.name, listener.as_fd())?;
         }
-        let title = [app.name.clone(), "generation".to_owned(), generation.to_string()];
+        let title = [app.name.clone(), "generation".to_owned(), recruit.generation.to_string()];
         let process = self.means.program.spawn(&title, &app.environment, theirs.into())?;
         let pid = process.pid();
         let begun = self.means.watch.begin(worker, process.as_fd());
@@ -101,21 +109,22 @@ impl Workers {
         }
         let assignment = Assignment {
             worker,
-            generation,
-            app: App { environment: BTreeMap::new(), ..app.clone() },
-            siblings: app.workers,
-            log: self.means.log.clone(),
+            generation: recruit.generation,
+            app: App { environment: BTreeMap::new(), ..App::clone(app) },
+            siblings: recruit.siblings,
+            log: recruit.app.log.clone(),
             listeners: listeners.iter().map(|listener| listener.name.clone()).collect(),
-            purpose: Purpose::Serve,
-            report_files: false,
+            purpose: recruit.purpose.clone(),
+            report_files: !app.reload.on_change.is_empty(),
         };
         let known = Worker {
             process,
-            _carrier: carrier,
+            carrier,
             door: name,
             scoreboard,
             assignment: Some(assignment),
             words: Words::NotYet,
+            recycle: app.recycle.clone(),
             exit: None,
         };
         self.register.insert(worker, known);
@@ -130,6 +139,38 @@ impl Workers {
             Word::Quit => ToWorker::Quit,
         };
         self.tell(worker, &word)
+    }
+
+    /// Gives two workers the ends of a new pair of sockets.
+    ///
+    /// # Errors
+    /// One line. Then the first of them finishes what it has by itself.
+    pub fn introduce(&self, from: WorkerId, to: WorkerId) -> Result<(), String> {
+        let (Some(old), Some(new)) = (self.living(from), self.living(to)) else {
+            return Ok(());
+        };
+        let introduce = || {
+            let (heir, inheritance) = Carrier::pair()?;
+            new.carrier.send(INHERITANCE, inheritance.as_fd())?;
+            old.carrier.send(HEIR, heir.as_fd())
+        };
+        introduce().map_err(|error: io::Error| format!("cannot introduce worker {from} to {to}: {}", cause(&error)))
+    }
+
+    /// What the workers have used up whose applications limit it.
+    pub fn observe(&self) -> Vec<Event> {
+        let measured = self.register.iter().filter(|(_, known)| known.exit.is_none() && known.is_measured());
+        let told = measured.map(|(worker, known)| Event::Observed {
+            worker: *worker,
+            requests: known.scoreboard.counters().requests.load(Ordering::Relaxed),
+            memory: known.recycle.memory.map_or(0, |_| memory::of(known.process.pid())),
+        });
+        told.collect()
+    }
+
+    /// Whether there is anything to observe.
+    pub fn are_measured(&self) -> bool {
+        self.register.values().any(Worker::is_measured)
     }
 
     /// Asks a worker to drain, by signal.
@@ -240,8 +281,10 @@ mod tests {
     use std::path::Path;
 
     use monoceros_shared::config::{CommandLine, Config, from_command_line};
+    use monoceros_shared::link::Purpose;
 
     use super::*;
+    use crate::core::plan::{Manner, Plan};
     use crate::sources::{Sources, Stir};
 
     fn config() -> Config {
@@ -249,11 +292,15 @@ mod tests {
         from_command_line(line).unwrap().config
     }
 
+    fn recruit() -> Recruit {
+        let app = Plan::of(&config(), Manner::Production).apps.remove(0);
+        Recruit { worker: 7, generation: 1, app, purpose: Purpose::Serve, siblings: 1 }
+    }
+
     fn workers_of(program: &str) -> (Sources, Workers) {
         let sources = Sources::new().unwrap();
         let means = Means {
             program: Program::open(Path::new(program)).unwrap(),
-            log: config().log,
             post: sources.post(),
             watch: sources.watch().unwrap(),
         };
@@ -286,7 +333,7 @@ mod tests {
     #[test]
     fn a_worker_that_dies_before_it_connects_frees_its_bridge() {
         let (mut sources, mut workers) = workers_of("/bin/true");
-        let spawned = workers.spawn(7, 1, &config().apps[0], &[]);
+        let spawned = workers.spawn(&recruit(), &[]);
         assert!(matches!(spawned, Event::Spawned { worker: 7, .. }), "{spawned:?}");
         let (ends, exit) = until_the_exit(&mut sources, &mut workers);
         assert_eq!(ends, 1, "the bridge still waits");
@@ -298,7 +345,7 @@ mod tests {
     fn a_worker_that_has_not_connected_cannot_be_told_anything() {
         // It is gone at once, but nobody knows before its end is taken in.
         let (mut sources, mut workers) = workers_of("/bin/true");
-        let _ = workers.spawn(7, 1, &config().apps[0], &[]);
+        let _ = workers.spawn(&recruit(), &[]);
         let answer = workers.say(7, Word::Serve);
         assert!(matches!(answer, Some(Event::Unreachable { worker: 7, .. })), "{answer:?}");
         until_the_exit(&mut sources, &mut workers);
@@ -308,7 +355,7 @@ mod tests {
     #[test]
     fn a_binary_that_cannot_be_executed_is_an_event() {
         let (_sources, mut workers) = workers_of("/dev/null");
-        let event = workers.spawn(7, 1, &config().apps[0], &[]);
+        let event = workers.spawn(&recruit(), &[]);
         let Event::NotSpawned { worker: 7, why } = event else { panic!("{event:?}") };
         assert_eq!(why, "cannot spawn a worker: Permission denied");
     }

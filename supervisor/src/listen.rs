@@ -17,6 +17,7 @@
 //! and not listening yet, for a stale one.
 
 mod holder;
+mod sockets;
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -28,6 +29,8 @@ use std::path::{Path, PathBuf};
 use monoceros_shared::config::{Address, Listener};
 use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
+
+pub use sockets::Sockets;
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -70,15 +73,35 @@ impl Bound {
         }
     }
 
+    /// Gives it the backlog, the mode and the owner that a listener says now.
+    ///
+    /// # Errors
+    /// One line: `cannot adjust unix:/run/shop.sock: Operation not permitted`.
+    pub fn adjust(&self, listener: &Listener) -> Result<(), String> {
+        let adjust = || {
+            // Linux takes another backlog from a socket that listens already.
+            self.socket.listen(i32::try_from(listener.backlog).unwrap_or(i32::MAX))?;
+            match &self.file {
+                Some(file) if file.is_still_there() => own(&file.path, listener),
+                Some(_) | None => Ok(()),
+            }
+        };
+        adjust().map_err(|error: io::Error| format!("cannot adjust {}: {}", self.name, cause(&error)))
+    }
+
     /// Closes it, and removes its file if it has one and it is still ours.
     pub fn close(self) {
-        if let Some(file) = self.file {
-            let now = fs::symlink_metadata(&file.path).map(|found| (found.dev(), found.ino()));
-            if now.is_ok_and(|identity| identity == file.identity) {
-                // A file that cannot be removed is found stale by the next start.
-                let _ = fs::remove_file(&file.path);
-            }
+        if let Some(file) = self.file.filter(SocketFile::is_still_there) {
+            // A file that cannot be removed is found stale by the next start.
+            let _ = fs::remove_file(&file.path);
         }
+    }
+}
+
+impl SocketFile {
+    /// Whether what lies at its path is what we put there.
+    fn is_still_there(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
     }
 }
 
@@ -136,18 +159,20 @@ fn unix(path: &Path, listener: &Listener) -> Result<(Socket, SocketFile), String
         Ok((socket, SocketFile { path: path.to_owned(), identity: (made.dev(), made.ino()) }))
     };
     let (socket, file) = bind().map_err(|error: io::Error| cause(&error))?;
-    let (uid, gid) = listener.owner;
-    let own = || {
-        fs::set_permissions(path, Permissions::from_mode(listener.mode))?;
-        if uid.is_some() || gid.is_some() { lchown(path, uid, gid) } else { Ok(()) }
-    };
-    match own() {
+    match own(path, listener) {
         Ok(()) => Ok((socket, file)),
         Err(error) => {
             Bound { name: String::new(), socket, file: Some(file) }.close();
             Err(format!("its mode and owner cannot be set: {}", cause(&error)))
         }
     }
+}
+
+/// Gives a Unix socket's file its mode and its owner.
+fn own(path: &Path, listener: &Listener) -> io::Result<()> {
+    let (uid, gid) = listener.owner;
+    fs::set_permissions(path, Permissions::from_mode(listener.mode))?;
+    if uid.is_some() || gid.is_some() { lchown(path, uid, gid) } else { Ok(()) }
 }
 
 /// Makes sure that nothing lies at the path, if it is ours to remove.
@@ -323,6 +348,22 @@ mod tests {
         bound.close();
         assert!(path.exists(), "another server's socket was removed");
         drop(other);
+    }
+
+    #[test]
+    fn a_socket_that_is_bound_takes_another_mode_unless_its_file_is_not_ours_any_more() {
+        let folder = folder();
+        let (path, mut wanted) = at(&folder, "s");
+        let bound = Bound::bind(&wanted).unwrap();
+        wanted.mode = 0o600;
+        bound.adjust(&wanted).unwrap();
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        bound.adjust(&wanted).unwrap();
+        assert_eq!(mode(), 0o644, "somebody else's file was changed");
     }
 
     #[test]

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(what: What) -> i32 {
+    let file = what.file();
     let checked = match what.read() {
         Ok(checked) => checked,
         Err(error) => return refuse(&error),
@@ -25,7 +26,7 @@ fn serve(what: What) -> i32 {
     for warning in &checked.warnings {
         warn!(logger, "config"; "why" => warning.to_string());
     }
-    run::run(&checked.config, &logger)
+    run::run(&checked.config, file, &logger)
 }
 
 fn would_serve(what: What) -> i32 {

@@ -6,24 +6,29 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::{PathBuf, absolute};
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{App, Config};
+use monoceros_shared::config::{self, Config};
 use monoceros_shared::exit;
 use nix::unistd::geteuid;
-use slog::{KV, Logger, Record, Serializer, error, info, warn};
+use slog::{Logger, error, info, warn};
 
-use crate::core::line::{Level, Line, Value};
-use crate::core::plan::Plan;
+use crate::core::plan::{Manner, Plan};
 use crate::core::{Core, Effect, Event};
 use crate::effects::{Means, Workers};
-use crate::listen::{Bound, bind_all};
+use crate::journal;
+use crate::listen::Sockets;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 
-/// Serves until it is asked to stop; the exit status.
-pub fn run(config: &Config, log: &Logger) -> i32 {
-    let server = start(config, log);
+/// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
+/// page tables each time; less often, and a leak grows further beyond its limit.
+const OBSERVATION: Duration = Duration::from_secs(5);
+
+/// Serves until it is asked to stop; the exit status. `file` is as the user named it, and is read again at each reload.
+pub fn run(config: &Config, file: Option<PathBuf>, log: &Logger) -> i32 {
+    let server = start(config, file, log);
     let ended = server.and_then(|server| server.serve().map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
         error!(log, "stopped"; "why" => why);
@@ -31,7 +36,7 @@ pub fn run(config: &Config, log: &Logger) -> i32 {
     })
 }
 
-fn start<'a>(config: &'a Config, log: &'a Logger) -> Result<Server<'a>, String> {
+fn start<'a>(config: &Config, file: Option<PathBuf>, log: &'a Logger) -> Result<Server<'a>, String> {
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"),
         "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
@@ -47,48 +52,33 @@ fn start<'a>(config: &'a Config, log: &'a Logger) -> Result<Server<'a>, String> 
     let program = Program::find()?;
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
-    let listeners = config.apps.iter().map(|app| bind_all(&app.listen)).collect::<Vec<_>>();
-    let listeners = all_or_none(listeners)?;
-    let means = Means { program, log: config.log.clone(), post: sources.post(), watch };
+    let plan = Plan::of(config, Manner::Production);
+    let file = file.map(absolute).transpose().map_err(|error| format!("cannot find the config's folder: {error}"))?;
+    let mut listeners = Sockets::default();
+    listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
+    let means = Means { program, post: sources.post(), watch };
     Ok(Server {
-        apps: &config.apps,
         log,
-        core: Core::new(Plan::of(config), u64::from(std::process::id())),
+        core: Core::new(plan.clone(), u64::from(std::process::id())),
+        source: Source { file, plan },
         sources,
         workers: Workers::new(means),
         listeners,
         began: Instant::now(),
+        observed: Instant::now(),
     })
 }
 
-/// The listeners of each application, or why one of them could not be bound.
-fn all_or_none(bound: Vec<Result<Vec<Bound>, String>>) -> Result<Vec<Vec<Bound>>, String> {
-    let mut listeners = Vec::new();
-    let mut failed = None;
-    for result in bound {
-        match result {
-            Ok(bound) => listeners.push(bound),
-            Err(why) => failed = failed.or(Some(why)),
-        }
-    }
-    match failed {
-        None => Ok(listeners),
-        Some(why) => {
-            listeners.into_iter().flatten().for_each(Bound::close);
-            Err(why)
-        }
-    }
-}
-
 struct Server<'a> {
-    apps: &'a [App],
     log: &'a Logger,
     core: Core,
+    source: Source,
     sources: Sources,
     workers: Workers,
-    /// Those of each application, by its place in the config. Empty once they are closed.
-    listeners: Vec<Vec<Bound>>,
+    listeners: Sockets,
     began: Instant,
+    /// When it was looked last at what workers have used up.
+    observed: Instant,
 }
 
 impl Server<'_> {
@@ -105,6 +95,10 @@ impl Server<'_> {
                 }
             }
             events.extend(self.workers.farewells());
+            if self.observation().is_some_and(|at| at <= Instant::now()) {
+                self.observed = Instant::now();
+                events.extend(self.workers.observe());
+            }
             events.push(Event::Tick);
             status = self.happen(events);
         }
@@ -114,70 +108,87 @@ impl Server<'_> {
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
-        let workers = self.workers.deadline().map(|at| at.saturating_duration_since(Instant::now()));
-        core.into_iter().chain(workers).min()
+        let shell = self.workers.deadline().into_iter().chain(self.observation());
+        core.into_iter().chain(shell.map(|at| at.saturating_duration_since(Instant::now()))).min()
+    }
+
+    /// When it is looked next at what workers have used up, if anybody wants to know.
+    fn observation(&self) -> Option<Instant> {
+        self.workers.are_measured().then(|| self.observed + OBSERVATION)
     }
 
     /// Tells the core what happened, does what it answers, and tells it what came of that; the exit status if it ends.
     fn happen(&mut self, events: Vec<Event>) -> Option<i32> {
         let mut events = VecDeque::from(events);
+        let mut status = None;
         while let Some(event) = events.pop_front() {
             for effect in self.core.handle(self.began.elapsed(), event) {
-                if let Effect::Exit(status) = effect {
-                    return Some(status);
+                if let Effect::Exit(ended) = effect {
+                    status = Some(ended);
                 }
                 events.extend(self.perform(effect));
             }
+            if status.is_some() {
+                break;
+            }
         }
-        None
+        status
     }
 
     fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
-            Effect::Spawn { worker, app, generation } => {
-                let listeners: Vec<&Bound> = self.listeners[app].iter().collect();
-                Some(self.workers.spawn(worker, generation, &self.apps[app], &listeners))
+            Effect::Spawn(recruit) => {
+                let listeners = self.listeners.of(&recruit.app.app);
+                return Some(self.workers.spawn(&recruit, &listeners));
             }
-            Effect::Say { worker, word } => self.workers.say(worker, word),
-            Effect::Terminate { worker } => {
-                self.workers.terminate(worker);
-                None
+            Effect::Say { worker, word } => return self.workers.say(worker, word),
+            Effect::Introduce { from, to } => {
+                if let Err(why) = self.workers.introduce(from, to) {
+                    warn!(self.log, "connections are not handed over"; "why" => why);
+                }
             }
-            Effect::Kill { worker } => {
-                self.workers.kill(worker);
-                None
+            Effect::Terminate { worker } => self.workers.terminate(worker),
+            Effect::Kill { worker } => self.workers.kill(worker),
+            Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
+            Effect::Bind { listeners } => {
+                return Some(match self.listeners.bind(&listeners) {
+                    Ok(()) => Event::Bound,
+                    Err(why) => Event::NotBound { why },
+                });
             }
-            Effect::CloseListeners => {
-                self.listeners.iter_mut().flat_map(|bound| bound.drain(..)).for_each(Bound::close);
-                None
+            Effect::Adjust { listeners } => {
+                for why in self.listeners.adjust(&listeners) {
+                    warn!(self.log, "a listener stays as it was"; "why" => why);
+                }
             }
-            Effect::Log(line) => {
-                write(self.log, &line);
-                None
-            }
-            Effect::Exit(_) => None,
+            Effect::Unbind { addresses } => self.listeners.close(&addresses),
+            Effect::CloseListeners => self.listeners.close_all(),
+            Effect::Log(line) => journal::write(self.log, &line),
+            // Nobody can ask but by signal, and a signal has no ear.
+            Effect::Answer { .. } | Effect::Exit(_) => {}
         }
+        None
     }
 }
 
-fn write(log: &Logger, line: &Line) {
-    // slog wants the level at compile time.
-    match line.level {
-        Level::Error => slog::error!(log, "{}", line.message; Keys(line)),
-        Level::Warning => slog::warn!(log, "{}", line.message; Keys(line)),
-        Level::Info => slog::info!(log, "{}", line.message; Keys(line)),
-        Level::Debug => slog::debug!(log, "{}", line.message; Keys(line)),
-    }
+/// Where plans come from.
+struct Source {
+    /// The file; absolute, with the links in it that the user named.
+    file: Option<PathBuf>,
+    /// What was read at the start: the command line does not change.
+    plan: Plan,
 }
 
-/// The keys of a line, as slog takes them: the last first.
-struct Keys<'a>(&'a Line);
-
-impl KV for Keys<'_> {
-    fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        self.0.keys.iter().rev().try_for_each(|(key, value)| match value {
-            Value::Text(text) => serializer.emit_str(key, text),
-            Value::Number(number) => serializer.emit_u64(key, *number),
-        })
+impl Source {
+    /// What is to run now.
+    fn read(&self, log: &Logger) -> Result<Plan, String> {
+        let Some(file) = &self.file else {
+            return Ok(self.plan.clone());
+        };
+        let checked = config::read(file).map_err(|error| error.to_string())?;
+        for warning in &checked.warnings {
+            warn!(log, "config"; "why" => warning.to_string());
+        }
+        Ok(Plan::of(&checked.config, self.plan.manner))
     }
 }

@@ -21,7 +21,7 @@ use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIG
 use signal_hook_mio::v1_0::Signals;
 
 use crate::bridge::News;
-use crate::core::{Event, Stop, WorkerId};
+use crate::core::{Cause, Event, Scale, Stop, Wish, WorkerId};
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const NEWS: Token = Token(usize::MAX - 2);
@@ -127,15 +127,16 @@ impl Watch {
 
 /// What a signal asks for.
 fn meaning(signal: i32) -> Option<Event> {
+    let wanted = |wish| Some(Event::Wanted { wish, asker: None });
     let not_yet = |signal, what| Some(Event::NotYet { signal, what });
     match signal {
-        SIGTERM => Some(Event::Stop(Stop::Graceful)),
-        SIGINT | SIGQUIT => Some(Event::Stop(Stop::Quick)),
-        SIGHUP => not_yet("HUP", "reload"),
+        SIGTERM => wanted(Wish::Stop(Stop::Graceful)),
+        SIGINT | SIGQUIT => wanted(Wish::Stop(Stop::Quick)),
+        SIGHUP => wanted(Wish::Reload { cause: Cause::Signal }),
+        SIGTTIN => wanted(Wish::ScaleAll { to: Scale::More }),
+        SIGTTOU => wanted(Wish::ScaleAll { to: Scale::Less }),
         SIGUSR1 => not_yet("USR1", "reopen logs"),
         SIGUSR2 => not_yet("USR2", "upgrade in place"),
-        SIGTTIN => not_yet("TTIN", "one worker more"),
-        SIGTTOU => not_yet("TTOU", "one worker less"),
         SIGWINCH => not_yet("WINCH", "drain workers and keep the sockets"),
         _ => None,
     }

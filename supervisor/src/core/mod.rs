@@ -1,26 +1,42 @@
-//! The lives of workers and of the server: told what happened, answers what to do.
+//! The lives of workers, of reloads and of the server: told what happened, answers what to do.
 //!
 //! ```text
 //!   sources -> Event -> Core::handle -> Effect -> effects
 //!                         ^
 //!                         deadline() -> Event::Tick
 //!
-//!   server:   Up --Stop(Graceful)--> Draining --Stop--> Quitting --the last worker exits--> Exit
-//!             Up --Stop(Quick)-------------------------^
-//!   worker:   see `worker`; one per slot of an application, see `plan`
+//!   event, effect   all that can happen, all that can be done
+//!   plan, team      what is to run; an application's workers
+//!   worker, lives   one worker's life; what each happening to it means to what it belongs to
+//!   reload, adopt   from a wish to a new generation; how it takes over
+//!   scale, recycle  more, fewer, or other workers
+//!   sockets         which listeners are needed
+//!   stop            the end
+//!   status          all of it, to be shown
 //! ```
 //!
 //! Rules
 //! * Time is an argument. Nothing here knows a file, a socket, a process, the clock or the log: lines are effects too.
-//! * [`Event`] is all that can happen, [`Effect`] all that can be done.
 //! * What concerns a worker that is gone is ignored: news of it may still be on its way.
 //! * The server never stops because a worker did, and never spawns in a tight loop.
+//! * Everyone who asks is answered once.
 //!
 //! Known fault: a worker that the kernel cannot kill (an uninterruptible sleep) keeps a stopping server waiting.
 
+mod adopt;
 mod backoff;
+mod effect;
+mod event;
 pub mod line;
+mod lives;
 pub mod plan;
+mod recycle;
+mod reload;
+mod scale;
+mod sockets;
+pub mod status;
+mod stop;
+mod team;
 mod worker;
 #[cfg(test)]
 mod world;
@@ -28,14 +44,20 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use monoceros_shared::config::{Address, Listener};
 use monoceros_shared::exit;
-use monoceros_shared::link::Failure;
 
 use backoff::Jitter;
+pub use effect::{Answer, Effect, Recruit};
+pub use event::{Asker, Cause, Event, Exit, Scale, Stop, Wish};
 use line::{Level, Line};
-use plan::{Plan, Team};
+use plan::{Manner, Plan};
+use reload::{Reload, Request};
+use scale::Scaling;
+use status::LastReload;
+use team::Team;
+use worker::Life;
 pub use worker::Word;
-use worker::{Happening, Life, Order};
 
 /// Time since the server started.
 pub type Now = Duration;
@@ -47,153 +69,67 @@ pub type WorkerId = u64;
 /// a quick stop slow.
 pub const QUIT_GRACE: Duration = Duration::from_secs(2);
 
-/// What can happen.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The listeners are bound; begin.
-    Start,
-    /// A worker's process was made.
-    Spawned {
-        /// Which.
-        worker: WorkerId,
-        /// Its process.
-        pid: u32,
-    },
-    /// A worker's process could not be made.
-    NotSpawned {
-        /// Which.
-        worker: WorkerId,
-        /// `cannot spawn ...`.
-        why: String,
-    },
-    /// A worker has imported its application.
-    Loaded {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// A worker could not, and exits next.
-    Failed {
-        /// Which.
-        worker: WorkerId,
-        /// Why.
-        failure: Failure,
-    },
-    /// A word could not be said to a worker.
-    Unreachable {
-        /// Which.
-        worker: WorkerId,
-        /// The cause.
-        why: String,
-    },
-    /// A worker's process is gone.
-    Exited {
-        /// Which.
-        worker: WorkerId,
-        /// How.
-        exit: Exit,
-        /// What its threads were running, from the flight recorder.
-        running: Vec<String>,
-    },
-    /// Somebody wants the server to end.
-    Stop(Stop),
-    /// Somebody wants what this version cannot do.
-    NotYet {
-        /// The signal that asked.
-        signal: &'static str,
-        /// What it would have been.
-        what: &'static str,
-    },
-    /// A deadline may have passed.
-    Tick,
-}
-
-/// What can be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Make a worker's process, with its carrier, its channel and the listeners of its application.
-    Spawn {
-        /// Its number.
-        worker: WorkerId,
-        /// The application, by its place in the plan.
-        app: usize,
-        /// Its generation.
-        generation: u64,
-    },
-    /// Say a word to a worker.
-    Say {
-        /// To which.
-        worker: WorkerId,
-        /// The word.
-        word: Word,
-    },
-    /// Ask a worker's process to drain, by signal, because words do not reach it.
-    Terminate {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// End a worker's process now, and its group.
-    Kill {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// Close the supervisor's own listeners. Those of workers stay open until they leave them.
-    CloseListeners,
-    /// Write a line to the log.
-    Log(Line),
-    /// Everything is gone: end with this status.
-    Exit(i32),
-}
-
-/// How a server is asked to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// By draining. Asked again, it becomes quick.
-    Graceful,
-    /// Now.
-    Quick,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself, with this status.
-    Code(i32),
-    /// By the signal of this name.
-    Signal(&'static str),
-    /// By this signal, and the kernel was asked to write a core.
-    Dumped(&'static str),
-    /// The kernel cannot say.
-    Unknown,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Up,
+    Lingering { until: Now },
     Draining,
     Quitting,
     Gone,
 }
 
+impl Phase {
+    /// Whether workers are kept serving.
+    fn is_up(self) -> bool {
+        matches!(self, Phase::Up | Phase::Lingering { .. })
+    }
+}
+
 /// The machine.
 pub struct Core {
     phase: Phase,
+    manner: Manner,
     teams: Vec<Team>,
     lives: BTreeMap<WorkerId, Life>,
-    last_worker: WorkerId,
+    bound: BTreeMap<Address, Listener>,
+    /// The newest generation that was adopted.
     generation: u64,
+    /// The newest that was tried.
+    last_generation: u64,
+    last_worker: WorkerId,
+    reload: Option<Reload>,
+    waiting: Option<Request>,
+    last_reload: Option<LastReload>,
+    scalings: Vec<Scaling>,
+    stop_askers: Vec<Asker>,
+    exit_status: i32,
     jitter: Jitter,
     effects: Vec<Effect>,
 }
 
 impl Core {
-    /// A server that has not begun. The seed is for the jitter of back-off delays.
+    /// A server that has not begun, and whose listeners are bound. The seed is for the jitter of back-off delays.
     pub fn new(plan: Plan, seed: u64) -> Core {
+        let bound = plan.listeners();
+        let team = |app: plan::AppPlan| {
+            let workers = app.app.workers;
+            Team::new(app, 1, workers)
+        };
         Core {
             phase: Phase::Up,
-            teams: plan.apps.into_iter().map(Team::new).collect(),
+            manner: plan.manner,
+            teams: plan.apps.into_iter().map(team).collect(),
             lives: BTreeMap::new(),
-            last_worker: 0,
+            bound,
             generation: 1,
+            last_generation: 1,
+            last_worker: 0,
+            reload: None,
+            waiting: None,
+            last_reload: None,
+            scalings: Vec::new(),
+            stop_askers: Vec::new(),
+            exit_status: exit::DONE,
             jitter: Jitter::new(seed),
             effects: Vec::new(),
         }
@@ -203,166 +139,70 @@ impl Core {
     #[must_use]
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Effect> {
         match event {
-            Event::Start => self.fill_slots(now),
+            Event::Start => {}
             Event::Spawned { worker, pid } => self.spawned(worker, pid),
-            Event::NotSpawned { worker, why } => self.not_spawned(now, worker, &why),
+            Event::NotSpawned { worker, why } => self.not_spawned(now, worker, why),
             Event::Loaded { worker } => self.loaded(now, worker),
             Event::Failed { worker, failure } => self.failed(now, worker, failure),
             Event::Unreachable { worker, why } => self.unreachable(now, worker, &why),
             Event::Exited { worker, exit, running } => self.exited(now, worker, exit, running),
-            Event::Stop(stop) => self.stop(now, stop),
+            Event::Observed { worker, requests, memory } => self.observed(worker, requests, memory),
+            Event::ConfigRead(read) => self.config_read(now, read),
+            Event::Bound => self.fresh_bound(now),
+            Event::NotBound { why } => self.not_bound(now, why),
+            Event::Wanted { wish, asker } => self.wanted(now, wish, asker),
             Event::NotYet { signal, what } => self.not_yet(signal, what),
             Event::Tick => self.tick(now),
         }
+        self.settle(now);
         std::mem::take(&mut self.effects)
     }
 
     /// When [`Event::Tick`] is due next.
     pub fn deadline(&self) -> Option<Now> {
         let lives = self.lives.values().filter_map(Life::until).min();
-        match self.phase {
-            Phase::Up => self.teams.iter().filter_map(Team::next_retry).chain(lives).min(),
-            Phase::Draining | Phase::Quitting | Phase::Gone => lives,
-        }
-    }
-
-    fn spawned(&mut self, worker: WorkerId, pid: u32) {
-        let Some(life) = self.lives.get_mut(&worker) else {
-            return;
+        let lingering = match self.phase {
+            Phase::Draining | Phase::Quitting | Phase::Gone => return lives,
+            Phase::Lingering { until } => Some(until),
+            Phase::Up => None,
         };
-        life.pid = Some(pid);
-        let line = self.about(worker, Level::Debug, "worker booting");
-        self.log(line);
+        let teams = (0..self.teams.len()).flat_map(|index| {
+            let team = &self.teams[index];
+            let retry = team.next_retry().filter(|_| self.has_room(index));
+            let apology = team.apology.as_ref().and_then(|apology| apology.slot.retry_at());
+            let spare = self.next_spare(index).map(|(at, _)| at);
+            [retry, apology, spare].into_iter().flatten()
+        });
+        teams.chain(lives).chain(lingering).min()
     }
 
-    fn not_spawned(&mut self, now: Now, worker: WorkerId, why: &str) {
-        let line = self.about(worker, Level::Error, "worker not spawned").with("why", why);
-        self.bury(now, worker, line);
-    }
-
-    fn loaded(&mut self, now: Now, worker: WorkerId) {
-        self.step(now, worker, Happening::Loaded);
-        // With one generation there is nothing to wait for between the two steps of an adoption.
-        self.step(now, worker, Happening::Adopted);
-        self.announce(now, worker);
-    }
-
-    fn failed(&mut self, now: Now, worker: WorkerId, failure: Failure) {
-        if !self.lives.contains_key(&worker) {
-            return;
+    fn wanted(&mut self, now: Now, wish: Wish, asker: Option<Asker>) {
+        match wish {
+            Wish::Reload { cause } => self.want_reload(cause, asker),
+            Wish::Scale { app, to } => self.want_scale(now, Some(app), to, asker),
+            Wish::ScaleAll { to } => self.want_scale(now, None, to, asker),
+            Wish::Stop(stop) => self.want_stop(now, stop, asker),
         }
-        let line = self.about(worker, Level::Error, "worker failed to boot").with("why", failure.why);
-        self.log(line.with_some("detail", failure.detail));
-        self.step(now, worker, Happening::Failed);
-    }
-
-    fn unreachable(&mut self, now: Now, worker: WorkerId, why: &str) {
-        if !self.lives.contains_key(&worker) {
-            return;
-        }
-        let line = self.about(worker, Level::Error, "worker unreachable").with("why", why);
-        self.log(line);
-        self.step(now, worker, Happening::Unreachable);
-    }
-
-    fn exited(&mut self, now: Now, worker: WorkerId, exit: Exit, running: Vec<String>) {
-        let Some(life) = self.lives.get(&worker) else {
-            return;
-        };
-        let level = if life.is_expected(exit) { Level::Info } else { Level::Error };
-        let line = self.about(worker, level, "worker exited").with("exit", exit);
-        let line = line.with("age", life.age(now)).with_some("running", running.join("\n"));
-        self.bury(now, worker, line);
-    }
-
-    /// A worker is gone: its slot is filled again, now or later, unless the server stops.
-    fn bury(&mut self, now: Now, worker: WorkerId, mut line: Line) {
-        let Some(life) = self.lives.remove(&worker) else {
-            return;
-        };
-        if self.phase == Phase::Up {
-            let served = life.served(now);
-            let wait = self.teams[life.app].vacate(worker, now, served, &mut self.jitter);
-            line = line.with("next", line::next_try(wait));
-        }
-        self.log(line);
-        self.fill_slots(now);
-        self.exit_when_gone();
-    }
-
-    fn stop(&mut self, now: Now, stop: Stop) {
-        let phase = match (self.phase, stop) {
-            (Phase::Up, Stop::Graceful) => Phase::Draining,
-            (Phase::Up, Stop::Quick) | (Phase::Draining, Stop::Graceful | Stop::Quick) => Phase::Quitting,
-            (Phase::Quitting | Phase::Gone, Stop::Graceful | Stop::Quick) => return,
-        };
-        self.phase = phase;
-        let message = if phase == Phase::Draining { "stopping: workers drain" } else { "stopping: workers quit" };
-        self.log(Line::new(Level::Info, message).with("workers", self.lives.len()));
-        self.effects.push(Effect::CloseListeners);
-        for worker in self.lives.keys().copied().collect::<Vec<_>>() {
-            self.step(now, worker, if phase == Phase::Draining { Happening::Drain } else { Happening::Quit });
-        }
-        self.exit_when_gone();
     }
 
     fn tick(&mut self, now: Now) {
         let due = self.lives.iter().filter(|(_, life)| life.until().is_some_and(|until| until <= now));
         for worker in due.map(|(worker, _)| *worker).collect::<Vec<_>>() {
-            let line = self.about(worker, Level::Error, self.lives[&worker].overdue());
-            self.log(line.with("next", "it is killed"));
-            self.step(now, worker, Happening::TimeUp);
+            self.overdue(now, worker);
         }
-        self.fill_slots(now);
+        self.linger_on(now);
     }
 
-    /// Spawns for every slot that is empty and due.
-    fn fill_slots(&mut self, now: Now) {
-        if self.phase != Phase::Up {
-            return;
+    /// What follows from how things are, whatever has happened.
+    fn settle(&mut self, now: Now) {
+        self.begin_reload(now);
+        if self.phase.is_up() {
+            self.fill_places(now);
+            self.spawn_spares(now);
+            self.answer_scalings();
+            self.close_unneeded();
         }
-        for app in 0..self.teams.len() {
-            while let Some(slot) = self.teams[app].due_slot(now) {
-                self.last_worker += 1;
-                let (worker, generation) = (self.last_worker, self.generation);
-                slot.occupy(worker);
-                let timeouts = self.teams[app].plan.timeouts;
-                self.lives.insert(worker, Life::new(now, app, generation, timeouts));
-                self.effects.push(Effect::Spawn { worker, app, generation });
-            }
-        }
-    }
-
-    fn step(&mut self, now: Now, worker: WorkerId, happening: Happening) {
-        let Some(life) = self.lives.get_mut(&worker) else {
-            return;
-        };
-        match life.step(now, happening) {
-            Some(Order::Say(word)) => self.effects.push(Effect::Say { worker, word }),
-            Some(Order::Terminate) => self.effects.push(Effect::Terminate { worker }),
-            Some(Order::Kill) => self.effects.push(Effect::Kill { worker }),
-            None => {}
-        }
-    }
-
-    /// Says that a worker serves, or, when it was the last that its application waited for, that the application does.
-    fn announce(&mut self, now: Now, worker: WorkerId) {
-        let Some(life) = self.lives.get(&worker) else {
-            return;
-        };
-        let (app, boot) = (life.app, life.age(now));
-        let serving = self.lives.values().filter(|life| life.app == app && life.is_serving()).count();
-        let announced = self.teams[app].announced;
-        let level = if announced { Level::Info } else { Level::Debug };
-        let line = self.about(worker, level, "worker serving").with("boot", boot);
-        self.log(line);
-        if !announced && serving == self.teams[app].plan.workers {
-            self.teams[app].announced = true;
-            let plan = &self.teams[app].plan;
-            let line =
-                Line::new(Level::Info, "serving").with("app", plan.name.as_str()).with("listen", plan.listen.as_str());
-            self.log(line.with("workers", serving));
-        }
+        self.exit_when_gone();
     }
 
     fn not_yet(&mut self, signal: &'static str, what: &'static str) {
@@ -370,25 +210,6 @@ impl Core {
         let level = if signal == "WINCH" { Level::Debug } else { Level::Warning };
         let line = Line::new(level, "signal ignored: this version cannot do that yet");
         self.log(line.with("signal", signal).with("wanted", what));
-    }
-
-    fn exit_when_gone(&mut self) {
-        if self.lives.is_empty() && matches!(self.phase, Phase::Draining | Phase::Quitting) {
-            self.phase = Phase::Gone;
-            self.log(Line::new(Level::Info, "stopped"));
-            self.effects.push(Effect::Exit(exit::DONE));
-        }
-    }
-
-    fn about(&self, worker: WorkerId, level: Level, message: &'static str) -> Line {
-        let line = Line::new(level, message);
-        let Some(life) = self.lives.get(&worker) else { return line.with("worker", worker) };
-        let line = line.with("app", self.teams[life.app].plan.name.as_str()).with("worker", worker);
-        let line = line.with("generation", life.generation);
-        match life.pid {
-            Some(pid) => line.with("pid", u64::from(pid)),
-            None => line,
-        }
     }
 
     fn log(&mut self, line: Line) {

@@ -1,33 +1,37 @@
-//! What is to run: each application's workers, as slots that are filled, vacated, and filled again.
-//!
-//! A slot is a place for one worker. It remembers how its workers fared, so that one that cannot start is tried ever
-//! more rarely while its neighbours serve.
+//! What is to run, and what differs between two plans.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use monoceros_shared::config::{Address, App, Config};
-
-use super::backoff::{Backoff, Jitter};
-use super::{Now, WorkerId};
+use monoceros_shared::config::{Address, App, Config, Listener, Log};
 
 /// What is to run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The applications, in the order of the config.
     pub apps: Vec<AppPlan>,
+    /// Who looks at it.
+    pub manner: Manner,
 }
 
-/// One application, as far as lives of workers are concerned.
-#[derive(Clone, Debug)]
+/// Who looks at a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Strangers: a broken application is told to them as 503 and no more.
+    Production,
+    /// Who writes the application: they are shown the traceback.
+    Development,
+}
+
+/// One application, as one generation of workers has it.
+#[derive(Clone, PartialEq)]
 pub struct AppPlan {
-    /// Its name.
-    pub name: String,
-    /// Where it listens, for people: `http://127.0.0.1:8000, unix:/run/shop.sock`.
-    pub listen: String,
-    /// How many workers are to serve.
-    pub workers: usize,
-    /// How long they may take for what.
-    pub timeouts: Timeouts,
+    /// Its part of the config.
+    pub app: Arc<App>,
+    /// How its workers log.
+    pub log: Log,
 }
 
 /// How long a worker may take.
@@ -40,17 +44,52 @@ pub struct Timeouts {
 }
 
 impl Plan {
-    /// The part of a config that lives of workers depend on.
-    pub fn of(config: &Config) -> Plan {
-        Plan { apps: config.apps.iter().map(AppPlan::of).collect() }
+    /// A config as a plan.
+    pub fn of(config: &Config, manner: Manner) -> Plan {
+        let app = |app: &App| AppPlan { app: Arc::new(app.clone()), log: config.log.clone() };
+        Plan { apps: config.apps.iter().map(app).collect(), manner }
+    }
+
+    /// The application of this name.
+    pub fn app(&self, name: &str) -> Option<&AppPlan> {
+        self.apps.iter().find(|app| app.name() == name)
+    }
+
+    /// Every listener, by where it is.
+    pub fn listeners(&self) -> BTreeMap<Address, Listener> {
+        let all = self.apps.iter().flat_map(|app| &app.app.listen);
+        all.map(|listener| (listener.address.clone(), listener.clone())).collect()
     }
 }
 
 impl AppPlan {
-    fn of(app: &App) -> AppPlan {
-        let listen: Vec<String> = app.listen.iter().map(|listener| url(&listener.address)).collect();
-        let timeouts = Timeouts { boot: app.timeouts.boot, drain: app.timeouts.drain };
-        AppPlan { name: app.name.clone(), listen: listen.join(", "), workers: app.workers, timeouts }
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.app.name
+    }
+
+    /// Where it listens, for people: `http://127.0.0.1:8000, unix:/run/shop.sock`.
+    pub fn listen(&self) -> String {
+        let listen: Vec<String> = self.app.listen.iter().map(|listener| url(&listener.address)).collect();
+        listen.join(", ")
+    }
+
+    /// How long its workers may take.
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts { boot: self.app.timeouts.boot, drain: self.app.timeouts.drain }
+    }
+
+    /// Whether workers of the one can stand in for workers of the other: all is the same but for how many there are, and
+    /// for where in the file it is written.
+    pub fn is_alike(&self, other: &AppPlan) -> bool {
+        let like = App { workers: self.app.workers, wsgi_place: self.app.wsgi_place, ..App::clone(&other.app) };
+        *self.app == like && self.log == other.log
+    }
+}
+
+impl fmt::Debug for AppPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x{}", self.name(), self.app.workers)
     }
 }
 
@@ -59,71 +98,5 @@ fn url(address: &Address) -> String {
     match address {
         Address::Tcp(address) => format!("http://{address}"),
         Address::Unix(_) | Address::Abstract(_) => address.to_string(),
-    }
-}
-
-/// An application's slots.
-#[derive(Debug)]
-pub struct Team {
-    /// What is to run.
-    pub plan: AppPlan,
-    /// Whether it was said that the application serves.
-    pub announced: bool,
-    slots: Vec<Slot>,
-}
-
-/// A place for one worker.
-#[derive(Debug)]
-pub struct Slot {
-    occupant: Occupant,
-    backoff: Backoff,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Occupant {
-    Worker(WorkerId),
-    NoneUntil(Now),
-}
-
-impl Team {
-    /// Slots that are all due at once.
-    pub fn new(plan: AppPlan) -> Team {
-        let slot = || Slot { occupant: Occupant::NoneUntil(Duration::ZERO), backoff: Backoff::default() };
-        let slots = (0..plan.workers).map(|_| slot()).collect();
-        Team { plan, announced: false, slots }
-    }
-
-    /// A slot that is to be filled now.
-    pub fn due_slot(&mut self, now: Now) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| slot.retry_at().is_some_and(|at| at <= now))
-    }
-
-    /// When a slot is to be filled next.
-    pub fn next_retry(&self) -> Option<Now> {
-        self.slots.iter().filter_map(Slot::retry_at).min()
-    }
-
-    /// A worker is gone that served this long, if it did. Answers how long its slot stays empty.
-    pub fn vacate(&mut self, worker: WorkerId, now: Now, served: Option<Duration>, jitter: &mut Jitter) -> Duration {
-        let slot = self.slots.iter_mut().find(|slot| slot.occupant == Occupant::Worker(worker));
-        slot.map_or(Duration::ZERO, |slot| {
-            let wait = slot.backoff.next(served, jitter);
-            slot.occupant = Occupant::NoneUntil(now + wait);
-            wait
-        })
-    }
-}
-
-impl Slot {
-    /// The worker that is spawned for it.
-    pub fn occupy(&mut self, worker: WorkerId) {
-        self.occupant = Occupant::Worker(worker);
-    }
-
-    fn retry_at(&self) -> Option<Now> {
-        match self.occupant {
-            Occupant::NoneUntil(at) => Some(at),
-            Occupant::Worker(_) => None,
-        }
     }
 }

@@ -12,11 +12,14 @@
 //!
 //! Rules: a worker can be gone from any state, by itself or because it was killed. What has not served has nothing to
 //! finish, so it is killed where another is drained. A state that lasts has a deadline, but for `Loaded` (passed in the
-//! same instant), `Serving` (its end is decided elsewhere) and `Killed` (the kernel decides).
+//! same instant, or at the adoption of a reload), `Serving` (its end is decided elsewhere) and `Killed` (the kernel decides).
 
 use std::time::Duration;
 
-use super::plan::Timeouts;
+use monoceros_shared::link::Purpose;
+
+use super::plan::AppPlan;
+use super::recycle::Wear;
 use super::{Exit, Now, QUIT_GRACE};
 
 /// What is said to a worker in the course of its life.
@@ -73,23 +76,26 @@ enum State {
 /// A worker's life.
 #[derive(Debug)]
 pub struct Life {
-    /// Its application, by place in the plan.
-    pub app: usize,
+    /// Its application, as its generation has it.
+    pub app: AppPlan,
     /// Its generation.
     pub generation: u64,
+    /// What it is for.
+    pub purpose: Purpose,
     /// Its process, once there is one.
     pub pid: Option<u32>,
+    /// When it is to be replaced.
+    pub wear: Wear,
     state: State,
     spawned: Now,
     adopted: Option<Now>,
-    timeouts: Timeouts,
 }
 
 impl Life {
     /// One that is being spawned.
-    pub fn new(now: Now, app: usize, generation: u64, timeouts: Timeouts) -> Life {
-        let state = State::Booting { until: now + timeouts.boot };
-        Life { app, generation, pid: None, state, spawned: now, adopted: None, timeouts }
+    pub fn new(now: Now, app: AppPlan, generation: u64, wear: Wear) -> Life {
+        let state = State::Booting { until: now + app.timeouts().boot };
+        Life { app, generation, purpose: Purpose::Serve, pid: None, wear, state, spawned: now, adopted: None }
     }
 
     /// Goes on by what happened; the whole table.
@@ -97,7 +103,7 @@ impl Life {
         use Happening as H;
         use State as S;
         let quitting = S::Quitting { until: now + QUIT_GRACE };
-        let draining = S::Draining { until: now + self.timeouts.drain };
+        let draining = S::Draining { until: now + self.app.timeouts().drain };
         let (state, order) = match (self.state, happening) {
             (S::Booting { .. }, H::Loaded) => (S::Loaded, None),
             (S::Booting { .. }, H::Failed) => (quitting, None),
@@ -148,6 +154,44 @@ impl Life {
     /// Whether it accepts.
     pub fn is_serving(&self) -> bool {
         self.state == State::Serving
+    }
+
+    /// Whether it is still to load.
+    pub fn is_booting(&self) -> bool {
+        matches!(self.state, State::Booting { .. })
+    }
+
+    /// Whether it has loaded and waits to be adopted.
+    pub fn is_loaded(&self) -> bool {
+        self.state == State::Loaded
+    }
+
+    /// Whether it has neither served nor been given up.
+    pub fn is_unproven(&self) -> bool {
+        self.is_booting() || self.is_loaded()
+    }
+
+    /// Whether it ever served.
+    pub fn has_served(&self) -> bool {
+        self.adopted.is_some()
+    }
+
+    /// Whether it finishes what it has.
+    pub fn is_draining(&self) -> bool {
+        matches!(self.state, State::Draining { .. })
+    }
+
+    /// Its state, in the words of `status`.
+    pub fn state(&self) -> &'static str {
+        match (self.state, &self.purpose) {
+            (State::Booting { .. }, _) => "booting",
+            (State::Loaded, _) => "loaded",
+            (State::Serving, Purpose::Apologise(_)) => "apologising",
+            (State::Serving, Purpose::Serve | Purpose::Check) => "serving",
+            (State::Draining { .. }, _) => "draining",
+            (State::Quitting { .. }, _) => "quitting",
+            (State::Killed, _) => "killed",
+        }
     }
 
     /// How long it served, if it ever did.

@@ -1,0 +1,186 @@
+//! An application's workers, as slots that are filled, vacated, and filled again.
+//!
+//! ```text
+//!   slots     one for each worker that is wanted: of the newest generation that was adopted
+//!   elders    workers of older generations that serve until enough slots do
+//!   apology   one worker that answers 503 while the application has never served
+//!   spare     one worker that boots to replace one that is worn, see `recycle`
+//! ```
+//!
+//! A slot remembers how its workers fared, so that one that cannot start is tried ever more rarely while its neighbours
+//! serve.
+
+use std::time::Duration;
+
+use super::backoff::{Backoff, Jitter};
+use super::plan::AppPlan;
+use super::{Now, WorkerId};
+
+/// An application's workers.
+#[derive(Debug)]
+pub struct Team {
+    /// What the slots' workers run.
+    pub plan: AppPlan,
+    /// Their generation.
+    pub generation: u64,
+    /// Whether it was said that the application serves.
+    pub announced: bool,
+    /// Whether any worker of the application ever served.
+    pub has_served: bool,
+    /// Workers that ended and were not asked to.
+    pub restarts: u64,
+    /// Workers of older generations that still serve, the oldest first.
+    pub elders: Vec<WorkerId>,
+    /// Who answers 503 while there is nobody else.
+    pub apology: Option<Apology>,
+    /// Who is to replace a worn worker.
+    pub spare: Spare,
+    slots: Vec<Slot>,
+    introductions: usize,
+}
+
+/// A place for one worker.
+#[derive(Debug, Default)]
+pub struct Slot {
+    occupant: Occupant,
+    backoff: Backoff,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Occupant {
+    Worker(WorkerId),
+    NoneUntil(Now),
+}
+
+impl Default for Occupant {
+    fn default() -> Occupant {
+        Occupant::NoneUntil(Duration::ZERO)
+    }
+}
+
+/// The place of the worker that apologises.
+#[derive(Debug)]
+pub struct Apology {
+    /// Its place.
+    pub slot: Slot,
+    /// What it answers with.
+    pub page: String,
+}
+
+/// The place of the worker that replaces a worn one.
+#[derive(Debug, Default)]
+pub struct Spare {
+    /// Itself, and whom it replaces.
+    pub boots: Option<(WorkerId, WorkerId)>,
+    /// When the next may be tried.
+    pub not_before: Now,
+    /// How the last ones fared.
+    pub backoff: Backoff,
+}
+
+impl Team {
+    /// Slots that are all due at once.
+    pub fn new(plan: AppPlan, generation: u64, wanted: usize) -> Team {
+        Team {
+            plan,
+            generation,
+            announced: false,
+            has_served: false,
+            restarts: 0,
+            elders: Vec::new(),
+            apology: None,
+            spare: Spare::default(),
+            slots: (0..wanted).map(|_| Slot::default()).collect(),
+            introductions: 0,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.plan.name()
+    }
+
+    /// How many workers are to serve.
+    pub fn wanted(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The workers in its slots.
+    pub fn occupants(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        self.slots.iter().filter_map(Slot::worker)
+    }
+
+    /// A slot that is to be filled now.
+    pub fn due_slot(&mut self, now: Now) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.retry_at().is_some_and(|at| at <= now))
+    }
+
+    /// When a slot is to be filled next.
+    pub fn next_retry(&self) -> Option<Now> {
+        self.slots.iter().filter_map(Slot::retry_at).min()
+    }
+
+    /// The slot of a worker.
+    pub fn slot_of(&mut self, worker: WorkerId) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.worker() == Some(worker))
+    }
+
+    /// Puts workers into its empty slots; those that find none are given back.
+    pub fn seat(&mut self, mut workers: Vec<WorkerId>) -> Vec<WorkerId> {
+        let surplus = workers.split_off(workers.len().min(self.slots.len()));
+        for (slot, worker) in self.slots.iter_mut().zip(workers) {
+            slot.occupy(worker);
+        }
+        surplus
+    }
+
+    /// Adds slots that are due at once.
+    pub fn grow(&mut self, wanted: usize) {
+        while self.slots.len() < wanted {
+            self.slots.push(Slot::default());
+        }
+    }
+
+    /// Takes slots away: empty ones first, then those of the workers that `rank` puts first. Their workers are given back.
+    pub fn shrink(&mut self, wanted: usize, rank: impl Fn(WorkerId) -> (u8, u64)) -> Vec<WorkerId> {
+        self.slots.sort_by_key(|slot| std::cmp::Reverse(slot.worker().map_or((0, 0), &rank)));
+        let surplus = self.slots.split_off(wanted.min(self.slots.len()));
+        surplus.iter().filter_map(Slot::worker).collect()
+    }
+
+    /// Which of some workers is the next to be introduced to one that leaves: each in its turn.
+    pub fn next_heir(&mut self, of: &[WorkerId]) -> Option<WorkerId> {
+        self.introductions = self.introductions.wrapping_add(1);
+        of.get(self.introductions.checked_rem(of.len())?).copied()
+    }
+}
+
+impl Slot {
+    /// The worker that is spawned for it.
+    pub fn occupy(&mut self, worker: WorkerId) {
+        self.occupant = Occupant::Worker(worker);
+    }
+
+    /// Its worker is gone that served this long, if it did. Answers how long the slot stays empty.
+    pub fn vacate(&mut self, now: Now, served: Option<Duration>, jitter: &mut Jitter) -> Duration {
+        let wait = self.backoff.next(served, jitter);
+        self.occupant = Occupant::NoneUntil(now + wait);
+        wait
+    }
+
+    /// Who is in it.
+    pub fn worker(&self) -> Option<WorkerId> {
+        match self.occupant {
+            Occupant::Worker(worker) => Some(worker),
+            Occupant::NoneUntil(_) => None,
+        }
+    }
+
+    /// When it is to be filled, if it is empty.
+    pub fn retry_at(&self) -> Option<Now> {
+        match self.occupant {
+            Occupant::NoneUntil(at) => Some(at),
+            Occupant::Worker(_) => None,
+        }
+    }
+}
