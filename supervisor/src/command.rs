@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use monoceros_shared::config::{self, Checked, CommandLine, Error};
 
+use crate::control::ask::{Form, Target, Until};
+
 /// Where the config is when nobody says.
 const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
 
@@ -15,8 +17,8 @@ const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
     version,
     args_conflicts_with_subcommands = true,
     after_help = "Without a command, `supervisor` does `supervisor run`.\n\n\
-        Exit status: 0 done, 1 failed, 2 the command line or the config is wrong.\n\
-        Signals: TERM stops gracefully, INT and QUIT stop at once."
+        Exit status: 0 done, 1 failed, 2 the command line or the config is wrong, 3 not running, 4 running degraded.\n\
+        Signals: HUP reloads, TTIN and TTOU start one worker more and one less, TERM stops gracefully, INT and QUIT at once."
 )]
 pub struct Line {
     #[command(subcommand)]
@@ -35,6 +37,101 @@ pub enum Command {
     /// Say whether the config is right and every application can be imported; start nothing.
     #[command(after_help = "Prints FILE:LINE:COLUMN and what is wrong, and exits with 2; or `FILE: ok`.")]
     Check(What),
+    /// Serve one application while working on it: no file, hot reload, tracebacks in the browser.
+    #[command(after_help = "Example:\n  supervisor dev shop.wsgi:application")]
+    Dev(Dev),
+    /// Print how the server of FILE is doing.
+    #[command(after_help = "Exits with 0 when all is well, 3 when no server runs, 4 when it runs degraded.")]
+    Status(Status),
+    /// Have the server of FILE read it again and replace its workers, without anybody noticing.
+    #[command(after_help = "FILE is read by the server, not by this command. A reload that fails changes nothing.")]
+    Reload(Reload),
+    /// Give an application another number of workers, until the server ends.
+    Scale(Scale),
+    /// Stop the server of FILE gracefully, and wait until it is gone.
+    Stop(Server),
+}
+
+/// An application to work on.
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// MODULE:ATTRIBUTE, or MODULE:FACTORY().
+    #[arg(value_name = "MODULE:CALLABLE")]
+    pub wsgi: String,
+    /// Where to listen; without it, the first free port of 127.0.0.1 from 8000 on.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Vec<String>,
+}
+
+/// Which server, and how to print.
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    server: Server,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which server, and how long to wait.
+#[derive(Debug, Args)]
+pub struct Reload {
+    #[command(flatten)]
+    server: Server,
+    /// Wait until the new workers serve; exit with 1 and say why if they do not.
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Which server, which application, how many.
+#[derive(Debug, Args)]
+pub struct Scale {
+    #[command(flatten)]
+    server: Server,
+    /// The application's name.
+    #[arg(value_name = "APP")]
+    pub app: String,
+    /// How many workers.
+    #[arg(value_name = "N")]
+    pub workers: usize,
+}
+
+/// Which server.
+#[derive(Debug, Args)]
+pub struct Server {
+    #[command(flatten)]
+    file: File,
+    /// The server's control socket, if it has no file or FILE is elsewhere.
+    #[arg(long, value_name = "SOCKET", conflicts_with = "config")]
+    control: Option<PathBuf>,
+}
+
+impl Server {
+    /// The server that is meant.
+    pub fn target(self) -> Target {
+        self.control.map_or(Target::File(self.file.config), Target::Socket)
+    }
+}
+
+impl Status {
+    /// The server that is meant, and how to print.
+    pub fn meaning(self) -> (Target, Form) {
+        (self.server.target(), if self.json { Form::Programs } else { Form::People })
+    }
+}
+
+impl Reload {
+    /// The server that is meant, and until when to wait.
+    pub fn meaning(self) -> (Target, Until) {
+        (self.server.target(), if self.wait { Until::Done } else { Until::Accepted })
+    }
+}
+
+impl Scale {
+    /// The server that is meant, the application, and how many workers.
+    pub fn meaning(self) -> (Target, String, usize) {
+        (self.server.target(), self.app, self.workers)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -61,13 +158,23 @@ pub struct What {
     /// How many threads run Python in each worker.
     #[arg(long, value_name = "N", requires = "wsgi")]
     threads: Option<String>,
+    /// Where to listen for commands (`supervisor status --control SOCKET`); without a file there is no other place.
+    #[arg(long, value_name = "SOCKET", requires = "wsgi")]
+    control: Option<PathBuf>,
 }
 
 impl Line {
     /// What is wanted: `run`, when no command says.
     pub fn wanted(self) -> Command {
         let Line { command, file } = self;
-        command.unwrap_or(Command::Run(What { wsgi: None, file, listen: Vec::new(), workers: None, threads: None }))
+        command.unwrap_or(Command::Run(What {
+            wsgi: None,
+            file,
+            listen: Vec::new(),
+            workers: None,
+            threads: None,
+            control: None,
+        }))
     }
 }
 
@@ -81,12 +188,12 @@ impl What {
     pub fn read(self) -> Result<Checked, Error> {
         match self.wsgi {
             None => config::read(&self.file.config),
-            Some(wsgi) => config::from_command_line(CommandLine {
-                wsgi,
-                listen: self.listen,
-                workers: self.workers,
-                threads: self.threads,
-            }),
+            Some(wsgi) => {
+                let line = CommandLine { wsgi, listen: self.listen, workers: self.workers, threads: self.threads };
+                let mut checked = config::from_command_line(line)?;
+                checked.config.control = self.control;
+                Ok(checked)
+            }
         }
     }
 }
@@ -124,6 +231,33 @@ mod tests {
         assert_eq!(what.listen, ["127.0.0.1:1", "unix:/s"]);
         assert_eq!((what.workers.as_deref(), what.threads.as_deref()), (Some("3"), Some("2")));
         assert!(matches!(parse("supervisor check a:b"), Ok(Command::Check(_))));
+    }
+
+    #[test]
+    fn a_command_names_its_server_by_its_file_or_its_socket() {
+        let target = |line: &str| match parse(line) {
+            Ok(Command::Status(status)) => status.meaning().0,
+            Ok(Command::Reload(reload)) => reload.meaning().0,
+            Ok(Command::Scale(scale)) => scale.meaning().0,
+            Ok(Command::Stop(server)) => server.target(),
+            other => panic!("{line}: {other:?}"),
+        };
+        for command in ["status", "reload", "reload --wait", "scale shop 3", "stop"] {
+            let is_file = |target, file: &str| matches!(target, Target::File(found) if found == PathBuf::from(file));
+            assert!(is_file(target(&format!("supervisor {command}")), DEFAULT_FILE));
+            assert!(is_file(target(&format!("supervisor {command} -c a.yaml")), "a.yaml"));
+            let socket = target(&format!("supervisor {command} --control a.sock"));
+            assert!(matches!(socket, Target::Socket(path) if path == PathBuf::from("a.sock")));
+            assert!(parse(&format!("supervisor {command} -c a.yaml --control a.sock")).is_err());
+        }
+        assert!(parse("supervisor scale shop").is_err() && parse("supervisor scale shop many").is_err());
+    }
+
+    #[test]
+    fn who_works_on_an_application_names_nothing_else() {
+        let Ok(Command::Dev(dev)) = parse("supervisor dev a:b") else { panic!() };
+        assert_eq!((dev.wsgi.as_str(), dev.listen.len()), ("a:b", 0));
+        assert!(parse("supervisor dev").is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,16 @@ pub struct Means {
 pub struct Workers {
     means: Means,
     register: BTreeMap<WorkerId, Worker>,
+    loaded: Vec<Loaded>,
+}
+
+/// What a worker said to have loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its application's name.
+    pub app: String,
+    /// Files of modules; none if it was not asked.
+    pub files: Vec<PathBuf>,
 }
 
 struct Worker {
@@ -57,6 +68,7 @@ struct Worker {
     scoreboard: Scoreboard,
     assignment: Option<Assignment>,
     words: Words,
+    app: String,
     recycle: Recycle,
     exit: Option<(Exit, Instant)>,
 }
@@ -76,7 +88,7 @@ enum Words {
 impl Workers {
     /// None yet.
     pub fn new(means: Means) -> Workers {
-        Workers { means, register: BTreeMap::new() }
+        Workers { means, register: BTreeMap::new(), loaded: Vec::new() }
     }
 
     /// Makes a process and tells it everything but to serve.
@@ -124,6 +136,7 @@ impl Workers {
             scoreboard,
             assignment: Some(assignment),
             words: Words::NotYet,
+            app: app.name.clone(),
             recycle: app.recycle.clone(),
             exit: None,
         };
@@ -168,6 +181,16 @@ impl Workers {
         told.collect()
     }
 
+    /// What was loaded since this was last asked.
+    pub fn take_loaded(&mut self) -> Vec<Loaded> {
+        std::mem::take(&mut self.loaded)
+    }
+
+    /// What a worker shows of its work.
+    pub fn scoreboard(&self, worker: WorkerId) -> Option<&Scoreboard> {
+        self.living(worker).map(|known| &known.scoreboard)
+    }
+
     /// Whether there is anything to observe.
     pub fn are_measured(&self) -> bool {
         self.register.values().any(Worker::is_measured)
@@ -198,7 +221,10 @@ impl Workers {
                 let assignment = known.assignment.take().map(|assignment| ToWorker::Assignment(Box::new(assignment)));
                 assignment.and_then(|word| self.tell(worker, &word)).into_iter().collect()
             }
-            News::Word(FromWorker::Loaded { .. }) => vec![Event::Loaded { worker }],
+            News::Word(FromWorker::Loaded { files }) => {
+                self.loaded.push(Loaded { app: known.app.clone(), files });
+                vec![Event::Loaded { worker }]
+            }
             News::Word(FromWorker::Failed(failure)) => vec![Event::Failed { worker, failure }],
             News::Ended => {
                 known.words = Words::Ended;
@@ -265,8 +291,7 @@ impl Workers {
 
 /// What a worker's threads were at when it ended: `GET /report HTTP/1.1 (for 12.3s)`.
 fn running(scoreboard: &Scoreboard) -> Vec<String> {
-    let now_ms = clock_gettime(ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |now| now.tv_sec().unsigned_abs() * 1000 + now.tv_nsec().unsigned_abs() / 1_000_000);
+    let now_ms = now_ms();
     let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
     let lines = scoreboard.threads().iter().filter_map(|row| row.current());
     let told = |(line, since_ms)| {
@@ -274,6 +299,12 @@ fn running(scoreboard: &Scoreboard) -> Vec<String> {
         format!("{line} (for {}, after {requests} requests)", span(age))
     };
     lines.map(told).collect()
+}
+
+/// The clock of scoreboards.
+pub fn now_ms() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |now| now.tv_sec().unsigned_abs() * 1000 + now.tv_nsec().unsigned_abs() / 1_000_000)
 }
 
 #[cfg(test)]
@@ -322,6 +353,7 @@ mod tests {
                         workers.hear(worker, news)
                     }
                     Stir::Signal(event) => vec![event],
+                    Stir::Control(ready) => panic!("{ready:?}"),
                 };
                 if let Some(exit) = events.into_iter().find(|event| matches!(event, Event::Exited { .. })) {
                     return (ends, exit);

@@ -10,7 +10,9 @@
 pub mod bridge;
 pub mod check;
 pub mod command;
+pub mod control;
 pub mod core;
+pub mod dev;
 pub mod effects;
 pub mod journal;
 pub mod listen;
@@ -18,3 +20,5 @@ pub mod memory;
 pub mod run;
 pub mod sources;
 pub mod spawn;
+pub mod status;
+pub mod watch;

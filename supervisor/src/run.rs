@@ -1,7 +1,7 @@
 //! `supervisor run`: the loop that joins sources, core and effects. It translates and decides nothing.
 //!
 //! ```text
-//!   bind -> Start -> [ wait -> Stir -> Event -> core -> Effect -> done -> Event ... ] -> Exit
+//!   lock -> bind -> Start -> [ wait -> Stir -> Event -> core -> Effect -> done -> Event ... ] -> Exit
 //! ```
 
 use std::collections::VecDeque;
@@ -14,21 +14,26 @@ use monoceros_shared::exit;
 use nix::unistd::geteuid;
 use slog::{Logger, error, info, warn};
 
+use crate::control::words::{Reply, Request};
+use crate::control::{Control, Found};
 use crate::core::plan::{Manner, Plan};
-use crate::core::{Core, Effect, Event};
-use crate::effects::{Means, Workers};
+use crate::core::status::Outcome;
+use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Stop, Wish};
+use crate::effects::{Means, Workers, now_ms};
 use crate::journal;
 use crate::listen::Sockets;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
+use crate::status::{Report, Work};
+use crate::watch::Watch;
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
 /// page tables each time; less often, and a leak grows further beyond its limit.
 const OBSERVATION: Duration = Duration::from_secs(5);
 
 /// Serves until it is asked to stop; the exit status. `file` is as the user named it, and is read again at each reload.
-pub fn run(config: &Config, file: Option<PathBuf>, log: &Logger) -> i32 {
-    let server = start(config, file, log);
+pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger) -> i32 {
+    let server = start(config, file, manner, log);
     let ended = server.and_then(|server| server.serve().map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
         error!(log, "stopped"; "why" => why);
@@ -36,7 +41,7 @@ pub fn run(config: &Config, file: Option<PathBuf>, log: &Logger) -> i32 {
     })
 }
 
-fn start<'a>(config: &Config, file: Option<PathBuf>, log: &'a Logger) -> Result<Server<'a>, String> {
+fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Logger) -> Result<Server<'a>, String> {
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"),
         "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
@@ -52,16 +57,23 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, log: &'a Logger) -> Result<
     let program = Program::find()?;
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
-    let plan = Plan::of(config, Manner::Production);
+    let plan = Plan::of(config, manner);
     let file = file.map(absolute).transpose().map_err(|error| format!("cannot find the config's folder: {error}"))?;
+    let registry = sources.registry().map_err(|error| format!("cannot watch the control socket: {error}"))?;
+    let found = Found { file: file.as_deref(), control: config.control.as_deref() };
+    let control = Control::open(found, registry, log)?;
+    let mut watch_files = Watch::new(sources.wake(), log);
+    watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
     let mut listeners = Sockets::default();
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
     let means = Means { program, post: sources.post(), watch };
     Ok(Server {
         log,
         core: Core::new(plan.clone(), u64::from(std::process::id())),
-        source: Source { file, plan },
+        source: Source { file, plan, pending: None },
         sources,
+        control,
+        watch: watch_files,
         workers: Workers::new(means),
         listeners,
         began: Instant::now(),
@@ -74,6 +86,8 @@ struct Server<'a> {
     core: Core,
     source: Source,
     sources: Sources,
+    control: Control,
+    watch: Watch,
     workers: Workers,
     listeners: Sockets,
     began: Instant,
@@ -92,8 +106,15 @@ impl Server<'_> {
                     Stir::Signal(event) => events.push(event),
                     Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
+                    Stir::Control(ready) => {
+                        let asked = self.control.hear(ready);
+                        events.extend(asked.into_iter().filter_map(|asked| self.asked(Some(asked))));
+                    }
                 }
             }
+            self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
+            let changes = self.watch.take(Instant::now()).into_iter();
+            events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
             events.extend(self.workers.farewells());
             if self.observation().is_some_and(|at| at <= Instant::now()) {
                 self.observed = Instant::now();
@@ -101,6 +122,7 @@ impl Server<'_> {
             }
             events.push(Event::Tick);
             status = self.happen(events);
+            self.settle();
         }
         Ok(status.unwrap_or(exit::DONE))
     }
@@ -108,13 +130,53 @@ impl Server<'_> {
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
-        let shell = self.workers.deadline().into_iter().chain(self.observation());
+        let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
         core.into_iter().chain(shell.map(|at| at.saturating_duration_since(Instant::now()))).min()
     }
 
     /// When it is looked next at what workers have used up, if anybody wants to know.
     fn observation(&self) -> Option<Instant> {
         self.workers.are_measured().then(|| self.observed + OBSERVATION)
+    }
+
+    /// What a request is to the core. Who only wants to know how things are is answered here.
+    fn asked(&mut self, mut asked: Option<(Asker, Request)>) -> Option<Event> {
+        while let Some((asker, request)) = asked {
+            let wish = match request {
+                Request::Status => {
+                    let report = Reply::Status(Box::new(self.report()));
+                    asked = self.control.answer(asker, &report);
+                    continue;
+                }
+                Request::Reload => Wish::Reload { cause: Cause::Command },
+                Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
+                Request::Stop => Wish::Stop(Stop::Graceful),
+            };
+            return Some(Event::Wanted { wish, asker: Some(asker) });
+        }
+        None
+    }
+
+    fn report(&self) -> Report {
+        let now_ms = now_ms();
+        let work = |worker| self.workers.scoreboard(worker).map(|scoreboard| Work::of(scoreboard, now_ms));
+        let config = self.source.file.as_ref().map(|file| file.display().to_string());
+        Report::new(self.core.status(self.began.elapsed()), config, work)
+    }
+
+    /// When a config that was read has been adopted, files are watched as it says; until then as the old one does.
+    fn settle(&mut self) {
+        let Some(pending) = &self.source.pending else {
+            return;
+        };
+        let last = self.core.status(self.began.elapsed()).last_reload;
+        let Some(last) = last.filter(|last| last.at >= pending.read) else {
+            return;
+        };
+        if let (Outcome::Adopted, Some(pending)) = (last.outcome, self.source.pending.take()) {
+            let file = self.source.file.as_deref().filter(|_| pending.config.watch);
+            self.watch.aim(file, &pending.config.apps);
+        }
     }
 
     /// Tells the core what happened, does what it answers, and tells it what came of that; the exit status if it ends.
@@ -149,7 +211,7 @@ impl Server<'_> {
             }
             Effect::Terminate { worker } => self.workers.terminate(worker),
             Effect::Kill { worker } => self.workers.kill(worker),
-            Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
+            Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.began.elapsed(), self.log))),
             Effect::Bind { listeners } => {
                 return Some(match self.listeners.bind(&listeners) {
                     Ok(()) => Event::Bound,
@@ -164,8 +226,15 @@ impl Server<'_> {
             Effect::Unbind { addresses } => self.listeners.close(&addresses),
             Effect::CloseListeners => self.listeners.close_all(),
             Effect::Log(line) => journal::write(self.log, &line),
-            // Nobody can ask but by signal, and a signal has no ear.
-            Effect::Answer { .. } | Effect::Exit(_) => {}
+            Effect::Answer { asker, answer } => {
+                let reply = match answer {
+                    Answer::Done(text) => Reply::Done { text },
+                    Answer::Failed { why, detail } => Reply::Failed { why, detail },
+                };
+                let next = self.control.answer(asker, &reply);
+                return self.asked(next);
+            }
+            Effect::Exit(_) => {}
         }
         None
     }
@@ -177,11 +246,19 @@ struct Source {
     file: Option<PathBuf>,
     /// What was read at the start: the command line does not change.
     plan: Plan,
+    /// What was read for a reload that is not decided yet.
+    pending: Option<Pending>,
+}
+
+/// A config that was read, and when.
+struct Pending {
+    config: Config,
+    read: Now,
 }
 
 impl Source {
     /// What is to run now.
-    fn read(&self, log: &Logger) -> Result<Plan, String> {
+    fn read(&mut self, now: Now, log: &Logger) -> Result<Plan, String> {
         let Some(file) = &self.file else {
             return Ok(self.plan.clone());
         };
@@ -189,6 +266,8 @@ impl Source {
         for warning in &checked.warnings {
             warn!(log, "config"; "why" => warning.to_string());
         }
-        Ok(Plan::of(&checked.config, self.plan.manner))
+        let plan = Plan::of(&checked.config, self.plan.manner);
+        self.pending = Some(Pending { config: checked.config, read: now });
+        Ok(plan)
     }
 }

@@ -5,6 +5,7 @@
 //!   pidfds   (readable at an exit) --+--> mio poll --> Stir
 //!   bridges  (threads, by a queue  --'
 //!             and mio's waker)
+//!   control  (see `control`)        --'
 //! ```
 //!
 //! This is the only place where the supervisor waits. It knows what stirred, not what follows from it.
@@ -21,6 +22,7 @@ use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIG
 use signal_hook_mio::v1_0::Signals;
 
 use crate::bridge::News;
+use crate::control::{Ready, TOKENS};
 use crate::core::{Cause, Event, Scale, Stop, Wish, WorkerId};
 
 const SIGNALS: Token = Token(usize::MAX - 1);
@@ -38,6 +40,8 @@ pub enum Stir {
     Gone(WorkerId),
     /// A worker's bridge heard something.
     News(WorkerId, News),
+    /// A socket of the commands' is ready.
+    Control(Ready),
 }
 
 /// The poll and what is registered with it.
@@ -88,6 +92,18 @@ impl Sources {
         Ok(Watch { registry: self.poll.registry().try_clone()? })
     }
 
+    /// What more sockets are registered with, from the token [`TOKENS`] on.
+    pub fn registry(&self) -> io::Result<Registry> {
+        self.poll.registry().try_clone()
+    }
+
+    /// What makes [`Sources::wait`] return, for other threads.
+    pub fn wake(&self) -> impl Fn() + Send + Sync + use<> {
+        let waker = Arc::clone(&self.post.waker);
+        // Fails only when the supervisor is about to be gone.
+        move || drop(waker.wake())
+    }
+
     /// Waits for something to stir, no longer than `timeout`.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Stir>> {
         match self.poll.poll(&mut self.events, timeout) {
@@ -100,6 +116,9 @@ impl Sources {
             match event.token() {
                 SIGNALS => stirs.extend(self.signals.pending().filter_map(meaning).map(Stir::Signal)),
                 NEWS => stirs.extend(self.news.try_iter().map(|(worker, news)| Stir::News(worker, news))),
+                token if token.0 >= TOKENS => {
+                    stirs.push(Stir::Control(Ready { token, is_over: event.is_write_closed() }));
+                }
                 Token(worker) => stirs.push(Stir::Gone(worker as WorkerId)),
             }
         }

@@ -16,6 +16,7 @@ use monoceros_shared::link::{Failure, Purpose};
 use super::effect::{Effect, Recruit};
 use super::event::Exit;
 use super::line::{self, Level, Line, span};
+use super::page::page;
 use super::plan::{AppPlan, Manner};
 use super::recycle::Wear;
 use super::team::{Apology, Slot};
@@ -229,7 +230,7 @@ impl Core {
         }
         let page = match self.manner {
             Manner::Production => String::new(),
-            Manner::Development => format!("{}\n\n{}", failure.why, failure.detail),
+            Manner::Development => page(failure),
         };
         // A failure without a traceback tells less than what is shown already.
         let tells_more = |apology: &mut Apology| apology.page != page && !failure.detail.is_empty();

@@ -29,6 +29,7 @@ mod effect;
 mod event;
 pub mod line;
 mod lives;
+mod page;
 pub mod plan;
 mod recycle;
 mod reload;

@@ -1,0 +1,251 @@
+//! The commands' side: finds a server, asks it, waits for its answer, prints it.
+//!
+//! ```text
+//!   FILE -> names -> sockets in the runtime folders -> connect -> line -> line ... -> exit status
+//! ```
+//!
+//! Rules
+//! * FILE is never read: commands work while it is broken.
+//! * A server that does not take a request up within [`PATIENCE`] is said to hang. For what it took up, one waits as
+//!   long as it takes: it has deadlines of its own.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use monoceros_shared::exit;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{getsockopt, sockopt};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::place;
+use super::words::{Reply, Request, parse, render};
+use crate::listen::cause;
+use crate::status::{Report, State};
+
+/// How long a server may take to take a request up, and its process to end after its last word. Its loop never waits,
+/// so a tenth of it is long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which server is meant.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// That of a config file.
+    File(PathBuf),
+    /// The one that listens here.
+    Socket(PathBuf),
+}
+
+/// How `status` is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A table.
+    People,
+    /// JSON.
+    Programs,
+}
+
+/// Until when a command waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// It was taken up.
+    Accepted,
+    /// It has happened.
+    Done,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Trouble {
+    /// Nobody listens.
+    NotRunning,
+    /// One line.
+    Cannot(String),
+}
+
+/// Prints how things are; the exit status.
+pub fn status(target: &Target, form: Form) -> i32 {
+    settle(
+        target,
+        Server::connect(target).and_then(|mut server| server.status()).map(|report| {
+            match form {
+                Form::People => print!("{report}"),
+                Form::Programs => println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default()),
+            }
+            if report.state == State::Degraded { exit::DEGRADED } else { exit::DONE }
+        }),
+    )
+}
+
+/// Has a thing done; the exit status.
+pub fn order(target: &Target, request: &Request, until: Until) -> i32 {
+    settle(
+        target,
+        Server::connect(target).and_then(|mut server| server.order(request, until)).map(|reply| match reply {
+            Reply::Done { text } => {
+                println!("{text}");
+                exit::DONE
+            }
+            Reply::Failed { why, detail } => {
+                eprintln!("supervisor: {why}");
+                detail.lines().for_each(|line| eprintln!("    {line}"));
+                exit::FAILED
+            }
+            Reply::Accepted | Reply::Status(_) | Reply::Refused { .. } => exit::DONE,
+        }),
+    )
+}
+
+/// Has a server stop by draining, and waits until its process is gone; the exit status.
+pub fn stop(target: &Target) -> i32 {
+    settle(target, Server::connect(target).and_then(|server| server.stop()).map(|()| exit::DONE))
+}
+
+fn settle(target: &Target, outcome: Result<i32, Trouble>) -> i32 {
+    match outcome {
+        Ok(status) => status,
+        Err(Trouble::NotRunning) => {
+            match target {
+                Target::File(file) => eprintln!("supervisor: no server runs for {}", file.display()),
+                Target::Socket(path) => eprintln!("supervisor: no server listens on {}", path.display()),
+            }
+            exit::NOT_RUNNING
+        }
+        Err(Trouble::Cannot(why)) => {
+            eprintln!("supervisor: {why}");
+            exit::FAILED
+        }
+    }
+}
+
+/// A connection to a server.
+struct Server {
+    stream: BufReader<UnixStream>,
+}
+
+impl Server {
+    fn connect(target: &Target) -> Result<Server, Trouble> {
+        for path in sockets(target)? {
+            let cannot = |error| Trouble::Cannot(format!("cannot ask {}: {}", path.display(), cause(&error)));
+            match UnixStream::connect(&path) {
+                Ok(stream) => {
+                    stream.set_read_timeout(Some(PATIENCE)).map_err(cannot)?;
+                    stream.set_write_timeout(Some(PATIENCE)).map_err(cannot)?;
+                    return Ok(Server { stream: BufReader::new(stream) });
+                }
+                // What a killed server left refuses.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
+                Err(error) => return Err(cannot(error)),
+            }
+        }
+        Err(Trouble::NotRunning)
+    }
+
+    fn status(&mut self) -> Result<Report, Trouble> {
+        self.say(&Request::Status)?;
+        match self.hear()? {
+            Some(Reply::Status(report)) => Ok(*report),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn order(&mut self, request: &Request, until: Until) -> Result<Reply, Trouble> {
+        self.accepted(request)?;
+        match until {
+            Until::Accepted => Ok(Reply::Accepted),
+            Until::Done => match self.hear()? {
+                Some(reply @ (Reply::Done { .. } | Reply::Failed { .. })) => Ok(reply),
+                None => Err(Trouble::Cannot("the server ended before it was done".into())),
+                other => Err(unexpected(other)),
+            },
+        }
+    }
+
+    fn stop(mut self) -> Result<(), Trouble> {
+        let process = self.process();
+        self.accepted(&Request::Stop)?;
+        while let Some(reply) = self.hear()? {
+            if let Reply::Failed { why, .. } = reply {
+                return Err(Trouble::Cannot(why));
+            }
+        }
+        let Some(process) = process else {
+            return Ok(());
+        };
+        let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+        let patience = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, patience) {
+            Ok(0) => Err(Trouble::Cannot("the server has stopped, but its process does not end".into())),
+            Ok(_) => Ok(()),
+            Err(errno) => Err(Trouble::Cannot(format!("cannot wait for the server's end: {}", errno.desc()))),
+        }
+    }
+
+    /// The server's process; `None` where it is in a namespace that we do not see.
+    fn process(&self) -> Option<OwnedFd> {
+        let credentials = getsockopt(self.stream.get_ref(), sockopt::PeerCredentials).ok()?;
+        pidfd_open(Pid::from_raw(credentials.pid())?, PidfdFlags::empty()).ok()
+    }
+
+    /// Asks, and goes on when the server has taken it up; then there is no hurry any more.
+    fn accepted(&mut self, request: &Request) -> Result<(), Trouble> {
+        self.say(request)?;
+        match self.hear()? {
+            Some(Reply::Accepted) => {}
+            other => return Err(unexpected(other)),
+        }
+        let patient = self.stream.get_ref().set_read_timeout(None);
+        patient.map_err(|error| Trouble::Cannot(format!("cannot wait for the server: {}", cause(&error))))
+    }
+
+    fn say(&mut self, request: &Request) -> Result<(), Trouble> {
+        let line = render(request).map_err(Trouble::Cannot)?;
+        let said = self.stream.get_mut().write_all(&line);
+        said.map_err(|error| Trouble::Cannot(format!("cannot ask the server: {}", why_of(&error))))
+    }
+
+    /// The next answer; `None` when the server has ended the connection.
+    fn hear(&mut self) -> Result<Option<Reply>, Trouble> {
+        let mut line = Vec::new();
+        match self.stream.read_until(b'\n', &mut line) {
+            Ok(0) => Ok(None),
+            Ok(_) => parse(&line).map(Some).map_err(Trouble::Cannot),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(None),
+            Err(error) => Err(Trouble::Cannot(format!("cannot hear the server: {}", why_of(&error)))),
+        }
+    }
+}
+
+fn unexpected(reply: Option<Reply>) -> Trouble {
+    Trouble::Cannot(match reply {
+        Some(Reply::Refused { why } | Reply::Failed { why, .. }) => why,
+        Some(Reply::Accepted | Reply::Done { .. } | Reply::Status(_)) => {
+            "the server answered something else: it may be of another version".into()
+        }
+        None => "the server ended the connection without an answer".into(),
+    })
+}
+
+fn why_of(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock => format!("no answer within {} s", PATIENCE.as_secs()),
+        _ => cause(error),
+    }
+}
+
+/// Where a server may listen, the likeliest first.
+fn sockets(target: &Target) -> Result<Vec<PathBuf>, Trouble> {
+    match target {
+        Target::Socket(path) => Ok(vec![path.clone()]),
+        Target::File(file) => sockets_of(file, &place::folders()),
+    }
+}
+
+fn sockets_of(file: &Path, folders: &[PathBuf]) -> Result<Vec<PathBuf>, Trouble> {
+    let names = place::names(file)
+        .map_err(|error| Trouble::Cannot(format!("cannot find {}: {}", file.display(), cause(&error))))?;
+    let in_folder = |folder: &PathBuf| names.iter().map(|name| folder.join(format!("{name}.sock"))).collect::<Vec<_>>();
+    Ok(folders.iter().flat_map(in_folder).collect())
+}

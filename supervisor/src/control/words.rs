@@ -1,0 +1,171 @@
+//! What is said on the control socket: one JSON object a line, in both directions.
+//!
+//! ```text
+//!   {"monoceros":1,"ask":"status"}                            -> {"answer":"status", ...}
+//!   {"monoceros":1,"ask":"reload"}                            -> {"answer":"accepted"} then done or failed
+//!   {"monoceros":1,"ask":"scale","app":"shop","workers":4}    -> the same
+//!   {"monoceros":1,"ask":"stop"}                              -> accepted; the end of the connection is the server's
+//!   anything else                                             -> {"answer":"refused","why":...} and the end
+//! ```
+//!
+//! Rules
+//! * A line names the version of this protocol. Another version is refused with both numbers, whatever else it says.
+//! * Keys that are not known are ignored, so that a newer command may say more to an older server.
+//! * `done` and `failed` are said when the thing has happened, not when it was asked for.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::status::Report;
+
+/// The protocol's version, in every line. Raised when an old word changes its meaning.
+pub const VERSION: u64 = 1;
+
+/// The key of the version.
+const KEY: &str = "monoceros";
+
+/// What a command asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// How are things?
+    Status,
+    /// Read the config again and replace the workers.
+    Reload,
+    /// Another number of workers.
+    Scale {
+        /// Of which application.
+        app: String,
+        /// How many.
+        workers: usize,
+    },
+    /// End by draining.
+    Stop,
+}
+
+/// What the server answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Reply {
+    /// It was asked rightly; what came of it follows.
+    Accepted,
+    /// It has happened.
+    Done {
+        /// What there is now, for people.
+        text: String,
+    },
+    /// It has not; what was before still is.
+    Failed {
+        /// One line.
+        why: String,
+        /// What helps to see it: a traceback. Often empty.
+        detail: String,
+    },
+    /// How things are.
+    Status(Box<Report>),
+    /// It was not asked rightly, or may not be asked. The connection ends.
+    Refused {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Request {
+    /// Its word on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Request::Status => "status",
+            Request::Reload => "reload",
+            Request::Scale { .. } => "scale",
+            Request::Stop => "stop",
+        }
+    }
+}
+
+/// Reads a line, without its end.
+///
+/// # Errors
+/// What is wrong with it, for the one who wrote it.
+pub fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
+    let mut value: Value = serde_json::from_slice(line).map_err(|_| "cannot read the line: it is no JSON object")?;
+    let version = value.as_object_mut().and_then(|object| object.remove(KEY));
+    match version.as_ref().map(Value::as_u64) {
+        None => return Err(format!("cannot read the line: it lacks \"{KEY}\":{VERSION}")),
+        Some(Some(VERSION)) => {}
+        Some(_) => return Err(format!("cannot read the line: this side speaks version {VERSION} of the protocol")),
+    }
+    serde_json::from_value(value).map_err(|error| format!("cannot read the line: {error}"))
+}
+
+/// Writes a line, with its end.
+///
+/// # Errors
+/// Only if a word of ours could not be JSON.
+pub fn render<T: Serialize>(word: &T) -> Result<Vec<u8>, String> {
+    let cannot = |error: serde_json::Error| format!("cannot write an answer: {error}");
+    let mut value = serde_json::to_value(word).map_err(cannot)?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert(KEY.to_owned(), VERSION.into());
+    }
+    let mut line = serde_json::to_vec(&value).map_err(cannot)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_may_ask_is_these_lines() {
+        let cases = [
+            (r#"{"monoceros":1,"ask":"status"}"#, Request::Status),
+            (r#"{ "ask":"reload", "monoceros":1, "from a newer command": [1] }"#, Request::Reload),
+            (
+                r#"{"monoceros":1,"ask":"scale","app":"shop","workers":4}"#,
+                Request::Scale { app: "shop".into(), workers: 4 },
+            ),
+            (r#"{"monoceros":1,"ask":"stop"}"#, Request::Stop),
+        ];
+        for (line, request) in cases {
+            assert_eq!(parse(line.as_bytes()), Ok(request), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_in_words() {
+        let cases = [
+            ("", "no JSON object"),
+            ("GET / HTTP/1.1", "no JSON object"),
+            ("[]", "lacks"),
+            ("7", "lacks"),
+            (r#"{"ask":"status"}"#, "lacks \"monoceros\":1"),
+            (r#"{"monoceros":2,"ask":"fly"}"#, "version 1"),
+            (r#"{"monoceros":"1","ask":"status"}"#, "version 1"),
+            (r#"{"monoceros":1,"ask":"fly"}"#, "fly"),
+            (r#"{"monoceros":1}"#, "ask"),
+            (r#"{"monoceros":1,"ask":"scale","app":"shop"}"#, "workers"),
+            (r#"{"monoceros":1,"ask":"scale","app":"shop","workers":-1}"#, "-1"),
+        ];
+        for (line, part) in cases {
+            let why = parse::<Request>(line.as_bytes()).unwrap_err();
+            assert!(why.starts_with("cannot read the line: ") && why.contains(part), "{line}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_nested_deeply_is_refused() {
+        let line = "[".repeat(60_000);
+        assert!(parse::<Request>(line.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn an_answer_is_one_line() {
+        let failed = Reply::Failed { why: "a\nb".into(), detail: "Traceback\n  \"x\"".into() };
+        let line = render(&failed).unwrap();
+        let expected = br#"{"answer":"failed","detail":"Traceback\n  \"x\"","monoceros":1,"why":"a\nb"}"#.as_slice();
+        assert_eq!(line, [expected, b"\n"].concat());
+        assert_eq!(parse(expected), Ok(failed));
+    }
+}
