@@ -10,6 +10,8 @@ mod tidy;
 
 // Four lines of YAML, and somebody is served.
 mod serve;
+// What clients meet before it is.
+mod boot;
 // Each folder of `examples/`, used as a person would.
 mod examples;
 // The rules of RFC 9110 and 9112 that servers get wrong, over a socket.

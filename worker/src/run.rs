@@ -14,14 +14,15 @@ use monoceros_shared::config::RunAs;
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::link::{Assignment, FromWorker, ToWorker, VERSION};
+use monoceros_shared::link::{Assignment, Failure, FromWorker, Purpose, ToWorker, VERSION};
 use monoceros_shared::log;
 use monoceros_shared::scoreboard::Scoreboard;
 use nix::unistd::{Gid, Uid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
-use crate::engine::{Engine, Mode, Parts, threads};
+use crate::engine::{Engine, Mode, Parts, apology, threads};
+use crate::python::Application;
 use crate::{descriptors, python};
 
 /// Lives the whole life; gives the exit status.
@@ -99,16 +100,21 @@ impl Worker {
         let bridge = engine.clone();
         let receiver = self.receiver;
         thread::Builder::new().name("bridge".into()).spawn(move || listen(&receiver, &bridge))?;
-        let application = match python::load(&self.assignment, &self.log) {
-            Ok(application) => Arc::new(application),
-            Err(failure) => {
-                self.sender.send(&FromWorker::Failed(failure))?;
-                return Ok(exit::FAILED);
-            }
-        };
-        python::on_fork(descriptors::close_all);
-        self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
-        threads::run(&engine, &application)?;
+        if let Purpose::Apologise(why) = &self.assignment.purpose {
+            self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
+            apology::run(&engine, why);
+        } else {
+            let application = match load(&self.assignment, &self.log) {
+                Ok(application) => Arc::new(application),
+                Err(failure) => {
+                    self.sender.send(&FromWorker::Failed(failure))?;
+                    return Ok(exit::FAILED);
+                }
+            };
+            let files = if self.assignment.report_files { python::files(&self.assignment.app) } else { Vec::new() };
+            self.sender.send(&FromWorker::Loaded { files })?;
+            threads::run(&engine, &application)?;
+        }
         Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
     }
 
@@ -130,12 +136,23 @@ impl Worker {
     }
 }
 
+/// The application, imported and ready. A check does not ask it whether it is ready, for what that needs may be elsewhere.
+fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failure> {
+    let application = python::load(assignment, log)?;
+    python::on_fork(descriptors::close_all);
+    if assignment.purpose == Purpose::Serve {
+        python::check(&application, assignment, log)?;
+    }
+    Ok(application)
+}
+
 /// The bridge from the supervisor's words to the engine.
 fn listen(receiver: &Receiver<ToWorker>, engine: &Engine) {
     loop {
         match receiver.receive() {
             Ok(ToWorker::Serve) => engine.enter(Mode::Serve),
             Ok(ToWorker::Drain) => engine.enter(Mode::Drain),
+            Ok(ToWorker::Notice(why)) => engine.show(&why),
             // Nothing is to be finished, so nothing is waited for: not a call, not an import.
             Ok(ToWorker::Quit) => signal_hook::low_level::exit(exit::DONE),
             Ok(ToWorker::Assignment(_)) => {}

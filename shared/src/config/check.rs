@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{PathBuf, absolute};
-use std::time::Duration;
 
 use super::address::address;
 use super::fault::{Fault, shown};
@@ -19,10 +18,8 @@ use super::owner;
 use super::raw;
 use super::section::{At, or_defaults};
 use super::tree;
-use super::value::{Count, EngineName, PathText, Principal, Size, Workers};
-use super::{
-    Address, App, BrokenStart, Config, Engine, Limits, Listener, Log, Place, Recycle, Reload, RunAs, Timeouts,
-};
+use super::value::{Count, EngineName, PathText, Principal, Size, Surge, Workers};
+use super::{Address, App, Config, Engine, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, Timeouts};
 
 /// What the check knows of the machine.
 #[derive(Clone, Debug)]
@@ -59,8 +56,9 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<(Config, Vec<F
     let mut check = Check { machine, warnings: Vec::new(), listeners: HashMap::new() };
     let log = or_defaults(file.log, file.apps.place)?;
     let log = Log { format: log.format.value, level: log.level.value, access: log.access.value };
+    let control = file.control.map(|path| check.control(&path)).transpose()?;
     let apps = file.apps.value.0.into_iter().map(|(name, app)| check.app(name, app)).collect::<Result<_, _>>()?;
-    Ok((Config { file: None, log, watch: false, control: None, apps }, check.warnings))
+    Ok((Config { file: None, log, watch: file.watch.value, control, apps }, check.warnings))
 }
 
 impl Check<'_> {
@@ -86,9 +84,9 @@ impl Check<'_> {
             engine: Engine::Threads,
             limits: limits(or_defaults(raw.limits, name.place)?)?,
             timeouts: timeouts(or_defaults(raw.timeouts, name.place)?),
-            reload: Reload::default(),
-            on_broken_start: BrokenStart::default(),
-            recycle: Recycle::default(),
+            reload: reload(or_defaults(raw.reload, name.place)?),
+            on_broken_start: raw.on_broken_start.value,
+            recycle: recycle(or_defaults(raw.recycle, name.place)?),
             name: name.text,
         })
     }
@@ -124,11 +122,7 @@ impl Check<'_> {
         let place = raw.address.place;
         let fault = |text: String| Fault::at(place, text).of_key("listen");
         let address = address(&raw.address.value.0, &self.machine.folder).map_err(fault)?;
-        if let Some(first) = self.listeners.insert(address.clone(), place) {
-            let line = Some(first.line).filter(|line| *line > 0);
-            let first = line.map_or(String::new(), |line| format!(": it is already on line {line}"));
-            return Err(fault(format!("duplicate address {}{first}", shown(&address.to_string()))));
-        }
+        self.claim(&address, place).map_err(fault)?;
         for (key, given) in
             [("mode", raw.mode.given.then_some(raw.mode.place)), ("owner", raw.owner.as_ref().map(|owner| owner.place))]
         {
@@ -141,6 +135,30 @@ impl Check<'_> {
         let owner = raw.owner.map_or(Ok((None, None)), |owner| owner::of_socket(&owner))?;
         let backlog = self.backlog(raw.backlog.as_ref().unwrap_or(backlog));
         Ok(Listener { address, protocol: raw.protocol.value, backlog, mode: raw.mode.value.0, owner })
+    }
+
+    /// The path of the control socket, absolute. It must be no listener's, so it is checked before them.
+    fn control(&mut self, path: &At<PathText>) -> Result<PathBuf, Fault> {
+        let fault = |text: String| Fault::at(path.place, text).of_key("control");
+        if path.value.0.starts_with('@') || path.value.0.starts_with("unix:") {
+            return Err(fault(format!("{} is no path: write `/run/monoceros/control.sock`", shown(&path.value.0))));
+        }
+        let address = address(&format!("unix:{}", path.value.0), &self.machine.folder).map_err(fault)?;
+        self.claim(&address, path.place).map_err(fault)?;
+        match address {
+            Address::Unix(path) => Ok(path),
+            Address::Abstract(_) | Address::Tcp(_) => unreachable!("a path was written"),
+        }
+    }
+
+    /// Takes an address for the one that is bound to it.
+    fn claim(&mut self, address: &Address, place: Place) -> Result<(), String> {
+        let Some(first) = self.listeners.insert(address.clone(), place) else {
+            return Ok(());
+        };
+        let line = Some(first.line).filter(|line| *line > 0);
+        let first = line.map_or(String::new(), |line| format!(": it is already on line {line}"));
+        Err(format!("duplicate address {}{first}", shown(&address.to_string())))
     }
 
     /// The backlog as it was asked for, with a warning, once for each place, when the kernel will cut it.
@@ -205,7 +223,36 @@ fn timeouts(raw: raw::Timeouts) -> Timeouts {
         body: raw.body.value,
         keepalive: raw.keepalive.value,
         write: raw.write.value,
-        drain_delay: Duration::ZERO,
         drain: raw.drain.value,
+        drain_delay: raw.drain_delay.value,
+    }
+}
+
+fn reload(raw: raw::Reload) -> Reload {
+    let ready = raw.ready.map(|ready| {
+        let raw = ready.value.0;
+        Ready {
+            path: raw.path.value.0,
+            host: raw.host.value.0,
+            scheme: raw.scheme.value.0.to_owned(),
+            status: raw.status.and_then(|status| u16::try_from(status.value.get()).ok()),
+        }
+    });
+    Reload {
+        ready,
+        on_change: raw.on_change.map_or_else(Vec::new, |globs| globs.value.into_texts()),
+        ignore: raw.ignore.map_or_else(Vec::new, |globs| globs.value.into_texts()),
+        surge: match raw.surge.value {
+            Surge::All => None,
+            Surge::Exactly(count) => Some(count.get()),
+        },
+    }
+}
+
+fn recycle(raw: raw::Recycle) -> Recycle {
+    Recycle {
+        requests: raw.requests.map(|requests| requests.value.get() as u64),
+        memory: raw.memory.map(|memory| memory.value.0),
+        age: raw.age.map(|age| age.value),
     }
 }

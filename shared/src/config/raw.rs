@@ -6,18 +6,24 @@
 use std::time::Duration;
 
 use super::fault::{Fault, shown};
+use super::pattern::Patterns;
+use super::request::{HostText, Scheme, TargetText};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::tree::{self, Node, Value};
 use super::value::{
-    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Size, Variables, Workers, one_or_more,
+    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Size, Surge, Variables, Workers, one_or_more,
 };
-use super::{Callable, LogFormat, LogLevel, Protocol};
+use super::{BrokenStart, Callable, LogFormat, LogLevel, Protocol};
 
 section! {
     /// The whole file.
-    File at "", later ["control", "metrics", "watch"] {
+    File at "", later ["metrics"] {
         /// How the supervisor and the workers log.
         log: Option<At<Log>> = "text from `info` up, no access log";
+        /// Whether a change of this file is a reload.
+        watch: At<bool> = "false";
+        /// A path for the control socket, beside the one in the runtime directory; relative to the file.
+        control: Option<At<PathText>> = "none";
         /// The applications, each under a name of your choice.
         apps: At<Apps>;
     }
@@ -37,7 +43,7 @@ section! {
 
 section! {
     /// One application.
-    App at "apps.NAME", later ["recycle", "reload", "trusted_proxies"] {
+    App at "apps.NAME", later ["trusted_proxies"] {
         /// What to import and serve: `module:attribute`, or `module:factory()` for what is called once and gives it.
         wsgi: At<Callable>;
         /// Working directory of the workers and first on `sys.path`; relative to the file.
@@ -70,6 +76,12 @@ section! {
         limits: Option<At<Limits>> = "the default of each";
         /// How long each thing may take.
         timeouts: Option<At<Timeouts>> = "the default of each";
+        /// How new workers take over from old ones.
+        reload: Option<At<Reload>> = "the default of each";
+        /// What is done when its first boot fails: `apologise` answers 503 while booting is tried again, `exit` ends the server.
+        on_broken_start: At<BrokenStart> = "apologise";
+        /// When a worker is replaced for its age, each with a jitter of a tenth.
+        recycle: Option<At<Recycle>> = "never";
     }
 }
 
@@ -120,7 +132,7 @@ section! {
 section! {
     /// How long each thing may take.
     Timeouts at "apps.NAME.timeouts", later ["request", "heartbeat"] {
-        /// From the start of a worker until its application is imported; then it is killed.
+        /// From the start of a worker until its application is imported and, with `reload.ready`, ready; then it is killed.
         boot: At<Duration> = "60s", "100ms" to "1h";
         /// From the first byte of a request to the end of its head, and from the connection to the first byte; then 408.
         head: At<Duration> = "10s", "100ms" to "1h";
@@ -132,12 +144,72 @@ section! {
         write: At<Duration> = "30s", "100ms" to "1h";
         /// From the start of a drain to the kill.
         drain: At<Duration> = "30s", "100ms" to "24h";
+        /// From a TERM to the start of the drain, while a load balancer still sends new connections; they are served.
+        // Most have no balancer to wait for. Above ten minutes whoever sent the TERM has killed us.
+        drain_delay: At<Duration> = "0s", "0s" to "10m";
+    }
+}
+
+section! {
+    /// How new workers take over from old ones.
+    Reload at "apps.NAME.reload", later [] {
+        /// A request that a new worker's application must answer well before it is adopted: its path, or a map.
+        ready: Option<At<PathOrReady>> = "none: to be imported is enough";
+        /// Files under `directory` whose change is a reload, with the files of the loaded modules: globs such as `**/*.py`. For
+        /// development.
+        on_change: Option<At<Patterns>> = "no file is watched";
+        /// Files under `directory` whose change is none, whatever `on_change` says.
+        ignore: Option<At<Patterns>> = "none";
+        /// New workers that may boot at once; fewer need less memory beside the old ones, and more time.
+        // None would never be done; there are no more than 512 workers.
+        surge: At<Surge> = "all", "1" to "512";
+    }
+}
+
+section! {
+    /// The request that tells whether an application is ready. No network is in it, and no worker takes clients meanwhile.
+    Ready at "apps.NAME.reload.ready", later [] {
+        /// The path to GET, with a query if it has one.
+        path: At<TargetText>;
+        /// The Host field, for applications that check it.
+        host: At<HostText> = "localhost";
+        /// `wsgi.url_scheme`, for applications that redirect http.
+        scheme: At<Scheme> = "http";
+        /// The status of a good answer.
+        // No answer has one below 200 (RFC 9110 15.2) or above 599.
+        status: Option<At<Count>> = "any from 200 to 299", "200" to "599";
+    }
+}
+
+section! {
+    /// When a worker is replaced, by a new one that boots first; one at a time.
+    Recycle at "apps.NAME.recycle", later [] {
+        /// After so many requests.
+        // The first request is the first chance; above a billion it is never.
+        requests: Option<At<Count>> = "never", "1" to "1000000000";
+        /// When its memory, shared pages counted in parts, passes this.
+        // Python alone takes more than 8 MiB, so that every worker would be replaced at once; no machine has more than 1 TiB for one.
+        memory: Option<At<Size>> = "never", "8MiB" to "1TiB";
+        /// After so long.
+        // Below a second a worker is replaced before it served; above a year it is never.
+        age: Option<At<Duration>> = "never", "1s" to "365d";
     }
 }
 
 /// Every key of the file, in the order of the reference.
 pub fn keys() -> Vec<Key> {
-    [File::KEYS, Log::KEYS, App::KEYS, Listener::KEYS, Limits::KEYS, Timeouts::KEYS].concat()
+    [
+        File::KEYS,
+        Log::KEYS,
+        App::KEYS,
+        Listener::KEYS,
+        Limits::KEYS,
+        Timeouts::KEYS,
+        Reload::KEYS,
+        Ready::KEYS,
+        Recycle::KEYS,
+    ]
+    .concat()
 }
 
 /// The applications by name, in the order of the file. Never empty.
@@ -199,16 +271,32 @@ impl Read for ShortOrLong {
     const FORM: &'static str = "an address, or a map";
 
     fn read(node: &Node) -> Result<Self, Fault> {
-        match &node.value {
-            Value::Map(_) => Listener::read(node).map(ShortOrLong),
-            Value::List(_) => Err(node.expected("an address")),
-            Value::Scalar(..) => {
-                // Read on its own first, so that what is wrong with it is not said of an `address` that nobody wrote.
-                AddressText::read(node)?;
-                let address = tree::Key { place: node.place, text: "address".into() };
-                let long = Node { place: node.place, value: Value::Map(vec![(address, node.clone())]) };
-                Listener::read(&long).map(ShortOrLong)
-            }
+        short_or_long::<AddressText, Listener>(node, "address").map(ShortOrLong)
+    }
+}
+
+/// A readiness request, written as its path alone or as a map.
+#[derive(Clone, Debug)]
+pub(super) struct PathOrReady(pub Ready);
+
+impl Read for PathOrReady {
+    const FORM: &'static str = "a path, or a map";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        short_or_long::<TargetText, Ready>(node, "path").map(PathOrReady)
+    }
+}
+
+/// A map, or the value of its one required key in its place.
+fn short_or_long<Short: Read, Long: Read>(node: &Node, key: &str) -> Result<Long, Fault> {
+    match &node.value {
+        Value::Map(_) => Long::read(node),
+        Value::List(_) => Err(node.expected(Short::FORM)),
+        Value::Scalar(..) => {
+            // Read on its own first, so that what is wrong with it is not said of a key that nobody wrote.
+            Short::read(node)?;
+            let key = tree::Key { place: node.place, text: key.into() };
+            Long::read(&Node { place: node.place, value: Value::Map(vec![(key, node.clone())]) })
         }
     }
 }

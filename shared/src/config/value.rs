@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::fault::{Fault, shown};
 use super::quantity;
+use super::request::Scheme;
 use super::section::{At, Read, instead, list, written};
 use super::tree::{Kind, Node, Value};
-use super::{Callable, LogFormat, LogLevel, Protocol};
+use super::{BrokenStart, Callable, LogFormat, LogLevel, Protocol};
 
 impl Read for String {
     const FORM: &'static str = "text";
@@ -79,19 +80,48 @@ impl Read for Workers {
     const FORM: &'static str = "a whole number | auto";
 
     fn read(node: &Node) -> Result<Self, Fault> {
-        match &node.value {
-            Value::Scalar(Kind::Text | Kind::Expanded, text) if text == "auto" => Ok(Workers::Auto),
-            Value::Scalar(Kind::Number, _) => Count::read(node).map(Workers::Exactly),
-            Value::Scalar(..) | Value::List(_) | Value::Map(_) => {
-                Count::read(node).map(Workers::Exactly).map_err(|_| node.expected("a whole number or `auto`"))
-            }
-        }
+        Ok(count_or(node, "auto")?.map_or(Workers::Auto, Workers::Exactly))
     }
 
     fn magnitude(&self) -> Option<i128> {
         match self {
             Workers::Auto => None,
             Workers::Exactly(count) => count.magnitude(),
+        }
+    }
+}
+
+/// How many at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Surge {
+    /// As many as there are.
+    All,
+    /// So many.
+    Exactly(Count),
+}
+
+impl Read for Surge {
+    const FORM: &'static str = "a whole number | all";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        Ok(count_or(node, "all")?.map_or(Surge::All, Surge::Exactly))
+    }
+
+    fn magnitude(&self) -> Option<i128> {
+        match self {
+            Surge::All => None,
+            Surge::Exactly(count) => count.magnitude(),
+        }
+    }
+}
+
+/// A number, or `None` for the one word that may stand in its place.
+fn count_or(node: &Node, word: &str) -> Result<Option<Count>, Fault> {
+    match &node.value {
+        Value::Scalar(Kind::Text | Kind::Expanded, text) if text == word => Ok(None),
+        Value::Scalar(Kind::Number, _) => Count::read(node).map(Some),
+        Value::Scalar(..) | Value::List(_) | Value::Map(_) => {
+            Count::read(node).map(Some).map_err(|_| node.expected(&format!("a whole number or `{word}`")))
         }
     }
 }
@@ -351,4 +381,6 @@ choice!(EngineName:
     "threads" => EngineName::Threads,
     "sync" => EngineName::Sync;
     later ["gevent", "eventlet", "tornado"]);
+choice!(BrokenStart: "apologise" => BrokenStart::Apologise, "exit" => BrokenStart::Exit; later []);
+choice!(Scheme: "http" => Scheme("http"), "https" => Scheme("https"); later []);
 choice!(Protocol: "http" => Protocol::Http; later ["fastcgi", "scgi", "ajp", "uwsgi"]);

@@ -41,6 +41,10 @@ pub enum ToWorker {
     /// Leave the listeners, take what already waits in them, hand the connections to the heir that was introduced before, or finish
     /// them if there is none, exit.
     Drain,
+    /// Show browsers this from now on, made up as for [`Purpose::Apologise`], and programs the application still, for what was
+    /// changed last could not be loaded; a worker that apologises shows it to all. Said in development alone, and taken back by
+    /// nothing: a good reload brings new workers.
+    Notice(String),
     /// Exit now.
     Quit,
 }
@@ -85,8 +89,8 @@ pub enum Purpose {
     Serve,
     /// To load the application and say whether that works.
     Check,
-    /// To answer 503 in the place of an application that cannot be loaded, with this page (plain text, or HTML that begins with
-    /// `<`). No Python is started.
+    /// To answer 503 in the place of an application that cannot be loaded, and to show why: its first line says it, the others
+    /// help to see it. In production it is empty, and nothing is shown. No Python is started.
     Apologise(String),
 }
 

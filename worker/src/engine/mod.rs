@@ -16,6 +16,7 @@
 //! Known fault: the leader reads its whole batch before the first call of it starts.
 
 mod account;
+pub mod apology;
 pub mod deadlines;
 mod drain;
 mod estate;
@@ -99,6 +100,8 @@ pub struct Engine {
     /// Who takes our connections over, once one was introduced.
     heir: Mutex<Option<Heir>>,
     broken: AtomicBool,
+    /// What browsers get in the place of the application's answers.
+    notice: apology::Notice,
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
     log: Logger,
@@ -181,6 +184,7 @@ impl Engine {
             givers: AtomicUsize::new(0),
             heir: Mutex::new(None),
             broken: AtomicBool::new(false),
+            notice: apology::Notice::default(),
             settings: Settings {
                 listeners: names,
                 limits: Arc::new(limits(app)),

@@ -68,6 +68,9 @@ impl Runner {
     /// Calls the application, or pulls at its answer, for as long as its client takes what comes of it.
     fn serve(&mut self, py: Python<'_>, application: &Application, mut guest: Box<Guest>) {
         self.begin(&mut guest);
+        if let Some(apology) = self.engine.notice.instead_of(&guest) {
+            return self.apologise(guest, &apology);
+        }
         for piece in 1.. {
             let Served { connection, rest } = match guest.rest.take() {
                 None => application.call(py, guest.connection),
@@ -83,7 +86,7 @@ impl Runner {
     }
 
     /// The application has done for now what it had to do for this connection.
-    fn leave(&mut self, mut guest: Box<Guest>, flushed: Flushed) {
+    pub(super) fn leave(&mut self, mut guest: Box<Guest>, flushed: Flushed) {
         self.end(&mut guest);
         match flushed {
             Flushed::Gone => self.close(guest, Farewell::Reset),

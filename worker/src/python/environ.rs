@@ -11,7 +11,7 @@
 //! * PATH_INFO is decoded once, and stays as it is where an escape is bad. `OPTIONS *` and CONNECT name no path, so theirs is
 //!   empty, as RFC 3875 4.1.5 wants; RAW_URI and REQUEST_URI have the target as it came.
 //! * SERVER_NAME and SERVER_PORT are the listener's, as gunicorn's are; on a wildcard address or a Unix socket, where those say
-//!   nothing, the Host's, its port 80 if it names none. An IPv6 literal stands in brackets (RFC 3875 4.1.14).
+//!   nothing, the Host's, its port the scheme's if it names none. An IPv6 literal stands in brackets (RFC 3875 4.1.14).
 //! * CONTENT_LENGTH is there for every request with a body, for a chunked one too: the body is read before the application is
 //!   called, so its length is known and its coding gone.
 //! * The request can set no variable but `HTTP_*`, CONTENT_TYPE and CONTENT_LENGTH; names with `_` and `Proxy` set none.
@@ -66,6 +66,8 @@ struct Template {
     dict: Py<PyDict>,
     /// SERVER_NAME and SERVER_PORT come from the Host field.
     is_named_by_host: bool,
+    /// The port that a Host field without one means: the scheme's (RFC 9110 4.2).
+    scheme_port: &'static [u8],
 }
 
 impl Environs {
@@ -85,6 +87,18 @@ impl Environs {
         })
     }
 
+    /// Has every request from now on come by https.
+    ///
+    /// # Errors
+    /// When Python has no memory.
+    pub fn assume_https(&mut self, py: Python<'_>) -> PyResult<()> {
+        for template in &mut self.templates {
+            template.dict.bind(py).set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
+            template.scheme_port = b"443";
+        }
+        Ok(())
+    }
+
     /// The environ of this request, with this `wsgi.input`.
     ///
     /// # Errors
@@ -102,7 +116,7 @@ impl Environs {
         self.set_client(&environ, request.peer)?;
         self.set_fields(&environ, request)?;
         if template.is_named_by_host {
-            request.set_server(&environ)?;
+            request.set_server(&environ, template.scheme_port)?;
         }
         Ok(environ)
     }
@@ -216,7 +230,7 @@ impl Request<'_> {
             .set_item(intern!(py, "CONTENT_LENGTH"), latin1::decode(py, itoa::Buffer::new().format(length).as_bytes())?)
     }
 
-    fn set_server(&self, environ: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn set_server(&self, environ: &Bound<'_, PyDict>, scheme_port: &[u8]) -> PyResult<()> {
         let py = environ.py();
         let host = match self.head.authority {
             Some(authority) => authority.of(self.bytes),
@@ -227,7 +241,7 @@ impl Request<'_> {
             return Ok(());
         }
         environ.set_item(intern!(py, "SERVER_NAME"), latin1::decode(py, name)?)?;
-        let port = if port.is_empty() { b"80" } else { port };
+        let port = if port.is_empty() { scheme_port } else { port };
         environ.set_item(intern!(py, "SERVER_PORT"), latin1::decode(py, port)?)
     }
 
@@ -275,7 +289,7 @@ impl Template {
         set("monoceros.worker", assignment.worker.into_pyobject(py)?.into_any())?;
         set("monoceros.generation", assignment.generation.into_pyobject(py)?.into_any())?;
         debug_assert!(dict.len() >= KEYS_MIN, "{} keys", dict.len());
-        Ok(Template { dict: dict.unbind(), is_named_by_host })
+        Ok(Template { dict: dict.unbind(), is_named_by_host, scheme_port: b"80" })
     }
 }
 

@@ -195,6 +195,8 @@ impl Application {
         let request = request_line(&connection.turn);
         if what.0.is_client_gone {
             debug!(self.log, "the client left while the application was writing"; "request" => request);
+        } else if let Some(witness) = &self.witness {
+            witness.note(py, what.1);
         } else {
             error!(self.log, "the application failed"; "request" => request, "traceback" => exception::traceback(py, what.1));
         }

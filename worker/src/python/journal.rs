@@ -20,6 +20,9 @@ use super::respond::type_name;
 /// line fill memory.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
+/// The key of the text in a record.
+pub const TEXT: &str = "text";
+
 /// The stream.
 #[pyclass(frozen, name = "errors", module = "monoceros")]
 pub struct Journal {
@@ -50,7 +53,7 @@ impl Journal {
     fn log(&self, text: &str) {
         let text = text.trim_end_matches(['\n', '\r']);
         if !text.is_empty() {
-            error!(self.log, "the application wrote to wsgi.errors"; "text" => text);
+            error!(self.log, "the application wrote to wsgi.errors"; TEXT => text);
         }
     }
 }

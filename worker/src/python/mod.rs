@@ -1,7 +1,7 @@
 //! The Python side of a worker: the only folder, beside the engines, that knows Python.
 //!
 //! ```text
-//!   load:   interpreter -> import  -> Application
+//!   load:   interpreter -> import  -> Application -> ready? -> modules
 //!   call:   environ + input -> the application, with respond as its start_response -> iterate -> the turn
 //!   pull:                                                      the next item of the iterable -> the turn
 //! ```
@@ -19,7 +19,9 @@ mod interpreter;
 mod iterate;
 mod journal;
 mod latin1;
+mod modules;
 mod names;
+mod ready;
 mod respond;
 mod shutdown;
 #[cfg(test)]
@@ -34,6 +36,8 @@ use slog::Logger;
 use crate::conn::Connection;
 pub use fork::{has_forked, on_fork};
 pub use iterate::Rest;
+pub use modules::files;
+pub use ready::check;
 pub use shutdown::finalize;
 
 /// A WSGI application and all that its calls have in common. Shared by every thread that runs Python.
@@ -42,6 +46,8 @@ pub struct Application {
     environs: environ::Environs,
     inputs: input::Inputs,
     log: Logger,
+    /// Who is told of a failure in the log's place.
+    witness: Option<ready::Witness>,
 }
 
 /// What an application's call or a pull came to.
@@ -88,6 +94,7 @@ impl Application {
             environs: environ::Environs::new(py, assignment, &log)?,
             inputs: input::Inputs::new(py)?,
             log,
+            witness: None,
         })
     }
 

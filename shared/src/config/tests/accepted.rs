@@ -5,8 +5,8 @@ use std::fs;
 use std::time::Duration;
 
 use super::super::{
-    Address, Callable, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place, Protocol, RunAs, Timeouts, keys,
-    reference,
+    Address, BrokenStart, Callable, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place, Protocol, Ready,
+    Recycle, Reload, RunAs, Timeouts, keys, reference,
 };
 use super::*;
 
@@ -52,15 +52,21 @@ fn four_lines_are_enough() {
             keepalive: seconds(75),
             write: seconds(30),
             drain: seconds(30),
+            drain_delay: seconds(0),
         },
+        reload: Reload { ready: None, on_change: vec![], ignore: vec![], surge: None },
+        on_broken_start: BrokenStart::Apologise,
+        recycle: Recycle { requests: None, memory: None, age: None },
     };
     let log = Log { format: LogFormat::Text, level: LogLevel::Info, access: false };
-    assert_eq!(config, Config { file: None, log, apps: vec![app] });
+    assert_eq!(config, Config { file: None, log, watch: false, control: None, apps: vec![app] });
 }
 
 /// Each key once, none at its default.
 const EVERY_KEY: &str = r#"
 log: {format: json, level: debug, access: true}
+watch: true
+control: run/control.sock
 apps:
   shop:
     wsgi: shop.wsgi:make.app()
@@ -88,7 +94,14 @@ apps:
       body_bytes_max: 3MiB
       body_memory_max: 4MB
       connections_max: 5
-    timeouts: {boot: 1m1s, head: 2s, body: 3s, keepalive: 1h30m, write: 500ms, drain: 1h}
+    timeouts: {boot: 1m1s, head: 2s, body: 3s, keepalive: 1h30m, write: 500ms, drain: 1h, drain_delay: 5s}
+    reload:
+      ready: {path: /healthz?deep=1, host: "shop.example:8000", scheme: https, status: 204}
+      on_change: ["**/*.py", "templates/*.{html,txt}"]
+      ignore: tests/**
+      surge: 2
+    on_broken_start: exit
+    recycle: {requests: 1000, memory: 512MiB, age: 1d}
 "#;
 
 /// A folder with all that `EVERY_KEY` names.
@@ -139,6 +152,22 @@ fn shop_timeouts() -> Timeouts {
         keepalive: seconds(5400),
         write: Duration::from_millis(500),
         drain: seconds(3600),
+        drain_delay: seconds(5),
+    }
+}
+
+fn shop_reload() -> Reload {
+    let ready = Ready {
+        path: "/healthz?deep=1".into(),
+        host: "shop.example:8000".into(),
+        scheme: "https".into(),
+        status: Some(204),
+    };
+    Reload {
+        ready: Some(ready),
+        on_change: vec!["**/*.py".into(), "templates/*.{html,txt}".into()],
+        ignore: vec!["tests/**".into()],
+        surge: Some(2),
     }
 }
 
@@ -151,7 +180,7 @@ fn every_key_is_taken() {
     let app = App {
         name: "shop".into(),
         wsgi: Callable { module: "shop.wsgi".into(), attribute: "make.app".into(), factory: true },
-        wsgi_place: Some(Place { line: 5, column: 11 }),
+        wsgi_place: Some(Place { line: 7, column: 11 }),
         directory: at("srv"),
         virtualenv: Some(at(".venv")),
         python_path: vec![at("lib"), at("srv/lib")],
@@ -163,9 +192,13 @@ fn every_key_is_taken() {
         engine: Engine::Threads,
         limits: shop_limits(),
         timeouts: shop_timeouts(),
+        reload: shop_reload(),
+        on_broken_start: BrokenStart::Exit,
+        recycle: Recycle { requests: Some(1000), memory: Some(512 << 20), age: Some(seconds(24 * 3600)) },
     };
     let log = Log { format: LogFormat::Json, level: LogLevel::Debug, access: true };
-    assert_eq!(config, Config { file: None, log, apps: vec![app] });
+    let control = Some(at("run/control.sock"));
+    assert_eq!(config, Config { file: None, log, watch: true, control, apps: vec![app] });
 }
 
 #[test]
@@ -176,6 +209,22 @@ fn every_key_stands_in_the_file_that_has_every_key_and_in_the_reference() {
         assert!(reference.contains(&format!("| `{}` |", key.name)), "no row for {key:?}");
         assert!(key.about.ends_with('.') || key.about.ends_with("list"), "no sentence about {key:?}");
     }
+}
+
+#[test]
+fn a_path_alone_is_a_readiness_request_with_defaults() {
+    let ready =
+        |path: &str| Some(Ready { path: path.into(), host: "localhost".into(), scheme: "http".into(), status: None });
+    assert_eq!(app("reload: {ready: /healthz}").reload.ready, ready("/healthz"));
+    assert_eq!(app("reload: {ready: {path: /}}").reload.ready, ready("/"));
+    assert_eq!(app("reload: {ready: \"${NO:-/a?b=%20}\"}").reload.ready, ready("/a?b=%20"));
+}
+
+#[test]
+fn all_workers_may_boot_at_once_by_name() {
+    assert_eq!(app("reload: {surge: all}").reload.surge, None);
+    assert_eq!(app("reload: {surge: 512}").reload.surge, Some(512));
+    assert_eq!(app("reload: {surge: \"${NO:-all}\", on_change: \"*.py\"}").reload.on_change, ["*.py"]);
 }
 
 #[test]

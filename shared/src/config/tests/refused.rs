@@ -13,16 +13,14 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
     ),
     (
         "tls: 3",
-        "5:5: unknown key `tls`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`",
+        "5:5: unknown key `tls`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
     ),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
     ("<<: 3", "5:5: `<<`: merge keys are not supported: use an alias for a whole value"),
-    ("recycle: {a: b}", "5:5: `recycle`: this version does not have it yet: remove it"),
-    ("reload: {}", "5:5: `reload`: this version does not have it yet: remove it"),
     ("trusted_proxies: []", "5:5: `trusted_proxies`: this version does not have it yet: remove it"),
     ("timeouts: {request: 3s}", "5:16: `request`: this version does not have it yet: remove it"),
     ("timeouts: {heartbeat: 3s}", "5:16: `heartbeat`: this version does not have it yet: remove it"),
@@ -176,6 +174,41 @@ const LINES: &[(&str, &str)] = &[
     ),
     ("environment: {A: *x}", "5:22: cannot parse YAML: unknown anchor"),
     ("a: &x [*x]", "5:8: nested too deeply: make it flatter, or use fewer aliases"),
+    ("ready: /", "5:5: unknown key `ready`: it belongs to apps.NAME.reload"),
+    ("reload: {redy: /}", "5:14: unknown key `redy`: did you mean `ready`?"),
+    ("reload: {ready: healthz}", "5:21: `ready`: `healthz` is no path of a request: it begins with `/`"),
+    ("reload: {ready: 3}", "5:21: `ready`: expected a path such as `/healthz`, found the number `3`"),
+    ("reload: {ready: [/]}", "5:14: `ready`: expected a path, found a list"),
+    ("reload: {ready: \"/a b\"}", "5:21: `ready`: `/a b` is no path of a request: write ` ` percent-encoded"),
+    ("reload: {ready: /é}", "5:21: `ready`: `/é` is no path of a request: write `é` percent-encoded"),
+    ("reload: {ready: /a#b}", "5:21: `ready`: `/a#b` is no path of a request: a fragment is not sent"),
+    ("reload: {ready: {host: a}}", "5:14: missing key `path`: add it, with a path"),
+    ("reload: {ready: {path: a}}", "5:28: `path`: `a` is no path of a request: it begins with `/`"),
+    ("reload: {ready: {paht: /}}", "5:22: unknown key `paht`: did you mean `path`?"),
+    (
+        "reload: {ready: {path: /, host: http://a/}}",
+        "5:37: `host`: `http://a/` is no host: write a name or an address, without `http://` and path",
+    ),
+    (
+        "reload: {ready: {path: /, host: \"\"}}",
+        "5:37: `host`: `` is no host: write a name or an address, without `http://` and path",
+    ),
+    ("reload: {ready: {path: /, scheme: ftp}}", "5:39: `scheme`: unknown value `ftp`: expected one of `http`, `https`"),
+    ("reload: {surge: 0}", "5:21: `surge`: `0` is out of range: 1 to 512"),
+    ("reload: {surge: some}", "5:21: `surge`: expected a whole number or `all`, found the text `some`"),
+    (
+        "reload: {on_change: /srv/*.py}",
+        "5:25: `on_change`: `/srv/*.py` is no glob: it begins with `/`, but is relative to the folder of the application",
+    ),
+    ("reload: {on_change: [a, \"[b\"]}", "5:29: `on_change`: `[b` is no glob: its `[` is not closed"),
+    ("reload: {on_change: []}", "5:14: `on_change`: the list is empty"),
+    ("reload: {ignore: a**}", "5:22: `ignore`: `a**` is no glob: `**` stands alone between slashes"),
+    ("on_broken_start: apologize", "5:22: `on_broken_start`: unknown value `apologize`: did you mean `apologise`?"),
+    ("recycle: {request: 1}", "5:15: unknown key `request`: did you mean `requests`?"),
+    (
+        "recycle: {memory: 3}",
+        "5:23: `memory`: expected a size such as `8KiB`, `100MiB` or `1MB`, found `3`: add a unit (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB)",
+    ),
     ("listen: :1", "5:5: duplicate key `listen`: it is already on line 4"),
 ];
 
@@ -375,8 +408,9 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("apps: {a: {}, a: {}}", "1:15: duplicate key `a`: it is already on line 1"),
     ("metrics: 3", "1:1: `metrics`: this version does not have it yet: remove it"),
-    ("control: a", "1:1: `control`: this version does not have it yet: remove it"),
-    ("watch: true", "1:1: `watch`: this version does not have it yet: remove it"),
+    ("watch: yes", "1:8: `watch`: expected true or false, found the text `yes`"),
+    ("control: {}", "1:1: `control`: expected text, found a map"),
+    ("reload: {}", "1:1: unknown key `reload`: it belongs to apps.NAME"),
     ("workers: 3", "1:1: unknown key `workers`: it belongs to apps.NAME"),
     ("log: {level: warn}", "1:14: `level`: unknown value `warn`: did you mean `warning`?"),
     ("log: {format: xml}", "1:15: `format`: unknown value `xml`: expected one of `text`, `json`"),
@@ -424,6 +458,24 @@ fn an_address_belongs_to_one_listener_of_all_apps() {
 }
 
 #[test]
+fn the_control_socket_is_a_path_that_no_listener_has() {
+    let text = |path: &str| format!("control: {path}\napps: {{a: {{wsgi: \"a:b\", listen: unix:/run/a.sock}}}}\n");
+    assert_eq!(
+        error(&text("/run/a.sock")),
+        "f:2:33: `listen`: duplicate address `unix:/run/a.sock`: it is already on line 1"
+    );
+    for path in ["unix:/run/b.sock", "\"@b\""] {
+        let written = path.trim_matches('"');
+        let told = format!("f:1:10: `control`: `{written}` is no path: write `/run/monoceros/control.sock`");
+        assert_eq!(error(&text(path)), told);
+    }
+    let long = format!("/{}", "a".repeat(107));
+    assert!(
+        error(&text(&long)).starts_with(&format!("f:1:10: `control`: `unix:{long}` is too long for a Unix socket"))
+    );
+}
+
+#[test]
 fn a_unix_path_above_what_the_kernel_takes_is_refused() {
     let text = |path: &str| format!("apps:\n  a:\n    wsgi: a:b\n    listen: {path}\n");
     let path = format!("/{}", "a".repeat(107));
@@ -461,6 +513,12 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
         ("keepalive", ("99ms", "86400001ms")),
         ("write", ("99ms", "3600001ms")),
         ("drain", ("99ms", "86400001ms")),
+        ("drain_delay", ("-1ms", "600001ms")),
+        ("surge", ("0", "513")),
+        ("status", ("199", "600")),
+        ("requests", ("0", "1000000001")),
+        ("memory", ("8388607B", "1099511627777B")),
+        ("age", ("999ms", "31536000001ms")),
     ])
 }
 
@@ -472,6 +530,8 @@ fn with(key: &Key, value: &str) -> String {
         ".listen" => {
             format!("apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, {name}: {value}}}\n")
         }
+        ".reload.ready" if name == &"path" => app_with(&format!("reload: {{ready: {{path: {value}}}}}")),
+        ".reload.ready" => app_with(&format!("reload: {{ready: {{path: /, {name}: {value}}}}}")),
         section => app_with(&format!("{}: {{{name}: {value}}}", &section[1..])),
     }
 }
@@ -499,14 +559,14 @@ fn every_range_takes_its_ends_and_nothing_beyond_them() {
 #[test]
 fn every_key_refuses_a_value_of_another_kind() {
     for key in keys().iter().filter(|key| key.section.starts_with("apps.NAME")) {
-        let wrong =
-            if matches!(key.name, "listen" | "environment" | "limits" | "timeouts") { "true" } else { "{a: b}" };
+        let wrong = if key.form.contains("map") { "true" } else { "{a: b}" };
         let text = with(key, wrong).replacen(&format!("    {}: hello:application\n", key.name), "", 1);
         let text = if key.name == "listen" { text.replacen("    listen: 127.0.0.1:8000\n", "", 1) } else { text };
         let text = text.replacen("address: unix:s, address:", "address:", 1);
         let error = error(&text);
         assert!(error.contains(&format!("`{}`: expected ", key.name)), "{error} for {text}");
     }
+    assert_eq!(error("watch: 1"), "f:1:8: `watch`: expected true or false, found the number `1`");
     assert_eq!(error("log: {format: [a]}"), "f:1:7: `format`: expected one of `text`, `json`, found a list");
     assert_eq!(
         error("log: {level: 3}"),

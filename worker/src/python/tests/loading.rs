@@ -213,3 +213,25 @@ fn the_end_does_not_wait_for_ever_for_a_stuck_thread() {
         Python::attach(|py| finalize(py, Duration::from_millis(50), &log));
     });
 }
+
+#[test]
+fn the_files_of_the_applications_own_modules_are_known() {
+    alone("the_files_of_the_applications_own_modules_are_known", || {
+        let folder = tempfile::tempdir().unwrap();
+        let (app, elsewhere) = (folder.path().join("app"), folder.path().join("elsewhere"));
+        for package in [app.join("shop"), elsewhere.join("site-packages")] {
+            std::fs::create_dir_all(package).unwrap();
+        }
+        std::fs::write(app.join("shop/__init__.py"), "").unwrap();
+        std::fs::write(app.join("not_imported.py"), "").unwrap();
+        std::fs::write(elsewhere.join("edited.py"), "").unwrap();
+        std::fs::write(elsewhere.join("site-packages/installed.py"), "").unwrap();
+        let source = "import json, types, sys, edited, installed, shop\ngone = types.ModuleType('gone')\ngone.__file__ = '/nowhere/gone.py'\nsys.modules['gone'] = gone\nsys.modules['odd'] = object()\nsys.modules['none'] = None\napplication = print\n";
+        let mut assignment = hello(&app, "hello:application", source);
+        assignment.app.python_path = vec![elsewhere.clone(), elsewhere.join("site-packages")];
+        let log = Logger::root(slog::Discard, o!());
+        load(&assignment, &log).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let expected = [app.join("hello.py"), app.join("shop/__init__.py"), elsewhere.join("edited.py")];
+        assert_eq!(files(&assignment.app), expected);
+    });
+}

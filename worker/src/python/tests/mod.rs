@@ -3,6 +3,7 @@
 mod answers;
 mod files;
 mod loading;
+mod ready;
 mod requests;
 
 use std::ffi::CString;
@@ -52,18 +53,35 @@ impl Exchange {
 
     /// The value of an expression in the application's module, as `repr` shows it.
     fn value(&self, expression: &str) -> String {
-        Python::attach(|py| {
-            let globals = self.module.bind(py).dict();
-            let code = CString::new(expression).unwrap();
-            py.eval(&code, Some(&globals), None).unwrap().repr().unwrap().to_string()
-        })
+        value_of(&self.module, expression)
     }
+}
+
+fn value_of(module: &Py<PyModule>, expression: &str) -> String {
+    Python::attach(|py| {
+        let globals = module.bind(py).dict();
+        let code = CString::new(expression).unwrap();
+        py.eval(&code, Some(&globals), None).unwrap().repr().unwrap().to_string()
+    })
 }
 
 static MODULES: AtomicUsize = AtomicUsize::new(0);
 
 /// A GET of `/`.
 const GET: &str = "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n";
+
+/// The `application` of this source, and its module.
+fn application(source: &str, assignment: &Assignment, log: &Logger) -> (Application, Py<PyModule>) {
+    Python::initialize();
+    Python::attach(|py| {
+        let source = CString::new(source).unwrap();
+        // A module of its own, for tests run side by side in one process.
+        let name = CString::new(format!("app{}", MODULES.fetch_add(1, Ordering::Relaxed))).unwrap();
+        let module = PyModule::from_code(py, &source, c"app.py", &name).unwrap();
+        let callable = module.getattr("application").unwrap().unbind();
+        (Application::new(py, callable, assignment, log.clone()).unwrap(), module.unbind())
+    })
+}
 
 /// Calls the `application` of this source for this request and pulls its answer to the end.
 fn exchange(source: &str, request: &str) -> Exchange {
@@ -72,16 +90,10 @@ fn exchange(source: &str, request: &str) -> Exchange {
 
 /// The same with a client that leaves once `has_enough` of what it got.
 fn exchange_until(source: &str, request: &str, has_enough: fn(&str) -> bool) -> Exchange {
-    Python::initialize();
     let records = Records::default();
     let log = Logger::root(records.clone().fuse(), o!());
+    let (application, module) = application(source, &assignment("127.0.0.1:8000"), &log);
     Python::attach(|py| {
-        let source = CString::new(source).unwrap();
-        // A module of its own, for tests run side by side in one process.
-        let name = CString::new(format!("app{}", MODULES.fetch_add(1, Ordering::Relaxed))).unwrap();
-        let module = PyModule::from_code(py, &source, c"app.py", &name).unwrap();
-        let callable = module.getattr("application").unwrap().unbind();
-        let application = Application::new(py, callable, &assignment("127.0.0.1:8000"), log).unwrap();
         let (mut connection, mut client) = connect(Peer::Tcp("203.0.113.9:4711".parse().unwrap()));
         connection.turn.receive(&latin1_bytes(request), &MOMENT);
         assert_eq!(connection.turn.next(), Next::Call, "the request is whole");
@@ -98,7 +110,7 @@ fn exchange_until(source: &str, request: &str, has_enough: fn(&str) -> bool) -> 
             served = application.pull(py, served.connection, rest);
         }
         let next = served.connection.turn.next();
-        Exchange { steps, log: records.text(), next, module: module.unbind() }
+        Exchange { steps, log: records.text(), next, module }
     })
 }
 
