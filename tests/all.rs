@@ -24,5 +24,7 @@ mod home;
 mod faults;
 // Signals, processes, descriptors.
 mod supervise;
+// Reloads under clients that forgive nothing.
+mod chaos;
 // What the command line says, and its exit status.
 mod cli;

@@ -16,6 +16,6 @@ mod site;
 
 pub use answer::{Answer, Broken, Ending, Framing};
 pub use client::Client;
-pub use process::{Process, eventually, program, python, target_folder};
+pub use process::{Process, eventually, program, python, target_folder, within};
 pub use server::{Server, command_line, descriptors, living, stop};
 pub use site::{Site, repository};

@@ -112,6 +112,12 @@ impl Site {
         Server::start(self, supervisor)
     }
 
+    /// Has another program serve it.
+    pub fn launch_rival(self, program: &Path, arguments: &[String]) -> Server {
+        let process = Process::start(program, arguments, self.folder.path(), &self.variables);
+        Server::over(process, self)
+    }
+
     /// Runs `supervisor` with `arguments` in the folder, watched.
     pub fn supervisor(&self, arguments: &[&str]) -> Process {
         self.write_yaml();
