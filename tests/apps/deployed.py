@@ -25,6 +25,13 @@ def application(environ, start_response):
     if path == "/stream":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return pieces()
+    if path == "/ready" and not deploy.get("READY", True):
+        start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+        return [b"the database is away"]
+    if path == "/environ":
+        body = os.environ.get(environ["QUERY_STRING"], "").encode()
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     answer = b"%s %d %d %s" % (path.encode("latin-1"), VERSION, os.getpid(), body)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(answer)))])

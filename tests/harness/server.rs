@@ -35,7 +35,8 @@ impl Server {
     pub fn wait_until_serving(&self) {
         self.process.wait("the server to serve", |lines, status| {
             assert!(status.is_none(), "the server ended instead of serving:\n{}", lines.join("\n"));
-            lines.iter().any(|line| says(line, "serving")).then_some(())
+            // Not the line about one worker, of which there may be more.
+            lines.iter().any(|line| says(line, "serving") && !says(line, "worker serving")).then_some(())
         });
     }
 
