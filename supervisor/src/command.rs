@@ -200,6 +200,8 @@ impl What {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -243,11 +245,11 @@ mod tests {
             other => panic!("{line}: {other:?}"),
         };
         for command in ["status", "reload", "reload --wait", "scale shop 3", "stop"] {
-            let is_file = |target, file: &str| matches!(target, Target::File(found) if found == PathBuf::from(file));
+            let is_file = |target, file: &str| matches!(target, Target::File(found) if found == Path::new(file));
             assert!(is_file(target(&format!("supervisor {command}")), DEFAULT_FILE));
             assert!(is_file(target(&format!("supervisor {command} -c a.yaml")), "a.yaml"));
             let socket = target(&format!("supervisor {command} --control a.sock"));
-            assert!(matches!(socket, Target::Socket(path) if path == PathBuf::from("a.sock")));
+            assert!(matches!(socket, Target::Socket(path) if path == Path::new("a.sock")));
             assert!(parse(&format!("supervisor {command} -c a.yaml --control a.sock")).is_err());
         }
         assert!(parse("supervisor scale shop").is_err() && parse("supervisor scale shop many").is_err());

@@ -4,8 +4,8 @@
 //!   one worker, four threads, every *.py below the current folder and every loaded module is watched, each request is a line
 //! ```
 //!
-//! Known fault: after a broken save the old code goes on answering browsers too; the traceback is in the log and in `status`.
-//! It is shown in the browser while there is no old code, that is when the first start failed.
+//! A save that cannot be loaded leaves the code before it serving, to programs; browsers see the traceback until the next
+//! save.
 
 use std::net::{Ipv4Addr, TcpListener};
 

@@ -191,6 +191,15 @@ impl Workers {
         self.living(worker).map(|known| &known.scoreboard)
     }
 
+    /// Has the workers show browsers why there is no newer code. Who cannot be told shows nothing.
+    pub fn notice(&self, text: &str) {
+        for known in self.register.values().filter(|known| known.exit.is_none()) {
+            if let Words::By(sender) = &known.words {
+                let _ = sender.send(&ToWorker::Notice(text.to_owned()));
+            }
+        }
+    }
+
     /// Whether there is anything to observe.
     pub fn are_measured(&self) -> bool {
         self.register.values().any(Worker::is_measured)

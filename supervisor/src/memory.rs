@@ -3,6 +3,8 @@
 //! PSS counts a page that several processes share in parts, so that workers that were forked or that map the same libraries
 //! are not blamed for each other's. Reading it walks the process's page tables, which takes the kernel a few milliseconds
 //! for each gigabyte.
+//!
+//! Known fault: it is read in the supervisor's one thread, so hundreds of big workers hold up its other work for as long.
 
 use std::fs;
 

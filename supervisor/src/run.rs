@@ -78,6 +78,7 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
         listeners,
         began: Instant::now(),
         observed: Instant::now(),
+        settled: None,
     })
 }
 
@@ -93,6 +94,8 @@ struct Server<'a> {
     began: Instant,
     /// When it was looked last at what workers have used up.
     observed: Instant,
+    /// When the last reload was decided whose consequences have been drawn.
+    settled: Option<Now>,
 }
 
 impl Server<'_> {
@@ -164,18 +167,24 @@ impl Server<'_> {
         Report::new(self.core.status(self.began.elapsed()), config, work)
     }
 
-    /// When a config that was read has been adopted, files are watched as it says; until then as the old one does.
+    /// What follows from a reload that has been decided: files are watched as the new config says, or who works on the
+    /// application is shown why there is none.
     fn settle(&mut self) {
-        let Some(pending) = &self.source.pending else {
+        let Some(last) = self.core.last_reload().filter(|last| self.settled.is_none_or(|settled| settled < last.at))
+        else {
             return;
         };
-        let last = self.core.status(self.began.elapsed()).last_reload;
-        let Some(last) = last.filter(|last| last.at >= pending.read) else {
-            return;
-        };
-        if let (Outcome::Adopted, Some(pending)) = (last.outcome, self.source.pending.take()) {
-            let file = self.source.file.as_deref().filter(|_| pending.config.watch);
-            self.watch.aim(file, &pending.config.apps);
+        self.settled = Some(last.at);
+        let pending = self.source.pending.take();
+        match (last.outcome, pending) {
+            (Outcome::Adopted, Some(config)) => {
+                let file = self.source.file.as_deref().filter(|_| config.watch);
+                self.watch.aim(file, &config.apps);
+            }
+            (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
+                self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));
+            }
+            (Outcome::Adopted, None) | (Outcome::Abandoned, _) => {}
         }
     }
 
@@ -211,7 +220,7 @@ impl Server<'_> {
             }
             Effect::Terminate { worker } => self.workers.terminate(worker),
             Effect::Kill { worker } => self.workers.kill(worker),
-            Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.began.elapsed(), self.log))),
+            Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
             Effect::Bind { listeners } => {
                 return Some(match self.listeners.bind(&listeners) {
                     Ok(()) => Event::Bound,
@@ -247,18 +256,12 @@ struct Source {
     /// What was read at the start: the command line does not change.
     plan: Plan,
     /// What was read for a reload that is not decided yet.
-    pending: Option<Pending>,
-}
-
-/// A config that was read, and when.
-struct Pending {
-    config: Config,
-    read: Now,
+    pending: Option<Config>,
 }
 
 impl Source {
     /// What is to run now.
-    fn read(&mut self, now: Now, log: &Logger) -> Result<Plan, String> {
+    fn read(&mut self, log: &Logger) -> Result<Plan, String> {
         let Some(file) = &self.file else {
             return Ok(self.plan.clone());
         };
@@ -267,7 +270,7 @@ impl Source {
             warn!(log, "config"; "why" => warning.to_string());
         }
         let plan = Plan::of(&checked.config, self.plan.manner);
-        self.pending = Some(Pending { config: checked.config, read: now });
+        self.pending = Some(checked.config);
         Ok(plan)
     }
 }

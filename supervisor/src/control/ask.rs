@@ -244,8 +244,11 @@ fn sockets(target: &Target) -> Result<Vec<PathBuf>, Trouble> {
 }
 
 fn sockets_of(file: &Path, folders: &[PathBuf]) -> Result<Vec<PathBuf>, Trouble> {
-    let names = place::names(file)
-        .map_err(|error| Trouble::Cannot(format!("cannot find {}: {}", file.display(), cause(&error))))?;
+    let names = place::names(file).map_err(|error| match error.kind() {
+        // A file whose folder is not there has no server.
+        ErrorKind::NotFound => Trouble::NotRunning,
+        _ => Trouble::Cannot(format!("cannot find {}: {}", file.display(), cause(&error))),
+    })?;
     let in_folder = |folder: &PathBuf| names.iter().map(|name| folder.join(format!("{name}.sock"))).collect::<Vec<_>>();
     Ok(folders.iter().flat_map(in_folder).collect())
 }

@@ -21,7 +21,7 @@ struct Server {
 impl Server {
     fn new() -> Server {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("server.yaml"), "not read").unwrap();
+        fs::write(folder.path().join("server.yaml"), "not read").unwrap();
         let poll = Poll::new().unwrap();
         let mut server = Server { control: nobody(&poll), folder, poll, asked: Vec::new() };
         server.control.open_in(server.folder.path(), &server.folder.path().join("server.yaml")).unwrap();
@@ -222,10 +222,10 @@ fn an_answer_larger_than_the_socket_holds_arrives_whole() {
 fn the_socket_is_ours_alone_and_goes_with_the_server() {
     let server = Server::new();
     let socket = server.socket();
-    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     let Server { folder, control, .. } = server;
     drop(control);
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["server.yaml"]);
 }
 
@@ -294,5 +294,58 @@ fn a_path_of_ones_choice_is_added_and_nothing_there_is_harmed() {
     other.open_at(&file);
     other.open_at(Path::new("/nowhere/control.sock"));
     assert!(other.doors.is_empty(), "a socket that answers, a file, or nowhere was taken");
-    assert_eq!(std::fs::read_to_string(file).unwrap(), "not read");
+    assert_eq!(fs::read_to_string(file).unwrap(), "not read");
+}
+
+/// Runs a command in another thread against a server that answers with these, in turn; its exit status.
+fn command(server: &mut Server, replies: &[Reply], run: impl FnOnce(&ask::Target) -> i32 + Send + 'static) -> i32 {
+    let target = ask::Target::Socket(server.socket());
+    let running = std::thread::spawn(move || run(&target));
+    for reply in replies {
+        server.until("the request", |server| !server.asked.is_empty());
+        let (asker, _) = server.asked.remove(0);
+        server.control.answer(asker, reply);
+    }
+    server.until("the command's end", |_| running.is_finished());
+    running.join().unwrap()
+}
+
+#[test]
+fn a_command_ends_as_its_wish_did() {
+    use ask::{Until, order};
+    let mut server = Server::new();
+    let failed = Reply::Failed { why: "cannot import shop:app".into(), detail: "Traceback".into() };
+    let refused = Reply::Refused { why: "not now".into() };
+    let reload = |until| move |target: &ask::Target| order(target, &Request::Reload, until);
+    assert_eq!(command(&mut server, &[done("generation 2 serves")], reload(Until::Done)), 0);
+    assert_eq!(command(&mut server, std::slice::from_ref(&failed), reload(Until::Done)), 1);
+    assert_eq!(command(&mut server, &[refused], reload(Until::Done)), 1);
+    // Who does not wait is not kept, whatever comes of it.
+    assert_eq!(command(&mut server, &[], reload(Until::Accepted)), 0);
+}
+
+#[test]
+fn a_status_tells_by_its_exit_how_things_are() {
+    let mut server = Server::new();
+    let report = r#"{"monoceros":1,"answer":"status","pid":1,"version":"0","config":null,"state":"STATE",
+        "generation":1,"age":1,"apps":[],"last_reload":null}"#;
+    for (state, status) in [("serving", 0), ("degraded", 4), ("reloading", 0)] {
+        let reply = words::parse(report.replace("STATE", state).as_bytes()).unwrap();
+        let run = |target: &ask::Target| ask::status(target, ask::Form::Programs);
+        assert_eq!(command(&mut server, &[reply], run), status, "{state}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_from_one_that_fails() {
+    let mut server = Server::new();
+    let socket = server.socket();
+    let names = place::names(&server.folder.path().join("other.yaml")).unwrap();
+    let none = ask::Target::Socket(server.folder.path().join(format!("{}.sock", names[0])));
+    assert_eq!(ask::stop(&none), 3);
+    assert_eq!(ask::status(&ask::Target::File("/nowhere/server.yaml".into()), ask::Form::People), 3);
+    // What a killed server left.
+    server.control.doors.clear();
+    assert!(socket.exists());
+    assert_eq!(ask::order(&ask::Target::Socket(socket), &Request::Reload, ask::Until::Done), 3);
 }

@@ -8,6 +8,8 @@
 //! ```
 //!
 //! Rule: an old worker goes only when enough new ones serve. It is never missed: nobody replaces an elder that dies.
+//!
+//! Known fault: where `reload.surge` is 1, a worker that hangs while it boots keeps the others waiting for `timeouts.boot`.
 
 use super::effect::Effect;
 use super::plan::Plan;

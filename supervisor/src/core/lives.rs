@@ -16,7 +16,6 @@ use monoceros_shared::link::{Failure, Purpose};
 use super::effect::{Effect, Recruit};
 use super::event::Exit;
 use super::line::{self, Level, Line, span};
-use super::page::page;
 use super::plan::{AppPlan, Manner};
 use super::recycle::Wear;
 use super::team::{Apology, Slot};
@@ -228,17 +227,20 @@ impl Core {
         if self.teams[index].has_served || !self.phase.is_up() {
             return;
         }
-        let page = match self.manner {
+        let text = match self.manner {
             Manner::Production => String::new(),
-            Manner::Development => page(failure),
+            Manner::Development => format!("{}\n\n{}", failure.why, failure.detail),
         };
+        let fresh = || Apology { slot: Slot::default(), text: text.clone() };
+        let apology = self.teams[index].apology.get_or_insert_with(fresh);
         // A failure without a traceback tells less than what is shown already.
-        let tells_more = |apology: &mut Apology| apology.page != page && !failure.detail.is_empty();
-        let earlier = self.teams[index].apology.take_if(tells_more);
-        if let Some(apologist) = earlier.and_then(|apology| apology.slot.worker()) {
+        if apology.text == text || failure.detail.is_empty() {
+            return;
+        }
+        apology.text = text;
+        if let Some(apologist) = apology.slot.clear() {
             self.send_off(now, None, apologist);
         }
-        self.teams[index].apology.get_or_insert_with(|| Apology { slot: Slot::default(), page });
     }
 
     /// Spawns for every place that is empty and due.
@@ -255,7 +257,7 @@ impl Core {
             let Some(apology) = &mut team.apology else { continue };
             if apology.slot.retry_at().is_some_and(|at| at <= now) {
                 apology.slot.occupy(self.last_worker + 1);
-                let purpose = Purpose::Apologise(apology.page.clone());
+                let purpose = Purpose::Apologise(apology.text.clone());
                 let (app, generation) = (team.plan.clone(), team.generation);
                 self.spawn_to(now, Recruit { worker: 0, generation, app, purpose, siblings: 1 });
             }

@@ -29,7 +29,6 @@ mod effect;
 mod event;
 pub mod line;
 mod lives;
-mod page;
 pub mod plan;
 mod recycle;
 mod reload;

@@ -85,7 +85,7 @@ impl Core {
             };
             if teams.iter().all(|index| self.serving(*index).len() == self.teams[*index].wanted()) {
                 let told = teams.iter().map(|index| (self.teams[*index].name(), self.teams[*index].wanted()));
-                let told: Vec<String> = told.map(|(name, wanted)| format!("{name}: {wanted} workers")).collect();
+                let told: Vec<String> = told.map(|(name, wanted)| format!("{name}: {}", count(wanted))).collect();
                 let answer = Answer::Done(told.join(", "));
                 self.effects.push(Effect::Answer { asker: scaling.asker, answer });
             } else {
@@ -124,4 +124,8 @@ impl Core {
             None => self.log(Line::new(Level::Error, "nothing done").with("why", why)),
         }
     }
+}
+
+fn count(workers: usize) -> String {
+    if workers == 1 { "1 worker".into() } else { format!("{workers} workers") }
 }

@@ -114,6 +114,11 @@ pub enum Outcome {
 }
 
 impl Core {
+    /// What came of the last reload, if there was one.
+    pub fn last_reload(&self) -> Option<&LastReload> {
+        self.last_reload.as_ref()
+    }
+
     /// Everything, as it is now.
     pub fn status(&self, now: Now) -> Status {
         Status {

@@ -64,7 +64,7 @@ pub struct Apology {
     /// Its place.
     pub slot: Slot,
     /// What it answers with.
-    pub page: String,
+    pub text: String,
 }
 
 /// The place of the worker that replaces a worn one.
@@ -166,6 +166,13 @@ impl Slot {
         let wait = self.backoff.next(served, jitter);
         self.occupant = Occupant::NoneUntil(now + wait);
         wait
+    }
+
+    /// Its worker goes elsewhere, and the slot is due; one that is empty stays as it is.
+    pub fn clear(&mut self) -> Option<WorkerId> {
+        let worker = self.worker()?;
+        self.occupant = Occupant::default();
+        Some(worker)
     }
 
     /// Who is in it.

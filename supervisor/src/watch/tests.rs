@@ -19,7 +19,12 @@ impl Site {
     fn new() -> Site {
         let (sender, woken) = channel();
         // The receiver is gone at the end of a test, when nobody looks any more.
-        let watch = Watch::new(move || drop(sender.send(())), &Logger::root(Discard, o!()));
+        let watch = Watch::new(
+            move || {
+                let _ = sender.send(());
+            },
+            &Logger::root(Discard, o!()),
+        );
         Site { folder: tempfile::tempdir().unwrap(), watch, woken }
     }
 
@@ -134,11 +139,19 @@ fn a_save_of_code_is_a_reload_of_its_application() {
 fn a_storm_of_saves_is_one_reload() {
     let mut site = Site::new();
     site.watch_code();
+    let began = Instant::now();
     for number in 0..200 {
         site.save(&format!("m{number:03}.py"), "x");
     }
     assert_eq!(site.next(), site.code_at("m000.py"));
-    assert!(site.watch.take(Instant::now() + Duration::from_secs(5)).is_empty());
+    site.save("z.py", "after the storm");
+    let mut reloads = 1;
+    while site.next() != site.code_at("z.py") {
+        reloads += 1;
+    }
+    // On a machine that is busy the storm itself can last.
+    let longest = 1 + began.elapsed().div_duration_f64(basket::CAP) as u32;
+    assert!(reloads <= longest, "{reloads} reloads of one storm");
 }
 
 #[test]
@@ -169,7 +182,7 @@ fn a_loaded_module_is_watched_wherever_it_is() {
     fs::write(elsewhere.path().join("other.py"), "not loaded").unwrap();
     fs::write(&module, "two").unwrap();
     let expected = Cause::CodeChanged { app: "shop".into(), path: module.display().to_string() };
-    assert_eq!(site.next(), [expected.clone()]);
+    assert_eq!(site.next(), std::slice::from_ref(&expected));
     // What is loaded stays known when the config is taken up again, and when a worker was not asked.
     site.watch_code();
     site.watch.loaded("shop", Vec::new());
@@ -191,7 +204,9 @@ fn a_server_that_watches_nothing_runs_nothing() {
 fn what_the_kernel_does_not_tell_is_looked_at_again() {
     let folder = tempfile::tempdir().unwrap();
     let (sender, woken) = channel();
-    let basket = Basket::new(move || drop(sender.send(())));
+    let basket = Basket::new(move || {
+        let _ = sender.send(());
+    });
     let mut eye = Eyes::new(basket.clone(), &Logger::root(Discard, o!()));
     eye.look_again_at(folder.path()).unwrap();
     fs::write(folder.path().join("a.py"), "x").unwrap();

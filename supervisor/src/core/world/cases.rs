@@ -334,7 +334,7 @@ fn scaling_down_hands_over_to_one_that_stays_and_never_ends_the_last() {
     let mut core = serving(&one(2));
     let effects = want(&mut core, Wish::ScaleAll { to: Scale::Less });
     assert_eq!(moves(&effects), ["2 to 1", "drain 2"]);
-    assert_eq!(answers(&effects), [Answer::Done("a: 1 workers".into())]);
+    assert_eq!(answers(&effects), [Answer::Done("a: 1 worker".into())]);
     let effects = want(&mut core, Wish::ScaleAll { to: Scale::Less });
     assert!(moves(&effects).is_empty() && matches!(answers(&effects)[..], [Answer::Failed { .. }]));
 }
@@ -361,6 +361,18 @@ fn a_first_boot_that_fails_is_apologised_for_until_one_succeeds() {
     let effects = core.handle(retry, Event::Tick);
     assert_eq!(spawned(&effects), [3]);
     assert_eq!(moves(&load(&mut core, &effects)), ["serve 3", "2 to 3", "drain 2"]);
+}
+
+#[test]
+fn an_apology_tells_the_newest_traceback() {
+    let mut core = Core::new(one(2), 1);
+    let _ = core.handle(NOW, Event::Start);
+    let _ = fails(&mut core, 1);
+    let _ = core.handle(NOW, Event::Loaded { worker: 3 });
+    let effects = core.handle(NOW, Event::Failed { worker: 2, failure: Failure::new("cannot import a:b", "Newer") });
+    assert_eq!(moves(&effects), ["drain 3"]);
+    let Purpose::Apologise(text) = &recruits(&effects)[0].purpose else { panic!("{effects:?}") };
+    assert!(text.contains("Newer"), "{text}");
 }
 
 #[test]
