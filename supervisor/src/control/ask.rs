@@ -71,8 +71,8 @@ pub fn status(target: &Target, form: Form) -> i32 {
         target,
         Server::connect(target).and_then(|mut server| server.status()).map(|report| {
             match form {
-                Form::People => print!("{report}"),
-                Form::Programs => println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default()),
+                Form::People => say(&report.to_string()),
+                Form::Programs => say(&format!("{}\n", serde_json::to_string_pretty(&report).unwrap_or_default())),
             }
             if report.state == State::Degraded { exit::DEGRADED } else { exit::DONE }
         }),
@@ -85,7 +85,7 @@ pub fn order(target: &Target, request: &Request, until: Until) -> i32 {
         target,
         Server::connect(target).and_then(|mut server| server.order(request, until)).map(|reply| match reply {
             Reply::Done { text } => {
-                println!("{text}");
+                say(&format!("{text}\n"));
                 exit::DONE
             }
             Reply::Failed { why, detail } => {
@@ -101,6 +101,11 @@ pub fn order(target: &Target, request: &Request, until: Until) -> i32 {
 /// Has a server stop by draining, and waits until its process is gone; the exit status.
 pub fn stop(target: &Target) -> i32 {
     settle(target, Server::connect(target).and_then(|server| server.stop()).map(|()| exit::DONE))
+}
+
+/// Prints. Who reads may have seen enough, as `head` does; that is no failure.
+fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 fn settle(target: &Target, outcome: Result<i32, Trouble>) -> i32 {
