@@ -13,6 +13,7 @@ mod rivals;
 mod storm;
 mod victims;
 
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
@@ -28,9 +29,14 @@ fn site() -> Site {
 
 /// A seed from the clock, or the one that `CHAOS_SEED` names.
 fn seed() -> u64 {
-    let named = std::env::var("CHAOS_SEED").ok();
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as u64;
-    named.map_or_else(clock, |text| text.parse().expect("CHAOS_SEED is a number"))
+    number("CHAOS_SEED").unwrap_or_else(clock)
+}
+
+/// What a variable of the environment says.
+fn number<N: FromStr>(name: &str) -> Option<N> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 /// Fails unless nobody was denied anything.
@@ -99,11 +105,10 @@ fn killed_workers_cost_only_what_they_held_even_during_reloads() {
 #[test]
 #[ignore = "takes minutes, and needs the peers: `make chaos`"]
 fn chaos_at_full_size_beside_the_peers() {
-    let reloads = std::env::var("CHAOS_RELOADS").map_or(200, |text| text.parse().expect("CHAOS_RELOADS is a number"));
     let full = Storm {
         seed: seed(),
-        reloads,
-        idle: 1000,
+        reloads: number("CHAOS_RELOADS").unwrap_or(200),
+        idle: number("CHAOS_IDLE").unwrap_or(1000),
         each: 3,
         calm: 5000,
         limit: Duration::from_secs(240),

@@ -38,14 +38,15 @@ pub fn compare(full: &Storm) {
     expect_the_newest(&second);
 }
 
-const HEADING: &str = "server                          deploys  broken  answered   failed   closed  connected again  alive \
+const HEADING: &str = "server                          deploys  broken  seconds  answered   failed   closed  connected again  alive \
     newest  p99 ms calm  p99 ms storm";
 
 fn row(name: &str, outcome: &Outcome) -> String {
-    let Outcome { tally, deploys, broken, alive, newest, victims: _ } = outcome;
+    let Outcome { tally, deploys, broken, alive, newest, victims: _, took } = outcome;
     let word = |yes: bool| if yes { "yes" } else { "no" };
     format!(
-        "{name:30} {deploys:8} {broken:7} {:9} {:8} {:8} {:16} {:>6} {:>6} {:>12} {:>13}",
+        "{name:30} {deploys:8} {broken:7} {:8.1} {:9} {:8} {:8} {:16} {:>6} {:>6} {:>12} {:>13}",
+        took.as_secs_f64(),
         tally.answered,
         tally.failed.len(),
         tally.closed.len(),

@@ -65,6 +65,8 @@ pub struct Outcome {
     pub newest: bool,
     /// Workers that were killed while they served.
     pub victims: Vec<Victim>,
+    /// From the first deploy to the last.
+    pub took: Duration,
 }
 
 impl Outcome {
@@ -104,6 +106,7 @@ impl Storm {
             alive: server.process().status().is_none(),
             newest: eye.is_newest_everywhere(),
             victims: eye.victims,
+            took: eye.took,
         }
     }
 }
@@ -126,6 +129,7 @@ struct Eye<'a> {
     deploys: usize,
     broken: usize,
     victims: Vec<Victim>,
+    took: Duration,
 }
 
 impl Eye<'_> {
@@ -140,14 +144,15 @@ impl Eye<'_> {
             deploys: 0,
             broken: 0,
             victims: Vec::new(),
+            took: Duration::ZERO,
         }
     }
 
     fn deploy_all(&mut self) {
-        let end = Instant::now() + self.storm.limit;
         self.let_pass(self.storm.calm);
+        let begun = Instant::now();
         self.weather.stormy.store(true, Ordering::Relaxed);
-        while self.deploys < self.storm.reloads && self.is_running() && Instant::now() < end {
+        while self.deploys < self.storm.reloads && self.is_running() && begun.elapsed() < self.storm.limit {
             let answers = self.dice.below(150);
             self.let_pass(answers);
             self.deploy();
@@ -158,6 +163,7 @@ impl Eye<'_> {
         if self.is_running() {
             self.deploy_good(true);
         }
+        self.took = begun.elapsed();
         self.weather.stormy.store(false, Ordering::Relaxed);
     }
 
