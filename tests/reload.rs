@@ -24,6 +24,16 @@ fn version_and_pid(client: &mut Client) -> (usize, i32) {
     (number() as usize, number())
 }
 
+/// Waits until a connection that is kept, or a new one, reaches this version: old workers answer until they hear that they
+/// have been replaced.
+#[track_caller]
+fn wait_for_version(client: &mut Client, version: usize) {
+    eventually(&format!("version {version}"), || {
+        let seen = version_and_pid(client).0;
+        if seen == version { Ok(()) } else { Err(seen) }
+    });
+}
+
 #[track_caller]
 fn reload(server: &Server) {
     let (status, said) = server.command(&["reload", "--wait"]);
@@ -60,7 +70,7 @@ fn expect_refused(server: &Server, reason: &str, mend: impl FnOnce(&Server)) {
     mend(server);
     server.site().put("deploy.py", "VERSION = 2\n");
     reload(server);
-    assert_eq!(version_and_pid(&mut keeper).0, 2, "on the same connection");
+    wait_for_version(&mut keeper, 2);
 }
 
 #[test]
@@ -193,6 +203,14 @@ fn workers_of(server: &Server, app: &str) -> BTreeSet<i64> {
     workers.flatten().filter_map(|worker| worker["pid"].as_i64()).collect()
 }
 
+#[track_caller]
+fn wait_for_colour(client: &mut Client, colour: &str) {
+    eventually(colour, || {
+        let seen = client.get("/environ?COLOUR").expect_status(200).text().to_owned();
+        if seen == colour { Ok(()) } else { Err(seen) }
+    });
+}
+
 #[test]
 fn applications_are_added_changed_and_removed_by_a_reload() {
     let server = site().serve();
@@ -209,7 +227,7 @@ fn applications_are_added_changed_and_removed_by_a_reload() {
     version_and_pid(&mut on_second);
     server.site().put("server.yaml", &other(", environment: {COLOUR: blue}"));
     reload(&server);
-    assert_eq!(on_second.get("/environ?COLOUR").text(), "blue");
+    wait_for_colour(&mut on_second, "blue");
     assert_eq!(on_first.get("/environ?COLOUR").text(), "");
     server.site().put("server.yaml", &good);
     reload(&server);
@@ -227,7 +245,7 @@ fn workers_threads_and_environment_take_effect_by_a_reload() {
     let changed = yaml.replace("workers: 2", "workers: 3").replace("threads: 2", "threads: 5").replace("red", "green");
     server.site().put("server.yaml", &changed);
     reload(&server);
-    assert_eq!(keeper.get("/environ?COLOUR").text(), "green");
+    wait_for_colour(&mut keeper, "green");
     eventually("three workers with five threads", || {
         let status = server.status();
         let workers: Vec<&Value> = status["apps"][0]["workers"].as_array().expect("a list").iter().collect();
@@ -318,28 +336,24 @@ fn reloads_asked_for_during_a_reload_are_one_more() {
     }
     server.site().put("go", "");
     reload(&server);
-    assert_eq!(version_and_pid(&mut server.connect()).0, 3);
+    wait_for_version(&mut server.connect(), 3);
     assert!(server.count("reloaded") <= 3, "{}", server.process().output());
 }
 
 #[test]
 fn a_long_request_is_finished_by_the_old_worker_and_its_connection_goes_on() {
-    let server = Site::new("gate:application").app("workers: 1\nthreads: 2").serve();
-    let old = server.workers();
-    let mut waiting = server.connect();
-    waiting.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
-    let mut opener = server.connect();
-    eventually("the call to block", || (opener.get("/").text() == "1").then_some(()));
-    // What the old worker holds is out of reach for whoever comes later; so it is given something to end by itself.
-    let mut other = server.connect();
-    other.send("POST /open HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n1");
+    let server = site().serve();
+    let mut client = server.connect();
+    client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+    eventually("the call to wait", || server.site().path("waiting").exists().then_some(()));
+    server.site().put("deploy.py", "VERSION = 2\n");
     reload(&server);
-    assert!(server.workers().contains(&old[0]), "the old worker still has a request");
-    other.send("2").answer().expect_status(200);
-    if !waiting.has_something() {
-        // The body was finished by the new worker, whose gate is another.
-        assert_ne!(other.get("/pid").text().parse::<i32>().expect("a number"), old[0]);
-    }
+    wait_for_version(&mut server.connect(), 2);
+    server.site().put("open", "");
+    let answer = client.answer().expect_status(200);
+    assert!(answer.text().starts_with("/wait 1 ") && !answer.says_close(), "the old worker's answer: {answer}");
+    wait_for_version(&mut client, 2);
+    wait_for_workers(&server, 2);
 }
 
 #[test]
@@ -352,5 +366,6 @@ fn an_old_worker_that_does_not_finish_is_killed_after_timeouts_drain() {
     eventually("the call to block", || (watcher.get("/").text() == "1").then_some(()));
     reload(&server);
     eventually("the old worker to be gone", || (!server.workers().contains(&old[0])).then_some(()));
-    assert_ne!(watcher.get("/pid").text().parse::<i32>().expect("a number"), old[0], "on the same connection");
+    let now = watcher.get("/pid").expect_status(200).text().parse::<i32>().expect("a number");
+    assert_ne!(now, old[0], "on the same connection");
 }

@@ -28,6 +28,10 @@ def application(environ, start_response):
     if path == "/ready" and not deploy.get("READY", True):
         start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
         return [b"the database is away"]
+    if path == "/wait":
+        pathlib.Path("waiting").touch()
+        while not os.path.exists("open"):
+            never.wait(0.004)
     if path == "/environ":
         body = os.environ.get(environ["QUERY_STRING"], "").encode()
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])

@@ -4,12 +4,11 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{Server, eventually};
+use crate::harness::{Server, Site, eventually};
 
 /// What a deploy is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,21 +45,20 @@ impl Deploy {
 }
 
 /// The folder that deploys go to.
-pub struct Ground {
-    folder: PathBuf,
+pub struct Ground<'a> {
+    site: &'a Site,
     yaml: Option<String>,
     squatter: TcpListener,
     listen: SocketAddr,
 }
 
-impl Ground {
+impl Ground<'_> {
     /// That of a server, as it is now.
-    pub fn of(server: &Server) -> Ground {
-        let address = SocketAddr::new(server.address().ip(), 0);
+    pub fn of(server: &Server) -> Ground<'_> {
         Ground {
-            folder: server.site().path(""),
+            site: server.site(),
             yaml: Some(server.site().read("server.yaml")).filter(|yaml| !yaml.is_empty()),
-            squatter: TcpListener::bind(address).expect("there are free ports"),
+            squatter: TcpListener::bind(server.site().another_address()).expect("there are free ports"),
             listen: server.address(),
         }
     }
@@ -73,9 +71,9 @@ impl Ground {
     /// Puts a deploy in place; the server is not told.
     pub fn place(&self, deploy: Deploy, version: usize) {
         if let Some(yaml) = &self.yaml {
-            self.put("server.yaml", &self.broken(yaml, deploy));
+            self.site.put("server.yaml", &self.broken(yaml, deploy));
         }
-        self.put("deploy.py", &deploy.code(version));
+        self.site.put("deploy.py", &deploy.code(version));
     }
 
     fn broken(&self, yaml: &str, deploy: Deploy) -> String {
@@ -89,16 +87,10 @@ impl Ground {
         }
     }
 
-    fn put(&self, name: &str, text: &str) {
-        let fresh = self.folder.join(format!("{name}.new"));
-        fs::write(&fresh, text).expect("a file can be written into a temporary folder");
-        fs::rename(&fresh, self.folder.join(name)).expect("a file can be moved within a folder");
-    }
-
     /// Kills a worker that hangs at its import, once there is one.
     pub fn kill_one_that_hangs(&self) {
         let hanging = || {
-            let names = fs::read_dir(&self.folder).expect("the folder is there").filter_map(|entry| {
+            let names = fs::read_dir(self.site.path("")).expect("the folder is there").filter_map(|entry| {
                 let name = entry.ok()?.file_name().into_string().ok()?;
                 name.strip_prefix("hanging.")?.parse::<i32>().ok()
             });
@@ -111,7 +103,7 @@ impl Ground {
 
     /// Forgets who hung.
     pub fn forget_hanging(&self) {
-        for entry in fs::read_dir(&self.folder).expect("the folder is there").flatten() {
+        for entry in fs::read_dir(self.site.path("")).expect("the folder is there").flatten() {
             if entry.file_name().to_string_lossy().starts_with("hanging.") {
                 let _ = fs::remove_file(entry.path());
             }

@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use super::clients::{Habit, Idlers, Loss, Tally, Weather, send};
 use super::deploys::{Deploy, Ground};
 use super::victims::Victim;
-use crate::harness::{Client, Server, within};
+use crate::harness::{Client, Dice, Server, within};
 
 /// How long anything may take that ends within moments where it ends at all.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -122,7 +122,7 @@ struct Eye<'a> {
     storm: Storm,
     server: &'a Server,
     weather: &'a Weather,
-    ground: Ground,
+    ground: Ground<'a>,
     dice: Dice,
     /// The newest good version.
     version: usize,
@@ -139,7 +139,7 @@ impl Eye<'_> {
             server,
             weather,
             ground: Ground::of(server),
-            dice: Dice(storm.seed | 1),
+            dice: Dice::new(storm.seed),
             version: 0,
             deploys: 0,
             broken: 0,
@@ -257,17 +257,5 @@ impl Eye<'_> {
         }
         let pid = workers[self.dice.below(workers.len())];
         self.victims.extend(Victim::kill(self.server, pid));
-    }
-}
-
-/// Numbers that look random and are the same for the same seed (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end.max(1)
     }
 }
