@@ -5,10 +5,9 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{Server, Site, eventually};
+use crate::harness::{Server, Site};
 
 /// What a deploy is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,18 +86,13 @@ impl Ground<'_> {
         }
     }
 
-    /// Kills a worker that hangs at its import, once there is one.
-    pub fn kill_one_that_hangs(&self) {
-        let hanging = || {
-            let names = fs::read_dir(self.site.path("")).expect("the folder is there").filter_map(|entry| {
-                let name = entry.ok()?.file_name().into_string().ok()?;
-                name.strip_prefix("hanging.")?.parse::<i32>().ok()
-            });
-            names.min()
-        };
-        let pid = eventually("a worker to hang", hanging);
-        // It may be gone: its sibling failed first, or a peer has killed it.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    /// A worker that hangs at its import, once there is one.
+    pub fn hanging(&self) -> Option<Pid> {
+        let names = fs::read_dir(self.site.path("")).expect("the folder is there").filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            name.strip_prefix("hanging.")?.parse::<i32>().ok()
+        });
+        names.min().map(Pid::from_raw)
     }
 
     /// Forgets who hung.

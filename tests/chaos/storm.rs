@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 
 use super::clients::{Habit, Idlers, Loss, Tally, Weather, send};
 use super::deploys::{Deploy, Ground};
@@ -196,9 +196,10 @@ impl Eye<'_> {
         let before = self.outcomes();
         self.ground.place(kind, self.version);
         self.server.signal(Signal::SIGHUP);
-        match kind {
-            Deploy::Killed => self.ground.kill_one_that_hangs(),
-            Deploy::Good | Deploy::Raises | Deploy::Exits | Deploy::BadYaml | Deploy::AddressTaken => {}
+        if kind == Deploy::Killed {
+            self.wait_for("a worker to hang", || self.ground.hanging().is_some());
+            // It may be gone: a peer has killed it.
+            self.ground.hanging().map(|pid| kill(pid, Signal::SIGKILL));
         }
         if waits || kind == Deploy::Killed {
             self.wait_for("the reload to be decided", || self.outcomes() > before);
