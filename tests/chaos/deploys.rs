@@ -86,13 +86,13 @@ impl Ground<'_> {
         }
     }
 
-    /// A worker that hangs at its import, once there is one.
-    pub fn hanging(&self) -> Option<Pid> {
+    /// The workers that hang at their import.
+    pub fn hanging(&self) -> Vec<Pid> {
         let names = fs::read_dir(self.site.path("")).expect("the folder is there").filter_map(|entry| {
             let name = entry.ok()?.file_name().into_string().ok()?;
             name.strip_prefix("hanging.")?.parse::<i32>().ok()
         });
-        names.min().map(Pid::from_raw)
+        names.map(Pid::from_raw).collect()
     }
 
     /// Forgets who hung.

@@ -92,8 +92,9 @@ impl Storm {
                 .flat_map(|habit| (0..self.each).map(move |_| habit))
                 .map(|habit| send(scope, server.address(), habit, weather))
                 .collect();
+            let evening = Evening(weather);
             eye.deploy_all();
-            weather.over.store(true, Ordering::Relaxed);
+            drop(evening);
             clients
                 .into_iter()
                 .map(|client| client.join().expect("no client panics"))
@@ -108,6 +109,15 @@ impl Storm {
             victims: eye.victims,
             took: eye.took,
         }
+    }
+}
+
+/// Sends the clients home when it ends, by a failure too: nobody else would, and they would be waited for.
+struct Evening<'a>(&'a Weather);
+
+impl Drop for Evening<'_> {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -197,11 +207,15 @@ impl Eye<'_> {
         self.ground.place(kind, self.version);
         self.server.signal(Signal::SIGHUP);
         if kind == Deploy::Killed {
-            self.wait_for("a worker to hang", || self.ground.hanging().is_some());
-            // It may be gone: a peer has killed it.
-            self.ground.hanging().map(|pid| kill(pid, Signal::SIGKILL));
-        }
-        if waits || kind == Deploy::Killed {
+            self.wait_for("a worker to hang", || !self.ground.hanging().is_empty());
+            // All that hang by now: one may stand in for a worker that was killed while it served, and is not of this reload.
+            self.wait_for("the reload to be decided", || {
+                // Each may be gone already: somebody else has killed it.
+                let killed =
+                    self.ground.hanging().into_iter().map(|pid| kill(pid, Signal::SIGKILL)).collect::<Vec<_>>();
+                self.outcomes() > before || (!self.ground.has_yaml() && killed.iter().all(Result::is_err))
+            });
+        } else if waits {
             self.wait_for("the reload to be decided", || self.outcomes() > before);
         }
     }
