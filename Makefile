@@ -28,7 +28,7 @@ touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit venv bench clean
+.PHONY: help run build test lint unit venv bench chaos clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -64,6 +64,10 @@ $(VENV)/ready-$(VERSION): $(REQUIREMENTS)
 bench: build $(BENCH_VENV)/ready-$(VERSION) ## hello world beside bjoern, granian and gunicorn (FLAGS=--help)
 	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }
 	@$(PYTHON) tests/bench/hello.py --programs $(TARGET)/release --rivals $(BENCH_VENV) $(FLAGS)
+
+chaos: build $(BENCH_VENV)/ready-$(VERSION) ## 200 reloads, broken ones too, under load, beside gunicorn and granian
+	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \
+	    chaos::chaos_at_full_size_beside_the_peers
 
 # bjoern is compiled where it is installed, against libev.
 $(BENCH_VENV)/ready-$(VERSION): tests/bench/requirements.txt

@@ -24,5 +24,11 @@ mod home;
 mod faults;
 // Signals, processes, descriptors.
 mod supervise;
+// What a reload changes, and what a reload that fails does not.
+mod reload;
+// Work on an application: its server watches.
+mod develop;
+// Reloads under clients that forgive nothing.
+mod chaos;
 // What the command line says, and its exit status.
 mod cli;

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socket2::SockRef;
 
-use crate::harness::{Broken, Client, Ending, Server, Site, descriptors, eventually, stop};
+use crate::harness::{Broken, Client, Dice, Ending, Server, Site, descriptors, eventually, stop};
 use crate::http::refused::WRONG;
 
 /// Connections, each with the worker that serves it.
@@ -208,18 +208,6 @@ fn a_worker_that_dies_at_every_request_is_replaced_with_a_pause_and_the_server_s
     assert_eq!(server.process().status(), None, "the supervisor lives");
 }
 
-/// Numbers that look random and are the same for the same seed (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end
-    }
-}
-
 #[test]
 fn a_storm_of_strange_clients_leaves_nothing_behind() {
     let server = Site::new("answers:application").app("threads: 3\nlimits: {body_memory_max: 1KiB}").serve();
@@ -229,7 +217,7 @@ fn a_storm_of_strange_clients_leaves_nothing_behind() {
     thread::scope(|scope| {
         for seed in 1..=8 {
             let server = &server;
-            scope.spawn(move || (0..150).fold(Dice(seed), |dice, _| strange_visit(server, dice)));
+            scope.spawn(move || (0..150).fold(Dice::new(seed), |dice, _| strange_visit(server, dice)));
         }
     });
     eventually("as many descriptors as before", || {

@@ -34,6 +34,13 @@ impl Client {
         Client::over(Stream::Tcp(stream))
     }
 
+    /// Connects to an address that may refuse it.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        Ok(Client::over(Stream::Tcp(stream)))
+    }
+
     /// Connects to a Unix socket.
     pub fn connect_unix(path: &Path) -> Client {
         let stream =
@@ -195,6 +202,18 @@ impl Client {
         let looked = self.receive();
         self.set_nonblocking(false);
         !self.pending.is_empty() || !matches!(looked, Err(Broken::Ended(Ending::Silence, _)))
+    }
+
+    /// Sends nothing for a while; whatever comes meanwhile, an end too, is an error.
+    pub fn pause(&mut self, length: Duration) -> Result<(), Broken> {
+        self.set_patience(length);
+        let received = self.receive();
+        self.set_patience(PATIENCE);
+        match received {
+            Err(Broken::Ended(Ending::Silence, _)) => Ok(()),
+            Ok(()) => Err(Broken::Rule("nothing comes before it is asked for", self.pending.clone())),
+            Err(broken) => Err(broken),
+        }
     }
 
     fn set_nonblocking(&mut self, nonblocking: bool) {

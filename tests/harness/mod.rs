@@ -10,12 +10,14 @@
 
 mod answer;
 mod client;
+mod dice;
 mod process;
 mod server;
 mod site;
 
 pub use answer::{Answer, Broken, Ending, Framing};
 pub use client::Client;
-pub use process::{Process, eventually, program, python, target_folder};
+pub use dice::Dice;
+pub use process::{Process, eventually, program, python, target_folder, within};
 pub use server::{Server, command_line, descriptors, living, stop};
 pub use site::{Site, repository};

@@ -26,17 +26,21 @@ const GLANCE: Duration = Duration::from_millis(5);
 
 /// Looks at a fact that nothing announces until it holds, and gives what it found.
 ///
-/// The only place that lets time pass. It fails after [`PATIENCE`], with `what` and what was seen last.
-pub fn eventually<T, S: Sight<T>>(what: &str, mut look: impl FnMut() -> S) -> T {
-    let deadline = Instant::now() + PATIENCE;
+/// It fails after [`PATIENCE`], with `what` and what was seen last.
+pub fn eventually<T, S: Sight<T>>(what: &str, look: impl FnMut() -> S) -> T {
+    within(PATIENCE, look).unwrap_or_else(|seen| panic!("waited {PATIENCE:?} in vain for {what}; last seen: {seen}"))
+}
+
+/// Looks at a fact that nothing announces until it holds, or until `limit` has passed; then gives what was seen last.
+///
+/// The only place that lets time pass.
+pub fn within<T, S: Sight<T>>(limit: Duration, mut look: impl FnMut() -> S) -> Result<T, String> {
+    let deadline = Instant::now() + limit;
     loop {
         match look().found() {
-            Ok(found) => return found,
-            Err(seen) => {
-                assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}; last seen: {seen}")
-            }
+            Err(_) if Instant::now() < deadline => thread::park_timeout(GLANCE),
+            looked => return looked,
         }
-        thread::park_timeout(GLANCE);
     }
 }
 

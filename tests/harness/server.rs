@@ -26,11 +26,17 @@ impl Server {
         Server { process, site }
     }
 
+    /// Another program that serves the site, so that it can be compared.
+    pub(super) fn over(process: Process, site: Site) -> Server {
+        Server { process, site }
+    }
+
     /// Waits until every worker has loaded its app and accepts.
     pub fn wait_until_serving(&self) {
         self.process.wait("the server to serve", |lines, status| {
             assert!(status.is_none(), "the server ended instead of serving:\n{}", lines.join("\n"));
-            lines.iter().any(|line| says(line, "serving")).then_some(())
+            // Not the line about one worker, of which there may be more.
+            lines.iter().any(|line| says(line, "serving") && !says(line, "worker serving")).then_some(())
         });
     }
 
@@ -80,6 +86,23 @@ impl Server {
     pub fn kill_worker(&self, pid: i32) {
         kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a worker can be killed");
         eventually("the killed worker to be reaped", || stat(pid).is_none().then_some(()));
+    }
+
+    /// Runs a command for it, such as `["reload", "--wait"]`, to its end; gives its exit status and all that it printed.
+    pub fn command(&self, words: &[&str]) -> (i32, String) {
+        let process = self.site.supervisor(&[words, &["-c", "server.yaml"]].concat());
+        (process.exit_code(), process.whole_output())
+    }
+
+    /// What `status --json` says.
+    pub fn status(&self) -> Value {
+        let (_, text) = self.command(&["status", "--json"]);
+        serde_json::from_str(&text).unwrap_or_else(|why| panic!("the status is no JSON ({why}): {text}"))
+    }
+
+    /// How many log lines have a message that contains `part`.
+    pub fn count(&self, part: &str) -> usize {
+        self.process.output().lines().filter(|line| says(line, part)).count()
     }
 
     /// Waits for a log line whose message contains `part`.

@@ -84,9 +84,21 @@ impl Site {
         self.listen
     }
 
+    /// Another address that this process alone uses, and that is free.
+    pub fn another_address(&self) -> SocketAddr {
+        free_address()
+    }
+
     /// A path in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Puts a file in place as a careful deploy does: whole, by moving it there.
+    pub fn put(&self, name: &str, text: &str) {
+        let fresh = self.path(&format!("{name}.new"));
+        fs::write(&fresh, text).expect("a file can be written into a temporary folder");
+        fs::rename(&fresh, self.path(name)).expect("a file can be moved within a folder");
     }
 
     /// What a file in the folder holds; nothing when it is not there.
@@ -110,6 +122,12 @@ impl Site {
     pub fn launch_from(self, supervisor: &Path) -> Server {
         self.write_yaml();
         Server::start(self, supervisor)
+    }
+
+    /// Has another program serve it.
+    pub fn launch_rival(self, program: &Path, arguments: &[String]) -> Server {
+        let process = Process::start(program, arguments, self.folder.path(), &self.variables);
+        Server::over(process, self)
     }
 
     /// Runs `supervisor` with `arguments` in the folder, watched.

@@ -1,0 +1,118 @@
+//! Reloads under clients that forgive nothing: nobody may notice any of them.
+//!
+//! ```text
+//!   clients ── strict, each with one way of asking ──> server <── deploys, a third of them broken ── storm
+//! ```
+//!
+//! Every choice comes from a seed, which is printed; the phases in which reloads begin are counted in answers, so they
+//! differ a little from run to run. A short storm is among the tests; `make chaos` is the long one, beside the peers.
+
+mod clients;
+mod deploys;
+mod rivals;
+mod storm;
+mod victims;
+
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::sys::signal::Signal;
+
+use self::clients::Loss;
+use self::storm::{Outcome, Storm};
+use crate::harness::{Server, Site, descriptors, eventually};
+
+fn site() -> Site {
+    let site = Site::new("deployed:application").file("deploy.py", "VERSION = 0\n");
+    site.app("workers: 2\nthreads: 8\ntimeouts: {keepalive: 1h}")
+}
+
+/// A seed from the clock, or the one that `CHAOS_SEED` names.
+fn seed() -> u64 {
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as u64;
+    number("CHAOS_SEED").unwrap_or_else(clock)
+}
+
+/// What a variable of the environment says.
+fn number<N: FromStr>(name: &str) -> Option<N> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+/// Fails unless nobody was denied anything.
+fn expect_nobody_noticed(outcome: &Outcome) {
+    let tally = &outcome.tally;
+    let (failed, closed) = (tally.failed.len(), tally.closed.len());
+    assert_eq!(failed, 0, "requests failed:\n{}", told(&tally.failed));
+    assert_eq!(closed, 0, "connections were closed:\n{}", told(&tally.closed));
+    assert_eq!(tally.connected, tally.keepers, "a client had to connect again");
+    expect_the_newest(outcome);
+}
+
+fn expect_the_newest(outcome: &Outcome) {
+    assert!(outcome.alive, "the server lives");
+    assert!(outcome.newest, "the newest good deploy is served");
+}
+
+/// The first of many losses, a line for each.
+fn told<'a>(losses: impl IntoIterator<Item = &'a Loss>) -> String {
+    losses.into_iter().take(10).map(|loss| format!("  {loss}\n")).collect()
+}
+
+fn expect_losses_accounted_for(outcome: &Outcome) {
+    let unaccounted = outcome.unaccounted();
+    assert!(unaccounted.is_empty(), "lost, and no killed worker held it:\n{}", told(unaccounted));
+}
+
+/// Fails unless a server is as it was before the storm, and leaves nothing behind when it ends.
+fn expect_nothing_left(server: &Server, before: usize) {
+    eventually("two workers and no more", || {
+        let workers = server.workers();
+        (workers.len() == 2).then_some(()).ok_or(workers)
+    });
+    eventually("as many descriptors of the supervisor as before", || {
+        let open = descriptors(server.process().pid().as_raw());
+        (open.len() <= before).then_some(()).ok_or(open)
+    });
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0);
+    assert!(server.process().session().is_empty(), "a process is left behind");
+}
+
+#[test]
+fn nobody_notices_twenty_reloads() {
+    let storm = Storm { seed: seed(), reloads: 20, idle: 50, each: 2, calm: 300, ..Storm::default() };
+    let server = site().serve();
+    let before = descriptors(server.process().pid().as_raw()).len();
+    let outcome = storm.rage(&server);
+    expect_nobody_noticed(&outcome);
+    assert!(outcome.broken > 0, "some deploys were broken");
+    expect_nothing_left(&server, before);
+}
+
+#[test]
+fn killed_workers_cost_only_what_they_held_even_during_reloads() {
+    let storm = Storm { seed: seed(), reloads: 8, idle: 50, each: 2, calm: 100, kills: true, ..Storm::default() };
+    let server = site().serve();
+    let before = descriptors(server.process().pid().as_raw()).len();
+    let outcome = storm.rage(&server);
+    expect_losses_accounted_for(&outcome);
+    expect_the_newest(&outcome);
+    expect_nothing_left(&server, before);
+}
+
+/// The long one, for `make chaos`: a table of ours and the peers, and the promises held to ours.
+#[test]
+#[ignore = "takes minutes, and needs the peers: `make chaos`"]
+fn chaos_at_full_size_beside_the_peers() {
+    let full = Storm {
+        seed: seed(),
+        reloads: number("CHAOS_RELOADS").unwrap_or(200),
+        idle: number("CHAOS_IDLE").unwrap_or(1000),
+        each: 3,
+        calm: 5000,
+        limit: Duration::from_secs(240),
+        ..Storm::default()
+    };
+    rivals::compare(&full);
+}
