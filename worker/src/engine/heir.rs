@@ -1,20 +1,24 @@
 //! The giving side of a hand-over: a worker that drains passes its connections on, each at a request boundary.
 //!
 //! ```text
-//!   park -> offer -> waiting -> given -> TAKEN: our copy of the socket is closed, without a word to the client
-//!                                   \--> REFUSED, or the heir is gone: it comes home, and is served with a close
+//!   park -> given -> TAKEN: our copy of the socket is closed, without a word to the client
+//!      \        \--> REFUSED, or the heir is gone: it comes home, and is served with a close
+//!       \--> no room: parked as ever, served as ever, and offered again when there is room
 //! ```
 //!
-//! A connection is out of our poll before it is given, for its description lives on elsewhere and would go on reporting.
+//! A connection is out of our poll before it is given, for its description lives on elsewhere and would go on reporting. So only
+//! as many are given at once as are soon replied to: nobody serves one that is on its way.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
+use std::sync::MutexGuard;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
 use monoceros_shared::link::fd::{Carrier, Taken};
 
+use super::Engine;
 use super::estate::{Estate, TAKEN, address};
 use super::guest::Guest;
 use super::leader::HEIR;
@@ -22,15 +26,30 @@ use super::runner::Runner;
 use super::slots::lock;
 use crate::descriptors;
 
-/// Connections given and not yet replied to. More would let the replies fill the socket that they come by; fewer makes a
-/// hand-over of thousands wait for more rounds.
-const GIVEN_MAX: usize = 128;
+/// Connections given and not yet replied to. More makes requests wait that come while theirs is on its way, and would let the
+/// replies fill the socket that they come by; fewer makes a hand-over of thousands wait for more rounds.
+const GIVEN_MAX: usize = 64;
 
 /// The worker that our connections go to.
 pub struct Heir {
     carrier: Carrier,
-    waiting: VecDeque<Box<Guest>>,
     given: VecDeque<Box<Guest>>,
+    /// Its socket took no more; the next event of it says that it does again.
+    is_full: bool,
+    /// The slot to look at next for a parked connection that it has not been offered.
+    next: usize,
+    /// Some found no room, and may be parked behind the slot that is next.
+    again: bool,
+}
+
+/// What became of a connection that was offered.
+enum Offer {
+    /// It is on its way.
+    Given,
+    /// There is no room for it now.
+    NoRoom(Box<Guest>),
+    /// The heir is gone.
+    Gone(Box<Guest>),
 }
 
 /// What came of connections that were given.
@@ -49,31 +68,34 @@ impl Heir {
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut SourceFd(&carrier.as_raw_fd()), HEIR, interest)?;
         descriptors::note(&carrier);
-        Ok(Heir { carrier, waiting: VecDeque::new(), given: VecDeque::new() })
+        Ok(Heir { carrier, given: VecDeque::new(), is_full: false, next: 0, again: false })
     }
 
-    /// Gives as many as it takes now. Says whether it lives.
-    fn push(&mut self, listeners: &[String]) -> bool {
-        while self.given.len() < GIVEN_MAX
-            && let Some(guest) = self.waiting.pop_front()
-        {
-            let connection = &guest.connection;
-            let estate = Estate {
-                listener: &listeners[connection.listener],
-                peer: address(&connection.peer),
-                served: connection.turn.served(),
-                input: connection.turn.unread(),
-            };
-            match self.carrier.give(&estate.packed(), Some(connection.descriptor())) {
-                Ok(()) => self.given.push_back(guest),
-                Err(error) => {
-                    self.waiting.push_front(guest);
-                    return matches!(error.kind(), ErrorKind::WouldBlock)
-                        || error.raw_os_error() == Some(libc::ETOOMANYREFS);
-                }
+    fn has_room(&self) -> bool {
+        self.given.len() < GIVEN_MAX && !self.is_full
+    }
+
+    /// Gives it a connection that is out of the poll.
+    fn give(&mut self, guest: Box<Guest>, listeners: &[String]) -> Offer {
+        let connection = &guest.connection;
+        let estate = Estate {
+            listener: &listeners[connection.listener],
+            peer: address(&connection.peer),
+            served: connection.turn.served(),
+            input: connection.turn.unread(),
+        };
+        match self.carrier.give(&estate.packed(), Some(connection.descriptor())) {
+            Ok(()) => {
+                self.given.push_back(guest);
+                Offer::Given
             }
+            // With none on their way no event would ever come, so the heir is as good as gone.
+            Err(error) if is_full(&error) && !self.given.is_empty() => {
+                self.is_full = true;
+                Offer::NoRoom(guest)
+            }
+            Err(_) => Offer::Gone(guest),
         }
-        true
     }
 
     /// Takes in its replies. Says whether it lives.
@@ -93,6 +115,11 @@ impl Heir {
     }
 }
 
+/// The socket's buffer is full, or as many descriptors are on their way as the kernel allows a user (unix(7)).
+fn is_full(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ETOOMANYREFS)
+}
+
 impl Drop for Heir {
     fn drop(&mut self) {
         descriptors::forget(&self.carrier);
@@ -100,7 +127,7 @@ impl Drop for Heir {
 }
 
 impl Runner {
-    /// Passes a connection on to the heir, if there is one and it stands at a request boundary; else gives it back.
+    /// Passes a connection on to the heir, if there is one with room and it stands at a request boundary; else gives it back.
     pub(super) fn hand_over(&mut self, guest: Box<Guest>) -> Option<Box<Guest>> {
         let turn = &guest.connection.turn;
         if guest.lingering || guest.rest.is_some() || turn.is_last() || !turn.may_travel() {
@@ -109,11 +136,23 @@ impl Runner {
         let engine = self.engine.clone();
         let mut heir = lock(&engine.heir);
         let Some(known) = heir.as_mut() else { return Some(guest) };
+        if !known.has_room() {
+            known.again = true;
+            return Some(guest);
+        }
         engine.deregister(&guest);
-        known.waiting.push_back(guest);
-        let lives = known.push(&engine.settings.listeners);
-        self.after_push(heir, lives);
-        None
+        match known.give(guest, &engine.settings.listeners) {
+            Offer::Given => None,
+            Offer::NoRoom(guest) => {
+                known.again = true;
+                drop(heir);
+                self.back_into_poll(guest)
+            }
+            Offer::Gone(guest) => {
+                self.lose_heir(heir);
+                self.back_into_poll(guest)
+            }
+        }
     }
 
     /// The heir has replied, or has room, or is gone.
@@ -122,21 +161,25 @@ impl Runner {
         let mut heir = lock(&engine.heir);
         let Some(known) = heir.as_mut() else { return };
         let mut replies = Replies::default();
-        let lives = known.hear(&mut replies) && known.push(&engine.settings.listeners);
-        self.after_push(heir, lives);
+        known.is_full = false;
+        if known.hear(&mut replies) {
+            drop(heir);
+        } else {
+            self.lose_heir(heir);
+        }
         for guest in replies.taken {
             self.forget(guest);
         }
         for guest in replies.refused {
             self.take_home(guest);
         }
+        while let Some(guest) = engine.next_for_heir() {
+            self.settle(guest);
+        }
     }
 
-    /// When the heir is gone, everything that it has not taken comes home.
-    fn after_push(&mut self, mut heir: std::sync::MutexGuard<'_, Option<Heir>>, lives: bool) {
-        if lives {
-            return;
-        }
+    /// Everything that the heir has not taken comes home, and everybody who is here has a last call.
+    fn lose_heir(&mut self, mut heir: MutexGuard<'_, Option<Heir>>) {
         // Before anybody can find that there is none: who parks then gives its client a last call.
         self.engine.end();
         let gone = heir.take();
@@ -145,8 +188,22 @@ impl Runner {
         // It was registered when it was introduced.
         let _ = self.engine.registry.deregister(&mut SourceFd(&gone.carrier.as_raw_fd()));
         slog::warn!(self.engine.log, "the worker that connections were handed to is gone: they are finished here");
-        let home: Vec<_> = gone.given.drain(..).chain(gone.waiting.drain(..)).collect();
+        let home: Vec<_> = gone.given.drain(..).collect();
         home.into_iter().for_each(|guest| self.take_home(guest));
+        for guest in self.engine.slots.take_parked() {
+            self.settle(guest);
+        }
+    }
+
+    /// A connection that was to go stays for now.
+    fn back_into_poll(&mut self, guest: Box<Guest>) -> Option<Box<Guest>> {
+        match self.engine.register(&guest) {
+            Ok(()) => Some(guest),
+            Err(_) => {
+                self.forget(guest);
+                None
+            }
+        }
     }
 
     fn take_home(&mut self, mut guest: Box<Guest>) {
@@ -156,5 +213,19 @@ impl Runner {
             Ok(()) => self.settle(guest),
             Err(_) => self.forget(guest),
         }
+    }
+}
+
+impl Engine {
+    /// The next parked connection that the heir has room for.
+    fn next_for_heir(&self) -> Option<Box<Guest>> {
+        let mut heir = lock(&self.heir);
+        let known = heir.as_mut().filter(|known| known.has_room())?;
+        let mut next = self.slots.take_next_parked(&mut known.next);
+        if next.is_none() && std::mem::take(&mut known.again) {
+            known.next = 0;
+            next = self.slots.take_next_parked(&mut known.next);
+        }
+        next
     }
 }

@@ -152,18 +152,24 @@ impl Slots {
 
     /// Takes every parked connection; the caller owns them now.
     pub fn take_parked(&self) -> Vec<Box<Guest>> {
-        let mut taken = Vec::new();
-        for slot in &self.slots {
+        let mut next = 0;
+        std::iter::from_fn(|| self.take_next_parked(&mut next)).collect()
+    }
+
+    /// Takes the first parked connection from slot `next` on, which moves behind it; `None` at the last slot.
+    pub fn take_next_parked(&self, next: &mut usize) -> Option<Box<Guest>> {
+        while let Some(slot) = self.slots.get(*next) {
+            *next += 1;
             let mut slot = lock(slot);
             match std::mem::replace(&mut slot.state, State::Vacant) {
                 State::Parked(guest) => {
                     slot.state = State::Out(Edge::default());
-                    taken.push(guest);
+                    return Some(guest);
                 }
                 other => slot.state = other,
             }
         }
-        taken
+        None
     }
 }
 
