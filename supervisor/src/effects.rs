@@ -116,7 +116,7 @@ impl Workers {
         let pid = process.pid();
         let begun = self.means.watch.begin(worker, process.as_fd());
         if let Err(error) = begun.and_then(|()| bridge::start(worker, door, self.means.post.clone())) {
-            process.kill();
+            process.end();
             return Err(error);
         }
         let assignment = Assignment {

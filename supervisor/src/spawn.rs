@@ -103,6 +103,13 @@ impl Process {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
+    /// Kills and reaps one that nobody watches yet.
+    pub fn end(self) {
+        self.kill();
+        // A process that was killed ends at once; it fails only when somebody else has reaped it.
+        let _ = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
+    }
+
     /// Asks it to drain.
     pub fn terminate(&self) {
         // Fails only when it is gone, which is what was wanted.

@@ -20,7 +20,7 @@ use super::heir::Heir;
 use super::leader::{Leader, NO_ROOM_PAUSE, Reception};
 use super::listen::Listener;
 use super::runner::Runner;
-use super::slots::lock;
+use super::slots::{Room, lock};
 
 impl Runner {
     /// Takes what the supervisor has sent: an heir, or an inheritance. The end means that it is gone, and nobody would
@@ -44,7 +44,11 @@ impl Runner {
     fn take_carrier(&mut self, leader: &mut Leader, name: &str, socket: OwnedFd) {
         let taken = Carrier::adopt(socket).and_then(|carrier| match name {
             HEIR => {
-                *lock(&self.engine.heir) = Some(Heir::new(carrier, &self.engine.registry)?);
+                // One is enough, and the first may have connections of ours on their way.
+                let mut heir = lock(&self.engine.heir);
+                if heir.is_none() {
+                    *heir = Some(Heir::new(carrier, &self.engine.registry)?);
+                }
                 Ok(())
             }
             INHERITANCE => {
@@ -89,7 +93,7 @@ impl Runner {
             leader.listeners.drain(..).for_each(Listener::close);
         }
         while let Some(last) = leader.listeners.len().checked_sub(1) {
-            match self.accept_one(leader, last)? {
+            match self.accept_one(leader, last, Room::Last)? {
                 Reception::Client => {}
                 Reception::Nobody => leader.listeners.drain(last..).for_each(Listener::close),
                 Reception::NoRoom => {

@@ -30,6 +30,10 @@ const EVENTS_MAX: usize = 128;
 /// though there is room again.
 const EXHAUSTED_PAUSE: u64 = 100;
 
+/// Connections taken from each listener beyond `limits.connections_max` when that is reached. Fewer leaves clients to a wake
+/// that nobody gets while other workers have room; more makes the limit none.
+const OVERFLOW_MAX: usize = 16;
+
 /// How long a worker that drains waits for room to take what still waits in its listeners, in milliseconds. Less looks more
 /// often, more makes those clients wait.
 pub(super) const NO_ROOM_PAUSE: u64 = 20;
@@ -199,9 +203,11 @@ impl Runner {
         if leader.resume.is_some_and(|resume| resume <= self.moment.now) {
             leader.resume = None;
             if leader.draining {
-                self.empty_listeners(leader)?
+                self.empty_listeners(leader)?;
+            } else if self.engine.slots.has_room() {
+                self.join(leader)?;
             } else {
-                self.join(leader)?
+                leader.resume = Some(self.moment.now + EXHAUSTED_PAUSE);
             }
             (0..leader.inheritances.places()).for_each(|place| self.inherit(leader, place));
         }
@@ -234,16 +240,32 @@ impl Runner {
             return Ok(());
         }
         for _ in 0..self.engine.settings.accept_max {
-            if self.accept_one(leader, index)? != Reception::Client {
+            if self.accept_one(leader, index, Room::Usual)? != Reception::Client {
                 break;
+            }
+            if !self.engine.slots.has_room() {
+                return self.fill_up(leader);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the listeners because there is no room for another connection. The wake that was consumed for what waits just now
+    /// reaches no other worker, so some of that is taken still.
+    fn fill_up(&mut self, leader: &mut Leader) -> io::Result<()> {
+        self.pause(leader, "the worker holds limits.connections_max connections")?;
+        for index in 0..leader.listeners.len() {
+            for _ in 0..OVERFLOW_MAX {
+                if self.accept_one(leader, index, Room::Last)? != Reception::Client {
+                    break;
+                }
             }
         }
         Ok(())
     }
 
     /// Takes a waiting connection and reads what it sent already.
-    pub(super) fn accept_one(&mut self, leader: &mut Leader, index: usize) -> io::Result<Reception> {
-        let room = if leader.draining { Room::Last } else { Room::Usual };
+    pub(super) fn accept_one(&mut self, leader: &mut Leader, index: usize, room: Room) -> io::Result<Reception> {
         let Some(key) = self.engine.slots.enter(room) else {
             self.pause(leader, "the worker holds limits.connections_max connections")?;
             return Ok(Reception::NoRoom);

@@ -71,9 +71,14 @@ impl Slots {
         self.open.load(Ordering::Acquire)
     }
 
+    /// Whether one more may come as usual.
+    pub fn has_room(&self) -> bool {
+        self.open() < self.usual
+    }
+
     /// A slot for a new connection, owned by the caller; `None` when there is no room.
     pub fn enter(&self, room: Room) -> Option<Key> {
-        if room == Room::Usual && self.open() >= self.usual {
+        if room == Room::Usual && !self.has_room() {
             return None;
         }
         let index = lock(&self.free).pop()?;
