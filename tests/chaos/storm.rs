@@ -275,6 +275,8 @@ impl Eye<'_> {
         if workers.is_empty() {
             return;
         }
+        // Whoever is killed can be replaced: without code that works nobody could be served, once all were killed.
+        self.ground.place(Deploy::Good, self.version);
         let pid = workers[self.dice.below(workers.len())];
         self.victims.extend(Victim::kill(self.server, pid));
     }
