@@ -24,7 +24,8 @@ use crate::harness::{Server, Site, descriptors, eventually};
 
 fn site() -> Site {
     let site = Site::new("deployed:application").file("deploy.py", "VERSION = 0\n");
-    site.app("workers: 2\nthreads: 8\ntimeouts: {keepalive: 1h}")
+    // A client waits for 30 s. A place in which a hanging deploy is tried must be free again before.
+    site.app("workers: 2\nthreads: 8\ntimeouts: {boot: 10s, keepalive: 1h}")
 }
 
 /// A seed from the clock, or the one that `CHAOS_SEED` names.

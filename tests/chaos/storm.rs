@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::clients::{Habit, Idlers, Loss, Tally, Weather, send};
 use super::deploys::{Deploy, Ground};
@@ -208,12 +209,16 @@ impl Eye<'_> {
         self.server.signal(Signal::SIGHUP);
         if kind == Deploy::Killed {
             self.wait_for("a worker to hang", || !self.ground.hanging().is_empty());
-            // All that hang by now: one may stand in for a worker that was killed while it served, and is not of this reload.
+            // All that hang: one may stand in for a worker that was killed while it served, and is not of this reload.
             self.wait_for("the reload to be decided", || {
-                // Each may be gone already: somebody else has killed it.
-                let killed =
-                    self.ground.hanging().into_iter().map(|pid| kill(pid, Signal::SIGKILL)).collect::<Vec<_>>();
-                self.outcomes() > before || (!self.ground.has_yaml() && killed.iter().all(Result::is_err))
+                let ours = self.server.process().session();
+                let hanging: Vec<Pid> =
+                    self.ground.hanging().into_iter().filter(|pid| ours.contains(&pid.as_raw())).collect();
+                // Each may be gone by now: somebody else has killed it.
+                for &pid in &hanging {
+                    let _ = kill(pid, Signal::SIGKILL);
+                }
+                self.outcomes() > before || (!self.ground.has_yaml() && hanging.is_empty())
             });
         } else if waits {
             self.wait_for("the reload to be decided", || self.outcomes() > before);
@@ -270,6 +275,8 @@ impl Eye<'_> {
         if workers.is_empty() {
             return;
         }
+        // Whoever is killed can be replaced: without code that works nobody could be served, once all were killed.
+        self.ground.place(Deploy::Good, self.version);
         let pid = workers[self.dice.below(workers.len())];
         self.victims.extend(Victim::kill(self.server, pid));
     }
