@@ -22,6 +22,9 @@ use crate::harness::{Broken, Client, Ending};
 /// meet every moment of a reload; less leaves two processors nothing for the server.
 const PAUSE: Duration = Duration::from_millis(3);
 
+/// What is seen when a whole answer says that it is the last.
+pub const ANNOUNCED: &str = "Connection: close";
+
 /// What all clients share.
 #[derive(Default)]
 pub struct Weather {
@@ -247,7 +250,7 @@ fn whole(client: &mut Client, path: &str, body: &str) -> Result<Then, String> {
     let right = answer.status == 200 && text.starts_with(&format!("{path} ")) && text.ends_with(&format!(" {body}"));
     match (right, answer.says_close()) {
         (false, _) => Err(format!("another answer was expected: {answer}")),
-        (true, true) => Ok(Then::Closed("Connection: close".to_owned())),
+        (true, true) => Ok(Then::Closed(ANNOUNCED.to_owned())),
         (true, false) => Ok(Then::Kept),
     }
 }
@@ -258,7 +261,7 @@ fn stream(client: &mut Client) -> Result<Then, String> {
     let expected: String = (0..20).map(|number| format!("piece {number} of 20\n")).collect();
     match (answer.status == 200 && answer.body == expected.as_bytes(), answer.says_close()) {
         (false, _) => Err(format!("twenty pieces were expected: {answer}")),
-        (true, true) => Ok(Then::Closed("Connection: close".to_owned())),
+        (true, true) => Ok(Then::Closed(ANNOUNCED.to_owned())),
         (true, false) => Ok(Then::Kept),
     }
 }

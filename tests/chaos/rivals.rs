@@ -28,11 +28,11 @@ pub fn compare(full: &Storm) {
     println!("\n{HEADING}\n{}\n", rows.join("\n"));
     expect_nobody_noticed(&first);
     expect_nothing_left(&ours, before);
+    let (victims, closed) = (second.victims.len(), second.tally.closed.len());
+    let (announced, unaccounted) = (second.announced(), second.unaccounted().len());
     println!(
-        "killed workers: {}; connections lost with them: {}; lost without a cause: {}",
-        second.victims.len(),
-        second.tally.closed.len(),
-        second.unaccounted().len()
+        "killed workers: {victims}; connections lost with them: {closed}, of which {announced} were ended in order by an old \
+        worker without an heir; lost without a cause: {unaccounted}"
     );
     expect_losses_accounted_for(&second);
     expect_the_newest(&second);

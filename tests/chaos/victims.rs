@@ -11,7 +11,7 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{Server, descriptors};
+use crate::harness::{Server, descriptors, eventually, stands_still};
 
 /// A worker that was killed.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ impl Victim {
     pub fn kill(server: &Server, pid: i32) -> Option<Victim> {
         let process = Pid::from_raw(pid);
         kill(process, Signal::SIGSTOP).ok()?;
+        // The signal is not there at once, and meanwhile it may accept.
+        eventually("the victim to stand still", || stands_still(pid).then_some(()));
         let at = Instant::now();
         let held = held_by(server, pid);
         kill(process, Signal::SIGKILL).ok()?;

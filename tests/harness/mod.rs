@@ -19,5 +19,5 @@ pub use answer::{Answer, Broken, Ending, Framing};
 pub use client::Client;
 pub use dice::Dice;
 pub use process::{Process, eventually, program, python, target_folder, within};
-pub use server::{Server, command_line, descriptors, living, stop};
+pub use server::{Server, command_line, descriptors, living, stands_still, stop};
 pub use site::{Site, repository};

@@ -148,11 +148,14 @@ pub fn living(pid: i32) -> Stat {
 /// Makes a process stand still, and waits until each of its threads does.
 pub fn stop(pid: i32) {
     kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("a living process can be stopped");
-    eventually("every thread to stand still", || {
-        let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-        let states = threads.filter_map(|thread| stat(thread.ok()?.file_name().to_str()?.parse().ok()?));
-        states.map(|stat| stat.state).all(|state| state == 'T').then_some(())
-    });
+    eventually("every thread to stand still", || stands_still(pid).then_some(()));
+}
+
+/// Whether each thread of a process has been stopped; a process that is gone stands still too.
+pub fn stands_still(pid: i32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    let mut states = threads.filter_map(|thread| stat(thread.ok()?.file_name().to_str()?.parse().ok()?));
+    states.all(|stat| stat.state == 'T' || stat.state == 'Z')
 }
 
 /// The command line of a process, as `ps` shows it.
