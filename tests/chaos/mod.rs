@@ -92,7 +92,6 @@ fn nobody_notices_twenty_reloads() {
 }
 
 #[test]
-#[ignore = "an heir that is killed while it takes over costs its elder's idle connections: `make chaos` shows it"]
 fn killed_workers_cost_only_what_they_held_even_during_reloads() {
     let storm = Storm { seed: seed(), reloads: 8, idle: 50, each: 2, calm: 100, kills: true, ..Storm::default() };
     let server = site().serve();

@@ -11,7 +11,6 @@
 //!
 //! Known fault: where `reload.surge` is 1, a worker that hangs while it boots keeps the others waiting for `timeouts.boot`.
 
-use super::effect::Effect;
 use super::plan::Plan;
 use super::reload::Squad;
 use super::team::Team;
@@ -88,6 +87,7 @@ impl Core {
     pub(super) fn serve(&mut self, now: Now, index: usize, worker: WorkerId) {
         self.step(now, worker, Happening::Adopted);
         self.teams[index].has_served = true;
+        self.introduce_orphans(index);
         self.announce(now, index, worker);
     }
 
@@ -112,10 +112,7 @@ impl Core {
             && self.is_serving(worker)
         {
             // It sits in no slot any more.
-            let heirs = self.serving(index);
-            if let Some(to) = self.teams[index].next_heir(&heirs) {
-                self.effects.push(Effect::Introduce { from: worker, to });
-            }
+            self.introduce(index, worker);
         }
         self.step(now, worker, Happening::Drain);
     }

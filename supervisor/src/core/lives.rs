@@ -154,6 +154,7 @@ impl Core {
         };
         let place = self.place_of(worker);
         let next = if self.phase.is_up() { self.vacate(now, worker, place, life.served(now)) } else { String::new() };
+        self.disinherit(worker);
         self.log(line.with_some("next", next));
         if life.is_unproven() {
             self.boot_failed(now, place, Failure::new(why, ""));

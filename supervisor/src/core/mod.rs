@@ -27,6 +27,7 @@ mod adopt;
 mod backoff;
 mod effect;
 mod event;
+mod heirs;
 pub mod line;
 mod lives;
 pub mod plan;
@@ -50,6 +51,7 @@ use monoceros_shared::exit;
 use backoff::Jitter;
 pub use effect::{Answer, Effect, Recruit};
 pub use event::{Asker, Cause, Event, Exit, Scale, Stop, Wish};
+use heirs::Heritage;
 use line::{Level, Line};
 use plan::{Manner, Plan};
 use reload::{Reload, Request};
@@ -91,6 +93,7 @@ pub struct Core {
     manner: Manner,
     teams: Vec<Team>,
     lives: BTreeMap<WorkerId, Life>,
+    heirs: BTreeMap<WorkerId, Heritage>,
     bound: BTreeMap<Address, Listener>,
     /// The newest generation that was adopted.
     generation: u64,
@@ -120,6 +123,7 @@ impl Core {
             manner: plan.manner,
             teams: plan.apps.into_iter().map(team).collect(),
             lives: BTreeMap::new(),
+            heirs: BTreeMap::new(),
             bound,
             generation: 1,
             last_generation: 1,

@@ -107,6 +107,16 @@ impl Runner {
         Ok(())
     }
 
+    /// No other heir has come in the place of one that is gone: what is here ends here.
+    pub(super) fn give_up_heir(&mut self) {
+        if self.engine.awaits_heir().is_some() {
+            self.engine.end();
+            for guest in self.engine.slots.take_parked() {
+                self.settle(guest);
+            }
+        }
+    }
+
     /// A client between two requests whose connection stays here has a moment for one more.
     pub(super) fn give_last_call(&mut self, guest: &mut Guest) {
         if guest.connection.turn.is_idle() && !guest.last_call && !guest.lingering {

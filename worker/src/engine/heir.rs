@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   park -> given -> TAKEN: our copy of the socket is closed, without a word to the client
-//!      \        \--> REFUSED, or the heir is gone: it comes home, and is served with a close
+//!      \        \--> REFUSED: it comes home, and is served with a close
+//!      |         \--> the heir is gone: it comes home, is served as ever, and goes to the next heir, if one comes in time
 //!       \--> no room: parked as ever, served as ever, and offered again when there is room
 //! ```
 //!
@@ -13,6 +14,7 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
@@ -24,11 +26,15 @@ use super::guest::Guest;
 use super::leader::HEIR;
 use super::runner::Runner;
 use super::slots::lock;
-use crate::descriptors;
+use crate::{clock, descriptors};
 
 /// Connections given and not yet replied to. More makes requests wait that come while theirs is on its way, and would let the
 /// replies fill the socket that they come by; fewer makes a hand-over of thousands wait for more rounds.
 const GIVEN_MAX: usize = 64;
+
+/// How long connections whose heir is gone are served as ever while another is awaited, in milliseconds. Less closes what
+/// could have travelled; more keeps a worker that nobody will relieve.
+const HEIR_PATIENCE: u64 = 5_000;
 
 /// The worker that our connections go to.
 pub struct Heir {
@@ -178,21 +184,26 @@ impl Runner {
         }
     }
 
-    /// Everything that the heir has not taken comes home, and everybody who is here has a last call.
+    /// Everything that the heir has not taken comes home, and waits for the next one: the supervisor names another as soon as
+    /// one serves.
     fn lose_heir(&mut self, mut heir: MutexGuard<'_, Option<Heir>>) {
-        // Before anybody can find that there is none: who parks then gives its client a last call.
-        self.engine.end();
         let gone = heir.take();
         drop(heir);
         let Some(mut gone) = gone else { return };
         // It was registered when it was introduced.
         let _ = self.engine.registry.deregister(&mut SourceFd(&gone.carrier.as_raw_fd()));
-        slog::warn!(self.engine.log, "the worker that connections were handed to is gone: they are finished here");
+        slog::warn!(
+            self.engine.log,
+            "the worker that connections were handed to is gone: they are served here until another comes"
+        );
         let home: Vec<_> = gone.given.drain(..).collect();
-        home.into_iter().for_each(|guest| self.take_home(guest));
-        for guest in self.engine.slots.take_parked() {
-            self.settle(guest);
+        for guest in home {
+            if let Some(mut guest) = self.back_into_poll(guest) {
+                guest.patience = None;
+                self.settle(guest);
+            }
         }
+        self.engine.await_heir();
     }
 
     /// A connection that was to go stays for now.
@@ -217,6 +228,20 @@ impl Runner {
 }
 
 impl Engine {
+    /// Has the leader look in a while whether another heir has come.
+    fn await_heir(&self) {
+        self.heirless.store(clock::now() + HEIR_PATIENCE, Ordering::Release);
+        if let Err(error) = self.waker.wake() {
+            slog::error!(self.log, "cannot wake the poll"; "why" => %error);
+        }
+    }
+
+    /// Until when an heir is awaited, if one was lost and none has come.
+    pub(super) fn awaits_heir(&self) -> Option<u64> {
+        let until = self.heirless.load(Ordering::Acquire);
+        (until != 0 && !self.has_heir() && !self.settings.limits.ending.load(Ordering::Acquire)).then_some(until)
+    }
+
     /// The next parked connection that the heir has room for.
     fn next_for_heir(&self) -> Option<Box<Guest>> {
         let mut heir = lock(&self.heir);

@@ -80,6 +80,8 @@ pub struct Leader {
     pub(super) joined: bool,
     /// When to accept again after everything had run out.
     pub(super) resume: Option<u64>,
+    /// When to give up waiting for another heir.
+    heirless: Option<u64>,
     /// When the log was last told of that.
     complained: Option<u64>,
     pub(super) draining: bool,
@@ -107,6 +109,7 @@ impl Leader {
             inheritances: Inheritances::default(),
             joined: false,
             resume: None,
+            heirless: None,
             complained: None,
             draining: false,
         };
@@ -115,7 +118,7 @@ impl Leader {
 
     /// Lets the timer come at the next deadline, if it would come later.
     fn arm(&mut self, next: Option<u64>, now: u64) -> io::Result<()> {
-        let next = next.into_iter().chain(self.resume).min().unwrap_or(u64::MAX);
+        let next = next.into_iter().chain(self.resume).chain(self.heirless).min().unwrap_or(u64::MAX);
         if next < self.armed {
             self.armed = next;
             let wait = Duration::from_millis(next.saturating_sub(now).max(1));
@@ -186,6 +189,7 @@ impl Runner {
             leader.draining = true;
             self.drain(leader)?;
         }
+        leader.heirless = self.engine.awaits_heir();
         Ok(())
     }
 
@@ -200,6 +204,10 @@ impl Runner {
         // Spent, whatever it says: an edge of it comes again only when it is set again.
         let _ = nix::unistd::read(&leader.timer, &mut [0; 8]);
         leader.armed = u64::MAX;
+        if leader.heirless.is_some_and(|until| until <= self.moment.now) {
+            leader.heirless = None;
+            self.give_up_heir();
+        }
         if leader.resume.is_some_and(|resume| resume <= self.moment.now) {
             leader.resume = None;
             if leader.draining {

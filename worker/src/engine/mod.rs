@@ -33,7 +33,7 @@ mod watch;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
 
 use mio::unix::SourceFd;
@@ -97,6 +97,8 @@ pub struct Engine {
     drained: AtomicBool,
     /// Workers that may still hand connections over to us.
     givers: AtomicUsize,
+    /// Until when another heir is awaited in the place of one that is gone, by [`crate::clock::now`]; 0 before.
+    heirless: AtomicU64,
     /// Who takes our connections over, once one was introduced.
     heir: Mutex<Option<Heir>>,
     broken: AtomicBool,
@@ -182,6 +184,7 @@ impl Engine {
             adopted: AtomicBool::new(false),
             drained: AtomicBool::new(false),
             givers: AtomicUsize::new(0),
+            heirless: AtomicU64::new(0),
             heir: Mutex::new(None),
             broken: AtomicBool::new(false),
             notice: apology::Notice::default(),

@@ -63,7 +63,9 @@ impl World {
             Effect::Introduce { from, to } => {
                 let (old, new) = (&self.processes[from], &self.processes[to]);
                 assert!(from != to && old.app() == new.app(), "{effect:?} of strangers");
-                assert!(old.appointed, "{effect:?} after it was told to leave");
+                let orphaned =
+                    old.heir.is_some_and(|heir| self.processes.get(&heir).is_none_or(|heir| heir.doing == Doing::Dead));
+                assert!(old.appointed || orphaned, "{effect:?} after it was told to leave");
                 assert!(new.counts_for(old.app()) && !new.killed, "{effect:?}, which does not serve");
             }
             Effect::Terminate { worker } => self.law_of_the_living(*worker, effect),
@@ -140,6 +142,25 @@ impl World {
                 assert!(!self.processes[worker].served, "{effect:?} though the reload is abandoned");
             }
             assert!(!matches!(effect, Effect::Introduce { .. } | Effect::Adjust { .. }), "{effect:?}");
+        }
+    }
+
+    /// Whoever hands its connections over has an heir that lives, or there is none to be had.
+    pub fn law_of_heirs(&self) {
+        if self.stopped.is_some() {
+            return;
+        }
+        for (from, heritage) in &self.core.heirs {
+            let team = self.core.teams.iter().position(|team| team.name() == heritage.app);
+            match heritage.to {
+                Some(to) => {
+                    assert!(self.core.lives.contains_key(&to), "worker {from} hands over to {to}, which is dead")
+                }
+                None => assert!(
+                    team.is_none_or(|index| self.core.serving(index).is_empty()),
+                    "worker {from} has lost its heir and got no other"
+                ),
+            }
         }
     }
 

@@ -60,11 +60,13 @@ struct Process {
     served: bool,
     /// Whether it was told to serve, and not to leave.
     appointed: bool,
+    /// Whom it was told to hand its connections to.
+    heir: Option<WorkerId>,
 }
 
 impl Process {
     fn new(recruit: Recruit, doing: Doing) -> Process {
-        Process { recruit, doing, killed: false, served: false, appointed: false }
+        Process { recruit, doing, killed: false, served: false, appointed: false, heir: None }
     }
 
     fn app(&self) -> &str {
@@ -286,6 +288,7 @@ impl World {
         self.law_of_service(&before);
         self.law_of_numbers();
         self.law_of_listeners();
+        self.law_of_heirs();
         self.law_of_places();
         let _ = self.core.status(self.now);
     }
@@ -295,7 +298,8 @@ impl World {
         match effect {
             Effect::Spawn(recruit) => self.spawn(recruit),
             Effect::Say { worker, word } => self.hear(worker, word),
-            Effect::Introduce { .. } | Effect::Adjust { .. } => {}
+            Effect::Introduce { from, to } => self.processes.get_mut(&from).unwrap().heir = Some(to),
+            Effect::Adjust { .. } => {}
             Effect::Terminate { worker } => self.leave(worker, DRAIN),
             Effect::Kill { worker } => {
                 let process = self.processes.get_mut(&worker).unwrap();
