@@ -219,6 +219,11 @@ impl Engine {
         }
     }
 
+    /// Whether it was ever told to serve.
+    pub fn is_adopted(&self) -> bool {
+        self.adopted.load(Ordering::Acquire)
+    }
+
     /// Whether it ended because it could not go on.
     pub fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
