@@ -176,7 +176,8 @@ impl Runner {
         for guest in replies.taken {
             self.forget(guest);
         }
-        for guest in replies.refused {
+        for mut guest in replies.refused {
+            guest.connection.turn.make_last();
             self.take_home(guest);
         }
         while let Some(guest) = engine.next_for_heir() {
@@ -197,12 +198,7 @@ impl Runner {
             "the worker that connections were handed to is gone: they are served here until another comes"
         );
         let home: Vec<_> = gone.given.drain(..).collect();
-        for guest in home {
-            if let Some(mut guest) = self.back_into_poll(guest) {
-                guest.patience = None;
-                self.settle(guest);
-            }
-        }
+        home.into_iter().for_each(|guest| self.take_home(guest));
         self.engine.await_heir();
     }
 
@@ -217,12 +213,11 @@ impl Runner {
         }
     }
 
-    fn take_home(&mut self, mut guest: Box<Guest>) {
-        guest.connection.turn.make_last();
-        guest.patience = None;
-        match self.engine.register(&guest) {
-            Ok(()) => self.settle(guest),
-            Err(_) => self.forget(guest),
+    /// A connection that had been given goes on here, and its client is waited for anew.
+    fn take_home(&mut self, guest: Box<Guest>) {
+        if let Some(mut guest) = self.back_into_poll(guest) {
+            guest.patience = None;
+            self.settle(guest);
         }
     }
 }
@@ -231,9 +226,7 @@ impl Engine {
     /// Has the leader look in a while whether another heir has come.
     fn await_heir(&self) {
         self.heirless.store(clock::now() + HEIR_PATIENCE, Ordering::Release);
-        if let Err(error) = self.waker.wake() {
-            slog::error!(self.log, "cannot wake the poll"; "why" => %error);
-        }
+        self.wake_leader();
     }
 
     /// Until when an heir is awaited, if one was lost and none has come.

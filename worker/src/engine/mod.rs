@@ -214,6 +214,11 @@ impl Engine {
             self.idle.notify_all();
             self.watch.wake();
         }
+        self.wake_leader();
+    }
+
+    /// Has the leader look at what it is to do, wherever it waits.
+    fn wake_leader(&self) {
         if let Err(error) = self.waker.wake() {
             slog::error!(self.log, "cannot wake the poll"; "why" => %error);
         }
