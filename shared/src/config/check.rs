@@ -18,7 +18,7 @@ use super::owner;
 use super::raw;
 use super::section::{At, or_defaults};
 use super::tree;
-use super::value::{Count, EngineName, PathText, Principal, Size, Surge, Workers};
+use super::value::{Count, EngineName, PathText, Principal, Principals, Size, Surge, Workers};
 use super::{Address, App, Config, Engine, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, Timeouts};
 
 /// What the check knows of the machine.
@@ -55,10 +55,26 @@ struct Check<'a> {
 pub(super) fn check(file: raw::File, machine: &Machine) -> Result<(Config, Vec<Fault>), Fault> {
     let mut check = Check { machine, warnings: Vec::new(), listeners: HashMap::new() };
     let log = or_defaults(file.log, file.apps.place)?;
-    let log = Log { format: log.format.value, level: log.level.value, access: log.access.value };
+    let log = Log {
+        format: log.format.value,
+        level: log.level.value,
+        access: log.access.value,
+        file: log.file.map(|path| check.file("file", &path)).transpose()?,
+    };
     let control = file.control.map(|path| check.control(&path)).transpose()?;
+    let pid_file = file.pid_file.map(|path| check.file("pid_file", &path)).transpose()?;
     let apps = file.apps.value.0.into_iter().map(|(name, app)| check.app(name, app)).collect::<Result<_, _>>()?;
-    Ok((Config { file: None, log, watch: file.watch.value, control, apps }, check.warnings))
+    let config = Config {
+        file: None,
+        log,
+        watch: file.watch.value,
+        control,
+        pid_file,
+        on_supervisor_loss: file.on_supervisor_loss.value,
+        orphan_timeout: file.orphan_timeout.value,
+        apps,
+    };
+    Ok((config, check.warnings))
 }
 
 impl Check<'_> {
@@ -77,7 +93,9 @@ impl Check<'_> {
             virtualenv: raw.virtualenv.map(|path| self.virtualenv(&path)).transpose()?,
             python_path,
             environment: raw.environment.map_or_else(Default::default, |variables| variables.value.0),
-            run_as: run_as(raw.user, raw.group)?,
+            run_as: run_as(raw.user, raw.group, raw.groups)?,
+            umask: raw.umask.map(|mode| mode.value.0),
+            no_new_privileges: raw.no_new_privileges.value,
             listen: self.listeners(raw.listen.value, &raw.backlog)?,
             workers,
             threads,
@@ -102,6 +120,21 @@ impl Check<'_> {
             Err(why) => {
                 Err(fault(format!("cannot find the folder {}: {}", shown(&folder.to_string_lossy()), cause(&why))))
             }
+        }
+    }
+
+    /// A file that may not be there yet, in a folder that is. Absolute.
+    fn file(&self, key: &str, path: &At<PathText>) -> Result<PathBuf, Fault> {
+        let fault = |why: String| Fault::at(path.place, why).of_key(key);
+        let file = absolute(self.machine.folder.join(&path.value.0))
+            .map_err(|why| fault(format!("cannot make {} absolute: {why}", shown(&path.value.0))))?;
+        let text = shown(&file.to_string_lossy());
+        if file.is_dir() || path.value.0.ends_with('/') {
+            return Err(fault(format!("{text} is a folder: name a file in it")));
+        }
+        match file.parent() {
+            Some(folder) if folder.is_dir() => Ok(file),
+            Some(_) | None => Err(fault(format!("cannot make {text}: its folder does not exist"))),
         }
     }
 
@@ -190,11 +223,17 @@ fn threads(raw: &raw::App) -> Result<usize, Fault> {
     Ok(threads)
 }
 
-fn run_as(user: Option<At<Principal>>, group: Option<At<Principal>>) -> Result<Option<RunAs>, Fault> {
-    match (user, group) {
-        (Some(user), group) => owner::of_workers(&user, group.as_ref()).map(Some),
-        (None, Some(group)) => Err(Fault::at(group.place, "it needs `user` beside it").of_key("group")),
-        (None, None) => Ok(None),
+fn run_as(
+    user: Option<At<Principal>>,
+    group: Option<At<Principal>>,
+    groups: Option<At<Principals>>,
+) -> Result<Option<RunAs>, Fault> {
+    let needs_user = |place, key| Err(Fault::at(place, "it needs `user` beside it").of_key(key));
+    match (user, group, groups) {
+        (Some(user), group, groups) => owner::of_workers(&user, group.as_ref(), groups.as_ref()).map(Some),
+        (None, Some(group), _) => needs_user(group.place, "group"),
+        (None, None, Some(groups)) => needs_user(groups.place, "groups"),
+        (None, None, None) => Ok(None),
     }
 }
 
@@ -221,9 +260,11 @@ fn timeouts(raw: raw::Timeouts) -> Timeouts {
         boot: raw.boot.value,
         head: raw.head.value,
         body: raw.body.value,
+        request: raw.request.value,
         keepalive: raw.keepalive.value,
         write: raw.write.value,
         drain: raw.drain.value,
+        heartbeat: raw.heartbeat.value,
         drain_delay: raw.drain_delay.value,
     }
 }

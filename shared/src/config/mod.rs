@@ -51,6 +51,12 @@ pub struct Config {
     pub watch: bool,
     /// A path for the control socket beside the one in the runtime directory. Absolute.
     pub control: Option<PathBuf>,
+    /// A file that holds the supervisor's process number and is locked while it lives. Absolute.
+    pub pid_file: Option<PathBuf>,
+    /// What workers do when their supervisor is gone.
+    pub on_supervisor_loss: SupervisorLoss,
+    /// How long workers wait for another supervisor; then they drain.
+    pub orphan_timeout: Duration,
     /// The applications, in the order of the file. Never empty; names are unique.
     pub apps: Vec<App>,
 }
@@ -74,6 +80,10 @@ pub struct App {
     pub environment: BTreeMap<String, String>,
     /// Who the workers run as, if not as the supervisor.
     pub run_as: Option<RunAs>,
+    /// Permission bits that files of the workers' are made without; `None` leaves the supervisor's.
+    pub umask: Option<u32>,
+    /// Whether workers, and all that they start, can gain no privileges by an exec.
+    pub no_new_privileges: bool,
     /// Where it is served. Never empty; addresses are unique in the whole config.
     pub listen: Vec<Listener>,
     /// Worker processes, at least 1; `auto` is already resolved.
@@ -119,6 +129,16 @@ pub struct Ready {
     pub scheme: String,
     /// The status that is expected; `None` is any 2xx.
     pub status: Option<u16>,
+}
+
+/// What workers do when their supervisor is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SupervisorLoss {
+    /// Serve on, and wait for the next supervisor of the same file.
+    #[default]
+    Adopt,
+    /// Finish what there is, and exit.
+    Drain,
 }
 
 /// What is done when the first boot of an application fails.
@@ -178,6 +198,8 @@ pub struct RunAs {
     pub uid: u32,
     /// The gid: of `group`, else the user's own.
     pub gid: u32,
+    /// The supplementary groups; `None`: those that the user is a member of.
+    pub groups: Option<Vec<u32>>,
 }
 
 /// How a worker runs its calls. `sync` in the file is `Threads` with one thread.
@@ -256,12 +278,16 @@ pub struct Timeouts {
     pub head: Duration,
     /// Between two reads of a request body. Then: 408 and close.
     pub body: Duration,
+    /// From a call of the application, or the wish for the next piece of its answer, to what comes of it. Then: 504, or the cut.
+    pub request: Duration,
     /// A kept-alive connection without a request. Then it is closed.
     pub keepalive: Duration,
     /// Between two writes that moved bytes of an answer. Then the connection is cut.
     pub write: Duration,
     /// From the start of a drain to the kill.
     pub drain: Duration,
+    /// Between two signs of life of a worker's I/O, and of its Python. Then it is replaced.
+    pub heartbeat: Duration,
     /// From a TERM to the start of the drain, while a load balancer still sends new connections here. They are served.
     pub drain_delay: Duration,
 }
@@ -275,6 +301,8 @@ pub struct Log {
     pub level: LogLevel,
     /// Whether each request gets a line.
     pub access: bool,
+    /// A file to append to; `None` is standard error. Absolute.
+    pub file: Option<PathBuf>,
 }
 
 /// The look of a log line.

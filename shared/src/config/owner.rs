@@ -8,16 +8,25 @@ use nix::unistd::{Gid, Group, Uid, User};
 use super::RunAs;
 use super::fault::{Fault, shown};
 use super::section::At;
-use super::value::Principal;
+use super::value::{Principal, Principals};
 
 /// Who workers become.
-pub(super) fn of_workers(user: &At<Principal>, group: Option<&At<Principal>>) -> Result<RunAs, Fault> {
+pub(super) fn of_workers(
+    user: &At<Principal>,
+    group: Option<&At<Principal>>,
+    groups: Option<&At<Principals>>,
+) -> Result<RunAs, Fault> {
     let found = find_user(&user.value.0).map_err(|why| Fault::at(user.place, why).of_key("user"))?;
     let gid = match group {
         Some(group) => find_group(&group.value.0).map_err(|why| Fault::at(group.place, why).of_key("group"))?,
         None => found.gid,
     };
-    Ok(RunAs { user: found.name, uid: found.uid.as_raw(), gid: gid.as_raw() })
+    let number = |group: &At<Principal>| match find_group(&group.value.0) {
+        Ok(gid) => Ok(gid.as_raw()),
+        Err(why) => Err(Fault::at(group.place, why).of_key("groups")),
+    };
+    let groups = groups.map(|groups| groups.value.0.iter().map(number).collect()).transpose()?;
+    Ok(RunAs { user: found.name, uid: found.uid.as_raw(), gid: gid.as_raw(), groups })
 }
 
 /// Who owns a socket's file: `user`, `user:group` or `:group`.

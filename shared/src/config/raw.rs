@@ -11,9 +11,10 @@ use super::request::{HostText, Scheme, TargetText};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::tree::{self, Node, Value};
 use super::value::{
-    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Size, Surge, Variables, Workers, one_or_more,
+    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers,
+    one_or_more,
 };
-use super::{BrokenStart, Callable, LogFormat, LogLevel, Protocol};
+use super::{BrokenStart, Callable, LogFormat, LogLevel, Protocol, SupervisorLoss};
 
 section! {
     /// The whole file.
@@ -24,6 +25,13 @@ section! {
         watch: At<bool> = "false";
         /// A path for the control socket, beside the one in the runtime directory; relative to the file.
         control: Option<At<PathText>> = "none";
+        /// A file that holds the supervisor's process number, and is locked while it lives; relative to the file.
+        pid_file: Option<At<PathText>> = "none";
+        /// What workers do when their supervisor is gone: `adopt` serves on and waits for the next one, `drain` finishes what there is.
+        on_supervisor_loss: At<SupervisorLoss> = "adopt";
+        /// How long workers wait for another supervisor; then they drain.
+        // Below a second no supervisor is back in time. Above a year it is for ever.
+        orphan_timeout: At<Duration> = "10m", "1s" to "365d";
         /// The applications, each under a name of your choice.
         apps: At<Apps>;
     }
@@ -38,6 +46,8 @@ section! {
         level: At<LogLevel> = "info";
         /// Whether each request gets a line.
         access: At<bool> = "false";
+        /// A file to append lines to, opened anew at USR1 and `supervisor reopen`; relative to the file.
+        file: Option<At<PathText>> = "none: standard error";
     }
 }
 
@@ -58,6 +68,13 @@ section! {
         user: Option<At<Principal>> = "the supervisor's";
         /// The group that they run as; needs `user`.
         group: Option<At<Principal>> = "the group of `user`";
+        /// Their supplementary groups; needs `user`.
+        groups: Option<At<Principals>> = "those of `user`";
+        /// Permission bits that files of theirs are made without: `"0027"`.
+        // None are left out at 0000; all are at 0777.
+        umask: Option<At<Mode>> = "the supervisor's", "0000" to "0777";
+        /// Whether workers, and all that they start, can gain no privileges by an exec: not by `sudo`, not by a set-user-ID `sendmail`.
+        no_new_privileges: At<bool> = "true";
         /// Where it is served: `ADDRESS:PORT`, `[IPV6]:PORT`, `localhost:PORT`, `:PORT` (every IPv4 address), `unix:PATH` or `unix:@NAME`;
         /// one, or a list.
         listen: At<Listeners>;
@@ -131,19 +148,25 @@ section! {
 // what a person may be waiting in) it protects from nothing.
 section! {
     /// How long each thing may take.
-    Timeouts at "apps.NAME.timeouts", later ["request", "heartbeat"] {
+    Timeouts at "apps.NAME.timeouts", later [] {
         /// From the start of a worker until its application is imported and, with `reload.ready`, ready; then it is killed.
         boot: At<Duration> = "60s", "100ms" to "1h";
         /// From the first byte of a request to the end of its head, and from the connection to the first byte; then 408.
         head: At<Duration> = "10s", "100ms" to "1h";
         /// Between two reads of a request's body; then 408.
         body: At<Duration> = "30s", "100ms" to "1h";
+        /// For the application, to begin its answer, and again for each next piece of it; then 504, or the cut if some of the answer
+        /// is out, and `RequestTimeout` is raised in that call. `environ["monoceros.extend_timeout"](seconds)` grants the call more.
+        request: At<Duration> = "60s", "100ms" to "24h";
         /// A kept-alive connection without a request; then it is closed. Longer than the load balancer's own, or it sees resets.
         keepalive: At<Duration> = "75s", "100ms" to "24h";
         /// Between two writes that moved bytes of an answer; then the connection is cut.
         write: At<Duration> = "30s", "100ms" to "1h";
         /// From the start of a drain to the kill.
         drain: At<Duration> = "30s", "100ms" to "24h";
+        /// For a worker to show that its I/O and its Python go on; then it is replaced. Longer than any call into C that keeps the GIL.
+        // Below a second a busy machine's pauses end workers.
+        heartbeat: At<Duration> = "30s", "1s" to "1h";
         /// From a TERM to the start of the drain, while a load balancer still sends new connections; they are served.
         // Most have no balancer to wait for. Above ten minutes whoever sent the TERM has killed us.
         drain_delay: At<Duration> = "0s", "0s" to "10m";

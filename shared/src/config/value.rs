@@ -10,7 +10,7 @@ use super::quantity;
 use super::request::Scheme;
 use super::section::{At, Read, instead, list, written};
 use super::tree::{Kind, Node, Value};
-use super::{BrokenStart, Callable, LogFormat, LogLevel, Protocol};
+use super::{BrokenStart, Callable, LogFormat, LogLevel, Protocol, SupervisorLoss};
 
 impl Read for String {
     const FORM: &'static str = "text";
@@ -335,6 +335,21 @@ impl Read for Principal {
     }
 }
 
+/// Users or groups: one, a list, or an empty list.
+#[derive(Clone, Debug)]
+pub(super) struct Principals(pub Vec<At<Principal>>);
+
+impl Read for Principals {
+    const FORM: &'static str = "a name or a number, or a list of them";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        match &node.value {
+            Value::List(items) if items.is_empty() => Ok(Principals(Vec::new())),
+            Value::Scalar(..) | Value::List(_) | Value::Map(_) => one_or_more(node).map(Principals),
+        }
+    }
+}
+
 /// How a worker runs its calls, as the file names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EngineName {
@@ -382,5 +397,6 @@ choice!(EngineName:
     "sync" => EngineName::Sync;
     later ["gevent", "eventlet", "tornado"]);
 choice!(BrokenStart: "apologise" => BrokenStart::Apologise, "exit" => BrokenStart::Exit; later []);
+choice!(SupervisorLoss: "adopt" => SupervisorLoss::Adopt, "drain" => SupervisorLoss::Drain; later []);
 choice!(Scheme: "http" => Scheme("http"), "https" => Scheme("https"); later []);
 choice!(Protocol: "http" => Protocol::Http; later ["fastcgi", "scgi", "ajp", "uwsgi"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::{
     Address, BrokenStart, Callable, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place, Protocol, Ready,
-    Recycle, Reload, RunAs, Timeouts, keys, reference,
+    Recycle, Reload, RunAs, SupervisorLoss, Timeouts, keys, reference,
 };
 use super::*;
 
@@ -27,6 +27,8 @@ fn four_lines_are_enough() {
         python_path: vec![],
         environment: BTreeMap::new(),
         run_as: None,
+        umask: None,
+        no_new_privileges: true,
         listen: vec![Listener {
             address: Address::Tcp("127.0.0.1:8000".parse().unwrap()),
             protocol: Protocol::Http,
@@ -49,24 +51,39 @@ fn four_lines_are_enough() {
             boot: seconds(60),
             head: seconds(10),
             body: seconds(30),
+            request: seconds(60),
             keepalive: seconds(75),
             write: seconds(30),
             drain: seconds(30),
+            heartbeat: seconds(30),
             drain_delay: seconds(0),
         },
         reload: Reload { ready: None, on_change: vec![], ignore: vec![], surge: None },
         on_broken_start: BrokenStart::Apologise,
         recycle: Recycle { requests: None, memory: None, age: None },
     };
-    let log = Log { format: LogFormat::Text, level: LogLevel::Info, access: false };
-    assert_eq!(config, Config { file: None, log, watch: false, control: None, apps: vec![app] });
+    let log = Log { format: LogFormat::Text, level: LogLevel::Info, access: false, file: None };
+    let expected = Config {
+        file: None,
+        log,
+        watch: false,
+        control: None,
+        pid_file: None,
+        on_supervisor_loss: SupervisorLoss::Adopt,
+        orphan_timeout: seconds(600),
+        apps: vec![app],
+    };
+    assert_eq!(config, expected);
 }
 
 /// Each key once, none at its default.
 const EVERY_KEY: &str = r#"
-log: {format: json, level: debug, access: true}
+log: {format: json, level: debug, access: true, file: srv/shop.log}
 watch: true
 control: run/control.sock
+pid_file: srv/shop.pid
+on_supervisor_loss: drain
+orphan_timeout: 30s
 apps:
   shop:
     wsgi: shop.wsgi:make.app()
@@ -76,6 +93,9 @@ apps:
     environment: {TEXT: a b, NUMBER: 1.10, YES: true, EMPTY: ""}
     user: root
     group: "12"
+    groups: [root, 34]
+    umask: "0027"
+    no_new_privileges: false
     listen:
       - address: unix:run/shop.sock
         protocol: http
@@ -94,7 +114,7 @@ apps:
       body_bytes_max: 3MiB
       body_memory_max: 4MB
       connections_max: 5
-    timeouts: {boot: 1m1s, head: 2s, body: 3s, keepalive: 1h30m, write: 500ms, drain: 1h, drain_delay: 5s}
+    timeouts: {boot: 1m1s, head: 2s, body: 3s, request: 9s, keepalive: 1h30m, write: 500ms, drain: 1h, heartbeat: 8s, drain_delay: 5s}
     reload:
       ready: {path: /healthz?deep=1, host: "shop.example:8000", scheme: https, status: 204}
       on_change: ["**/*.py", "templates/*.{html,txt}"]
@@ -149,9 +169,11 @@ fn shop_timeouts() -> Timeouts {
         boot: seconds(61),
         head: seconds(2),
         body: seconds(3),
+        request: seconds(9),
         keepalive: seconds(5400),
         write: Duration::from_millis(500),
         drain: seconds(3600),
+        heartbeat: seconds(8),
         drain_delay: seconds(5),
     }
 }
@@ -180,12 +202,14 @@ fn every_key_is_taken() {
     let app = App {
         name: "shop".into(),
         wsgi: Callable { module: "shop.wsgi".into(), attribute: "make.app".into(), factory: true },
-        wsgi_place: Some(Place { line: 7, column: 11 }),
+        wsgi_place: Some(Place { line: 10, column: 11 }),
         directory: at("srv"),
         virtualenv: Some(at(".venv")),
         python_path: vec![at("lib"), at("srv/lib")],
         environment: environment.map(|(name, value)| (name.into(), value.into())).into(),
-        run_as: Some(RunAs { user: "root".into(), uid: 0, gid: 12 }),
+        run_as: Some(RunAs { user: "root".into(), uid: 0, gid: 12, groups: Some(vec![0, 34]) }),
+        umask: Some(0o027),
+        no_new_privileges: false,
         listen: shop_listeners(&folder),
         workers: 3,
         threads: 4,
@@ -196,9 +220,18 @@ fn every_key_is_taken() {
         on_broken_start: BrokenStart::Exit,
         recycle: Recycle { requests: Some(1000), memory: Some(512 << 20), age: Some(seconds(24 * 3600)) },
     };
-    let log = Log { format: LogFormat::Json, level: LogLevel::Debug, access: true };
-    let control = Some(at("run/control.sock"));
-    assert_eq!(config, Config { file: None, log, watch: true, control, apps: vec![app] });
+    let log = Log { format: LogFormat::Json, level: LogLevel::Debug, access: true, file: Some(at("srv/shop.log")) };
+    let expected = Config {
+        file: None,
+        log,
+        watch: true,
+        control: Some(at("run/control.sock")),
+        pid_file: Some(at("srv/shop.pid")),
+        on_supervisor_loss: SupervisorLoss::Drain,
+        orphan_timeout: seconds(30),
+        apps: vec![app],
+    };
+    assert_eq!(config, expected);
 }
 
 #[test]
@@ -331,7 +364,7 @@ fn more_memory_than_body_is_no_error() {
 #[test]
 fn a_user_may_be_a_number() {
     let run_as = app("user: 0").run_as;
-    assert_eq!(run_as, Some(RunAs { user: "root".into(), uid: 0, gid: 0 }));
+    assert_eq!(run_as, Some(RunAs { user: "root".into(), uid: 0, gid: 0, groups: None }));
 }
 
 #[test]

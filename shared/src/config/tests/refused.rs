@@ -13,17 +13,17 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
     ),
     (
         "tls: 3",
-        "5:5: unknown key `tls`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
+        "5:5: unknown key `tls`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
     ),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
     ("<<: 3", "5:5: `<<`: merge keys are not supported: use an alias for a whole value"),
     ("trusted_proxies: []", "5:5: `trusted_proxies`: this version does not have it yet: remove it"),
-    ("timeouts: {request: 3s}", "5:16: `request`: this version does not have it yet: remove it"),
-    ("timeouts: {heartbeat: 3s}", "5:16: `heartbeat`: this version does not have it yet: remove it"),
+    ("umask: 0027", "5:12: `umask`: `0027` is a number to YAML: write \"0660\", in quotes"),
+    ("no_new_privileges: 1", "5:24: `no_new_privileges`: expected true or false, found the number `1`"),
     ("workers: 2\nworkers: 3", "6:5: duplicate key `workers`: it is already on line 5"),
     ("wsgi: a:b", "5:5: duplicate key `wsgi`: it is already on line 3"),
     ("environment: {A: 1, \"A\": 2}", "5:25: duplicate key `A`: it is already on line 5"),
@@ -131,6 +131,7 @@ const LINES: &[(&str, &str)] = &[
     ("user: \"\"", "5:11: `user`: it is empty: give it a value, or remove the key"),
     ("user: root\ngroup: nosuch", "6:12: `group`: there is no group `nosuch`"),
     ("group: root", "5:12: `group`: it needs `user` beside it"),
+    ("groups: [root]", "5:5: `groups`: it needs `user` beside it"),
     ("directory: nosuch", "5:16: `directory`: cannot find the folder `DIR/nosuch`: it does not exist"),
     ("directory: /etc/passwd", "5:16: `directory`: `/etc/passwd` is not a folder"),
     ("directory: [a]", "5:5: `directory`: expected text, found a list"),
@@ -204,7 +205,7 @@ const LINES: &[(&str, &str)] = &[
     ("reload: {on_change: []}", "5:14: `on_change`: the list is empty"),
     ("reload: {ignore: a**}", "5:22: `ignore`: `a**` is no glob: `**` stands alone between slashes"),
     ("on_broken_start: apologize", "5:22: `on_broken_start`: unknown value `apologize`: did you mean `apologise`?"),
-    ("recycle: {request: 1}", "5:15: unknown key `request`: did you mean `requests`?"),
+    ("recycle: {request: 1}", "5:15: unknown key `request`: it belongs to apps.NAME.timeouts"),
     (
         "recycle: {memory: 3}",
         "5:23: `memory`: expected a size such as `8KiB`, `100MiB` or `1MB`, found `3`: add a unit (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB)",
@@ -410,6 +411,15 @@ const FILES: &[(&str, &str)] = &[
     ("metrics: 3", "1:1: `metrics`: this version does not have it yet: remove it"),
     ("watch: yes", "1:8: `watch`: expected true or false, found the text `yes`"),
     ("control: {}", "1:1: `control`: expected text, found a map"),
+    (
+        "pid_file: no/a.pid\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
+        "1:11: `pid_file`: cannot make `DIR/no/a.pid`: its folder does not exist",
+    ),
+    (
+        "log: {file: ./}\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
+        "1:13: `file`: `DIR/` is a folder: name a file in it",
+    ),
+    ("on_supervisor_loss: die", "1:21: `on_supervisor_loss`: unknown value `die`: expected one of `adopt`, `drain`"),
     ("reload: {}", "1:1: unknown key `reload`: it belongs to apps.NAME"),
     ("workers: 3", "1:1: unknown key `workers`: it belongs to apps.NAME"),
     ("log: {level: warn}", "1:14: `level`: unknown value `warn`: did you mean `warning`?"),
@@ -501,6 +511,10 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
         ("backlog", ("0", "65536")),
         // Not out of range: no number is, below.
         ("mode", ("\"-1\"", "\"1000\"")),
+        ("umask", ("\"-1\"", "\"1000\"")),
+        ("orphan_timeout", ("999ms", "31536000001ms")),
+        ("request", ("99ms", "86400001ms")),
+        ("heartbeat", ("999ms", "3600001ms")),
         ("request_line_max", ("255B", "65537B")),
         ("header_count_max", ("15", "1001")),
         ("header_bytes_max", ("1023B", "1048577B")),
@@ -525,7 +539,10 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
 /// An application that has this key with this value.
 fn with(key: &Key, value: &str) -> String {
     let Key { section, name, .. } = key;
-    match section.strip_prefix("apps.NAME").unwrap() {
+    let Some(section) = section.strip_prefix("apps.NAME") else {
+        return format!("{name}: {value}\n{}", app_with(""));
+    };
+    match section {
         "" => app_with(&format!("{name}: {value}")),
         ".listen" => {
             format!("apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, {name}: {value}}}\n")
@@ -543,7 +560,7 @@ fn every_range_takes_its_ends_and_nothing_beyond_them() {
     for key in ranged {
         let (min, max) = key.range.unwrap();
         for end in [min, max] {
-            let quoted = if key.name == "mode" { format!("\"{end}\"") } else { end.to_owned() };
+            let quoted = if matches!(key.name, "mode" | "umask") { format!("\"{end}\"") } else { end.to_owned() };
             Folder::new().check(&with(&key, &quoted)).unwrap();
         }
         let (below, above) = beyond()[key.name];
