@@ -10,6 +10,7 @@
 //! declared once, in `raw`; the suggestions, the defaults and the reference come from there.
 
 mod address;
+mod callable;
 mod check;
 mod expand;
 mod fault;

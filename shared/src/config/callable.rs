@@ -1,0 +1,56 @@
+//! What to import and call: `module:attribute`, or `module:factory()`.
+
+use super::Callable;
+use super::fault::{Fault, shown};
+use super::section::Read;
+use super::tree::Node;
+
+impl Read for Callable {
+    const FORM: &'static str = "module:attribute | module:factory()";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let text = node.text("text such as `hello:application`")?;
+        callable(text).map_err(|why| Fault::at(node.place, why))
+    }
+}
+
+fn callable(text: &str) -> Result<Callable, String> {
+    let written = shown(text);
+    let Some((module, target)) = text.split_once(':') else {
+        let example = example_for(text);
+        return Err(format!(
+            "expected `module:attribute`, found {written} without a colon: write for example `{example}`"
+        ));
+    };
+    let (attribute, factory) = match target.strip_suffix("()") {
+        Some(name) => (name, true),
+        None => (target, false),
+    };
+    if !is_dotted_name(module) {
+        let example = example_for(module);
+        return Err(format!("{written} begins with no dotted module name: write for example `{example}`"));
+    }
+    if !is_dotted_name(attribute) {
+        return Err(format!(
+            "{written} names no attribute: write `{module}:application`, or `{module}:factory()` for what makes one"
+        ));
+    }
+    Ok(Callable { module: module.to_owned(), attribute: attribute.to_owned(), factory })
+}
+
+/// What was most likely meant by a module that is none: `./shop/wsgi.py` is `wsgi` once its folder is `directory`.
+fn example_for(module: &str) -> String {
+    let name = module.rsplit('/').next().unwrap_or(module);
+    let name = name.strip_suffix(".py").unwrap_or(name);
+    let name = if is_dotted_name(name) { name } else { "hello" };
+    format!("{name}:application")
+}
+
+/// Python's identifiers joined by dots (The Python Language Reference, 2.3), to a good approximation.
+fn is_dotted_name(text: &str) -> bool {
+    text.split('.').all(|name| {
+        let mut letters = name.chars();
+        letters.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+            && letters.all(|c| c.is_alphanumeric() || c == '_')
+    })
+}
