@@ -235,6 +235,7 @@ impl Workers {
                 vec![Event::Loaded { worker }]
             }
             News::Word(FromWorker::Failed(failure)) => vec![Event::Failed { worker, failure }],
+            News::Word(FromWorker::Stacks(_) | FromWorker::Stuck(_)) => Vec::new(),
             News::Ended => {
                 known.words = Words::Ended;
                 self.farewells()

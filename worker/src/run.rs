@@ -155,7 +155,7 @@ fn listen(receiver: &Receiver<ToWorker>, engine: &Engine) {
             Ok(ToWorker::Notice(why)) => engine.show(&why),
             // Nothing is to be finished, so nothing is waited for: not a call, not an import.
             Ok(ToWorker::Quit) => signal_hook::low_level::exit(exit::DONE),
-            Ok(ToWorker::Assignment(_)) => {}
+            Ok(ToWorker::Assignment(_) | ToWorker::Stacks) => {}
             // Nobody can tell it to serve any more, and an import that hangs would keep it, and the listeners, for ever.
             Err(_) if !engine.is_adopted() => signal_hook::low_level::exit(exit::FAILED),
             // By itself this means nothing: the end of the descriptor socket says whether the supervisor is gone.

@@ -29,7 +29,7 @@ pub const INHERITANCE: &str = "inheritance";
 use crate::config::{App, Log};
 
 /// Raised with every change of the words or of the scoreboard's layout.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// What the supervisor says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub enum ToWorker {
     /// changed last could not be loaded; a worker that apologises shows it to all. Said in development alone, and taken back by
     /// nothing: a good reload brings new workers.
     Notice(String),
+    /// Tell the Python stacks of all threads, with [`FromWorker::Stacks`]; nothing stops for it.
+    Stacks,
     /// Exit now.
     Quit,
 }
@@ -59,6 +61,11 @@ pub enum FromWorker {
     },
     /// The application could not be had; the worker exits next.
     Failed(Failure),
+    /// The Python stacks of all threads, for people.
+    Stacks(String),
+    /// A call has outlived `timeouts.request` and cannot be ended: the worker is to be replaced, and needs not be waited for once its other
+    /// connections are handed over. Says which call, for the log.
+    Stuck(String),
 }
 
 /// What a worker is to run.
