@@ -237,6 +237,7 @@ mod tests {
     use slog::{debug, error, info};
 
     use super::*;
+    use crate::config::Access;
 
     #[derive(Clone, Default)]
     struct Sink {
@@ -277,7 +278,7 @@ mod tests {
 
     fn log(format: LogFormat, level: LogLevel) -> (Sink, Logger, Guard) {
         let sink = Sink::default();
-        let config = Log { format, level, access: false, file: None };
+        let config = Log { format, level, access: Access::Off, file: None };
         let (logger, guard) = start_on(sink.clone(), &config, Colour::None);
         (sink, logger, guard)
     }
@@ -364,7 +365,7 @@ mod tests {
     #[test]
     fn colour_is_for_terminals() {
         let sink = Sink::default();
-        let config = Log { format: LogFormat::Text, level: LogLevel::Info, access: false, file: None };
+        let config = Log { format: LogFormat::Text, level: LogLevel::Info, access: Access::Off, file: None };
         let (logger, guard) = start_on(sink.clone(), &config, Colour::Ansi);
         error!(logger, "exited");
         drop(guard);

@@ -14,6 +14,8 @@ use std::path::{PathBuf, absolute};
 
 use super::address::address;
 use super::fault::{Fault, shown};
+use super::network::{Proxies, ProxyProtocol};
+use super::origin;
 use super::owner;
 use super::raw;
 use super::section::{At, or_defaults};
@@ -58,7 +60,7 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<(Config, Vec<F
     let log = Log {
         format: log.format.value,
         level: log.level.value,
-        access: log.access.value,
+        access: log.access.value.0,
         file: log.file.map(|path| check.file("file", &path)).transpose()?,
     };
     let control = file.control.map(|path| check.control(&path)).transpose()?;
@@ -80,6 +82,7 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<(Config, Vec<F
 impl Check<'_> {
     fn app(&mut self, name: tree::Key, raw: raw::App) -> Result<App, Fault> {
         let threads = threads(&raw)?;
+        let origin = origin::origin(&raw)?;
         let python_path = raw.python_path.map_or_else(Vec::new, |folders| folders.value.0);
         let python_path = python_path.iter().map(|path| self.folder("python_path", path)).collect::<Result<_, _>>()?;
         let workers = match raw.workers.value {
@@ -96,7 +99,7 @@ impl Check<'_> {
             run_as: run_as(raw.user, raw.group, raw.groups)?,
             umask: raw.umask.map(|mode| mode.value.0),
             no_new_privileges: raw.no_new_privileges.value,
-            listen: self.listeners(raw.listen.value, &raw.backlog)?,
+            listen: self.listeners(raw.listen.value, &raw.backlog, &origin.proxies)?,
             workers,
             threads,
             engine: Engine::Threads,
@@ -105,6 +108,7 @@ impl Check<'_> {
             reload: reload(or_defaults(raw.reload, name.place)?),
             on_broken_start: raw.on_broken_start.value,
             recycle: recycle(or_defaults(raw.recycle, name.place)?),
+            origin,
             name: name.text,
         })
     }
@@ -147,11 +151,16 @@ impl Check<'_> {
         Err(Fault::at(path.place, text).of_key("virtualenv"))
     }
 
-    fn listeners(&mut self, raw: raw::Listeners, backlog: &At<Count>) -> Result<Vec<Listener>, Fault> {
-        raw.0.into_iter().map(|listener| self.listener(listener.value, backlog)).collect()
+    fn listeners(
+        &mut self,
+        raw: raw::Listeners,
+        backlog: &At<Count>,
+        trusted: &Proxies,
+    ) -> Result<Vec<Listener>, Fault> {
+        raw.0.into_iter().map(|listener| self.listener(listener.value, backlog, trusted)).collect()
     }
 
-    fn listener(&mut self, raw: raw::Listener, backlog: &At<Count>) -> Result<Listener, Fault> {
+    fn listener(&mut self, raw: raw::Listener, backlog: &At<Count>, trusted: &Proxies) -> Result<Listener, Fault> {
         let place = raw.address.place;
         let fault = |text: String| Fault::at(place, text).of_key("listen");
         let address = address(&raw.address.value.0, &self.machine.folder).map_err(fault)?;
@@ -167,7 +176,12 @@ impl Check<'_> {
         }
         let owner = raw.owner.map_or(Ok((None, None)), |owner| owner::of_socket(&owner))?;
         let backlog = self.backlog(raw.backlog.as_ref().unwrap_or(backlog));
-        Ok(Listener { address, protocol: raw.protocol.value, backlog, mode: raw.mode.value.0, owner })
+        let proxy_protocol = match raw.proxy_protocol.value {
+            ProxyProtocol::Off => None,
+            ProxyProtocol::On => Some(trusted.clone()),
+            ProxyProtocol::From(proxies) => Some(proxies),
+        };
+        Ok(Listener { address, protocol: raw.protocol.value, backlog, mode: raw.mode.value.0, owner, proxy_protocol })
     }
 
     /// The path of the control socket, absolute. It must be no listener's, so it is checked before them.

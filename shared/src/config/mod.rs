@@ -9,11 +9,14 @@
 //! Nothing else constructs a config, but for the command line without a file, which joins at the second tree. Each key is
 //! declared once, in `raw`; the suggestions, the defaults and the reference come from there.
 
+mod access;
 mod address;
 mod callable;
 mod check;
 mod expand;
 mod fault;
+mod network;
+mod origin;
 mod owner;
 mod pattern;
 mod quantity;
@@ -35,7 +38,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use access::{Access, Atom, Piece};
 pub use fault::{Error, Warning};
+pub use network::{Network, Proxies};
+pub use origin::{Origin, REQUEST_ID, RequestId, Underscores};
 pub use raw::keys;
 pub use read::{Checked, CommandLine, from_command_line, read};
 pub use reference::reference;
@@ -103,6 +109,8 @@ pub struct App {
     pub on_broken_start: BrokenStart,
     /// When a worker is replaced for its age.
     pub recycle: Recycle,
+    /// Where requests come from, and whose word on it counts.
+    pub origin: Origin,
 }
 
 /// How new workers take over from old ones.
@@ -223,6 +231,8 @@ pub struct Listener {
     pub mode: u32,
     /// Owner of a Unix socket's file: uid and gid, each if given.
     pub owner: (Option<u32>, Option<u32>),
+    /// Who may connect, each with a PROXY header; `None`: everybody, and without.
+    pub proxy_protocol: Option<Proxies>,
 }
 
 /// Where a listener is bound. Its text is the listener's name everywhere: in the file, in logs, between the programs.
@@ -300,8 +310,8 @@ pub struct Log {
     pub format: LogFormat,
     /// What is left out: everything less urgent than this.
     pub level: LogLevel,
-    /// Whether each request gets a line.
-    pub access: bool,
+    /// Whether and how each request is told.
+    pub access: Access,
     /// A file to append to; `None` is standard error. Absolute.
     pub file: Option<PathBuf>,
 }

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
+use super::access::{AccessLog, AccessOrNot};
 use super::fault::{Fault, shown};
+use super::network::{Proxies, ProxyProtocol};
+use super::origin::{Forwarded, Mount, SchemeHeaders};
 use super::pattern::Patterns;
 use super::request::{HostText, Scheme, TargetText};
 use super::section::{At, Field, Key, Read, section, unknown_key};
@@ -14,7 +17,7 @@ use super::value::{
     AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers,
     one_or_more,
 };
-use super::{BrokenStart, Callable, LogFormat, LogLevel, Protocol, SupervisorLoss};
+use super::{BrokenStart, Callable, LogFormat, LogLevel, Protocol, RequestId, SupervisorLoss, Underscores};
 
 section! {
     /// The whole file.
@@ -44,8 +47,8 @@ section! {
         format: At<LogFormat> = "text";
         /// The least urgent kind of line that is kept.
         level: At<LogLevel> = "info";
-        /// Whether each request gets a line.
-        access: At<bool> = "false";
+        /// Whether each request gets a line, and how it looks.
+        access: At<AccessOrNot> = "false";
         /// A file to append lines to, opened anew at USR1 and `supervisor reopen`; relative to the file.
         file: Option<At<PathText>> = "none: standard error";
     }
@@ -53,7 +56,7 @@ section! {
 
 section! {
     /// One application.
-    App at "apps.NAME", later ["trusted_proxies"] {
+    App at "apps.NAME", later [] {
         /// What to import and serve: `module:attribute`, or `module:factory()` for what is called once and gives it.
         wsgi: At<Callable>;
         /// Working directory of the workers and first on `sys.path`; relative to the file.
@@ -99,12 +102,28 @@ section! {
         on_broken_start: At<BrokenStart> = "apologise";
         /// When a worker is replaced for its age, each with a jitter of a tenth.
         recycle: Option<At<Recycle>> = "never";
+        /// Proxies whose word on their clients is believed: addresses, networks, `unix` for every client of a Unix socket, `all`. What
+        /// others say (`Forwarded`, `X-Forwarded-…`, `X-Real-IP` and the fields named below) the application does not see.
+        trusted_proxies: Option<At<Proxies>> = "127.0.0.1, ::1 and `unix`";
+        /// Which fields of theirs tell the client, the host and the prefix.
+        forwarded: Option<At<Forwarded>> = "none is believed";
+        /// Which fields of theirs tell the scheme: each with the value that means https; two that disagree are answered with 400. `Forwarded`
+        /// is read by RFC 7239.
+        scheme_headers: Option<At<SchemeHeaders>> = "`X-Forwarded-Proto: https`, `X-Forwarded-Protocol: ssl`, `X-Forwarded-Ssl: on`";
+        /// The path that it stands under, which becomes `SCRIPT_NAME`; requests for others are answered with 404.
+        mount: Option<At<Mount>> = "the root";
+        /// Fields with `_` in their name, which in environ look like those with `-`: `drop`, `refuse` with 400, or `keep` those that hide
+        /// no other.
+        underscore_headers: At<Underscores> = "drop";
+        /// The field that tells a request's identifier, which is in `environ["monoceros.request_id"]`, in the access log and in the answer:
+        /// taken from a trusted proxy, else made.
+        request_id: Option<At<RequestId>> = "`X-Request-ID` if there is an access log";
     }
 }
 
 section! {
     /// One listening socket, when its address does not say it all.
-    Listener at "apps.NAME.listen", later ["tls", "proxy_protocol"] {
+    Listener at "apps.NAME.listen", later ["tls"] {
         /// Where, as in the short form.
         address: At<AddressText>;
         /// What is spoken on it.
@@ -117,6 +136,9 @@ section! {
         mode: At<Mode> = "0660", "0000" to "0777";
         /// Owner of a Unix socket's file: `user`, `user:group` or `:group`.
         owner: Option<At<Principal>> = "the supervisor's";
+        /// Whether each connection begins with a PROXY header, version 1 or 2, that tells its client; from others than these, by default
+        /// the trusted proxies, no connection is taken.
+        proxy_protocol: At<ProxyProtocol> = "false";
     }
 }
 
@@ -224,8 +246,10 @@ pub fn keys() -> Vec<Key> {
     [
         File::KEYS,
         Log::KEYS,
+        AccessLog::KEYS,
         App::KEYS,
         Listener::KEYS,
+        Forwarded::KEYS,
         Limits::KEYS,
         Timeouts::KEYS,
         Reload::KEYS,

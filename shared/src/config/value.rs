@@ -10,7 +10,7 @@ use super::quantity;
 use super::request::Scheme;
 use super::section::{At, Read, instead, list, written};
 use super::tree::{Kind, Node, Value};
-use super::{BrokenStart, LogFormat, LogLevel, Protocol, SupervisorLoss};
+use super::{BrokenStart, LogFormat, LogLevel, Protocol, SupervisorLoss, Underscores};
 
 impl Read for String {
     const FORM: &'static str = "text";
@@ -347,6 +347,11 @@ choice!(EngineName:
     "sync" => EngineName::Sync;
     later ["gevent", "eventlet", "tornado"]);
 choice!(BrokenStart: "apologise" => BrokenStart::Apologise, "exit" => BrokenStart::Exit; later []);
+choice!(Underscores:
+    "drop" => Underscores::Drop,
+    "refuse" => Underscores::Refuse,
+    "keep" => Underscores::Keep;
+    later []);
 choice!(SupervisorLoss: "adopt" => SupervisorLoss::Adopt, "drain" => SupervisorLoss::Drain; later []);
 choice!(Scheme: "http" => Scheme("http"), "https" => Scheme("https"); later []);
 choice!(Protocol: "http" => Protocol::Http; later ["fastcgi", "scgi", "ajp", "uwsgi"]);

@@ -5,8 +5,9 @@ use std::fs;
 use std::time::Duration;
 
 use super::super::{
-    Address, BrokenStart, Callable, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place, Protocol, Ready,
-    Recycle, Reload, RunAs, SupervisorLoss, Timeouts, keys, reference,
+    Access, Address, Atom, BrokenStart, Callable, Engine, Limits, Listener, Log, LogFormat, LogLevel, Origin, Piece,
+    Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId, RunAs, SupervisorLoss, Timeouts, Underscores, keys,
+    reference,
 };
 use super::*;
 
@@ -35,6 +36,7 @@ fn four_lines_are_enough() {
             backlog: 2048,
             mode: 0o660,
             owner: (None, None),
+            proxy_protocol: None,
         }],
         workers: 1,
         threads: 1,
@@ -61,8 +63,18 @@ fn four_lines_are_enough() {
         reload: Reload { ready: None, on_change: vec![], ignore: vec![], surge: None },
         on_broken_start: BrokenStart::Apologise,
         recycle: Recycle { requests: None, memory: None, age: None },
+        origin: Origin {
+            proxies: Proxies::default(),
+            client: None,
+            host: None,
+            prefix: None,
+            https: pairs(&[("x-forwarded-proto", "https"), ("x-forwarded-protocol", "ssl"), ("x-forwarded-ssl", "on")]),
+            mount: String::new(),
+            underscores: Underscores::Drop,
+            request_id: RequestId::WithAccessLog,
+        },
     };
-    let log = Log { format: LogFormat::Text, level: LogLevel::Info, access: false, file: None };
+    let log = Log { format: LogFormat::Text, level: LogLevel::Info, access: Access::Off, file: None };
     let expected = Config {
         file: None,
         log,
@@ -78,7 +90,7 @@ fn four_lines_are_enough() {
 
 /// Each key once, none at its default.
 const EVERY_KEY: &str = r#"
-log: {format: json, level: debug, access: true, file: srv/shop.log}
+log: {format: json, level: debug, access: {format: '%(h)s'}, file: srv/shop.log}
 watch: true
 control: run/control.sock
 pid_file: srv/shop.pid
@@ -102,6 +114,7 @@ apps:
         backlog: 7
         mode: "0600"
         owner: root:34
+        proxy_protocol: true
       - "[::1]:8000"
     backlog: 8
     workers: 3
@@ -122,6 +135,12 @@ apps:
       surge: 2
     on_broken_start: exit
     recycle: {requests: 1000, memory: 512MiB, age: 1d}
+    trusted_proxies: [10.0.0.0/8, "2001:db8::1"]
+    forwarded: {client: X-Real-IP, host: X-Forwarded-Host, prefix: X-Script-Name}
+    scheme_headers: {Forwarded: HTTPS, X-Ssl: on}
+    mount: /shop/
+    underscore_headers: keep
+    request_id: X-Trace
 "#;
 
 /// A folder with all that `EVERY_KEY` names.
@@ -142,6 +161,7 @@ fn shop_listeners(folder: &Folder) -> Vec<Listener> {
             backlog: 7,
             mode: 0o600,
             owner: (Some(0), Some(34)),
+            proxy_protocol: Some(shop_origin().proxies),
         },
         Listener {
             address: Address::Tcp("[::1]:8000".parse().unwrap()),
@@ -149,6 +169,7 @@ fn shop_listeners(folder: &Folder) -> Vec<Listener> {
             backlog: 8,
             mode: 0o660,
             owner: (None, None),
+            proxy_protocol: None,
         },
     ]
 }
@@ -193,6 +214,27 @@ fn shop_reload() -> Reload {
     }
 }
 
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn proxies(text: &str) -> Proxies {
+    app(&format!("trusted_proxies: {text}")).origin.proxies
+}
+
+fn shop_origin() -> Origin {
+    Origin {
+        proxies: proxies("[10.0.0.0/8, \"2001:db8::1/128\"]"),
+        client: Some("x-real-ip".into()),
+        host: Some("x-forwarded-host".into()),
+        prefix: Some("x-script-name".into()),
+        https: pairs(&[("forwarded", "https"), ("x-ssl", "on")]),
+        mount: "/shop".into(),
+        underscores: Underscores::Keep,
+        request_id: RequestId::Field("X-Trace".into()),
+    }
+}
+
 #[test]
 fn every_key_is_taken() {
     let folder = shop();
@@ -219,8 +261,10 @@ fn every_key_is_taken() {
         reload: shop_reload(),
         on_broken_start: BrokenStart::Exit,
         recycle: Recycle { requests: Some(1000), memory: Some(512 << 20), age: Some(seconds(24 * 3600)) },
+        origin: shop_origin(),
     };
-    let log = Log { format: LogFormat::Json, level: LogLevel::Debug, access: true, file: Some(at("srv/shop.log")) };
+    let access = Access::Format(vec![Piece::Atom(Atom::Client)]);
+    let log = Log { format: LogFormat::Json, level: LogLevel::Debug, access, file: Some(at("srv/shop.log")) };
     let expected = Config {
         file: None,
         log,
@@ -313,7 +357,7 @@ apps:
 ";
     let config = Folder::new().check(text).unwrap();
     let app = &config.apps[0];
-    assert_eq!((config.log.access, config.log.level), (true, LogLevel::Debug));
+    assert_eq!((config.log.access, config.log.level), (Access::Lines, LogLevel::Debug));
     assert_eq!(app.wsgi.to_string(), "hello:application");
     assert_eq!(app.listen[0].address.to_string(), "127.0.0.1:8003");
     assert_eq!(app.listen[1].mode, 0o600);
@@ -392,4 +436,80 @@ fn a_backlog_above_the_kernels_is_warned_of_once_for_each_place() {
     let text = "apps: {a: {wsgi: \"a:b\", listen: [localhost:1, localhost:2, {address: localhost:3, backlog: 4097}]}}";
     let (_, found) = check_text(text, &environment, &Machine { somaxconn: Some(128), ..folder.machine() }).unwrap();
     assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn proxies_are_named_one_by_one_or_all_at_once_or_not_at_all() {
+    let contain = |text: &str, address: &str| proxies(text).contain(address.parse().unwrap());
+    assert_eq!(proxies("[127.0.0.1, \"::1\", unix]"), Proxies::default());
+    assert!(contain("10.0.0.0/8", "10.1.2.3") && !contain("10.0.0.0/8", "127.0.0.1"));
+    assert!(contain("all", "192.0.2.1") && contain("all", "2001:db8::1") && proxies("all").unix);
+    assert!(!contain("[]", "127.0.0.1") && !proxies("[]").unix);
+    assert!(!contain("unix", "127.0.0.1") && proxies("unix").unix && !proxies("127.0.0.1").unix);
+}
+
+#[test]
+fn a_listener_may_know_other_proxies_than_its_application() {
+    let allowed = |proxy_protocol: &str| {
+        let listener = format!("{{address: localhost:2, proxy_protocol: {proxy_protocol}}}");
+        let text = format!("apps: {{a: {{wsgi: \"a:b\", listen: [{listener}], trusted_proxies: unix}}}}");
+        Folder::new().check(&text).unwrap().apps[0].listen[0].proxy_protocol.clone()
+    };
+    assert_eq!(allowed("false"), None);
+    assert_eq!(allowed("true"), Some(proxies("unix")));
+    assert_eq!(allowed("\"${YES}\""), Some(proxies("unix")));
+    assert_eq!(allowed("[10.0.0.0/8]"), Some(proxies("10.0.0.0/8")));
+}
+
+#[test]
+fn the_identifier_of_requests_can_be_left_out_and_the_root_be_named() {
+    assert_eq!(app("request_id: none").origin.request_id, RequestId::None);
+    assert_eq!(app("mount: /").origin.mount, "");
+    assert_eq!(app("mount: /a/b").origin.mount, "/a/b");
+    assert_eq!(app("scheme_headers: {}").origin.https, pairs(&[]));
+}
+
+#[test]
+fn an_access_log_has_lines_objects_or_a_format_of_gunicorns() {
+    let access = |written: &str| {
+        let text = format!("log: {{access: {written}}}\n{}", app_with(""));
+        Folder::new().check(&text).unwrap().log.access
+    };
+    assert_eq!(access("false"), Access::Off);
+    assert_eq!(access("true"), Access::Lines);
+    assert_eq!(access("{}"), Access::Lines);
+    assert_eq!(access("{format: json}"), Access::Json);
+    let text = |text: &str| Piece::Text(text.into());
+    let format = |text: &str| access(&format!("{{format: '{text}'}}"));
+    assert_eq!(format("100%%"), Access::Format(vec![text("100%")]));
+    let all = format(
+        "%(h)s%(l)s%(u)s%(t)s%(r)s%(s)s%(m)s%(U)s%(q)s%(H)s%(b)s%(B)d%(f)s%(a)s%(T)d%(D)s%(M)s%(L)s%(p)s%({X-A}i)s%({b}o)s%({C.d}e)s",
+    );
+    let atoms = [
+        Atom::Client,
+        Atom::Dash,
+        Atom::User,
+        Atom::Time,
+        Atom::Line,
+        Atom::Status,
+        Atom::Method,
+        Atom::Path,
+        Atom::Query,
+        Atom::Protocol,
+        Atom::Bytes,
+        Atom::Bytes,
+        Atom::Referer,
+        Atom::Agent,
+        Atom::Seconds,
+        Atom::Microseconds,
+        Atom::Milliseconds,
+        Atom::Decimal,
+        Atom::Process,
+        Atom::Asked("x-a".into()),
+        Atom::Answered("b".into()),
+        Atom::Variable("C.d".into()),
+    ];
+    assert_eq!(all, Access::Format(atoms.map(Piece::Atom).into()));
+    let combined = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
+    assert_eq!(access("{format: combined}"), format(combined));
 }

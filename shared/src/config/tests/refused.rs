@@ -13,15 +13,68 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
     ),
     (
         "tls: 3",
-        "5:5: unknown key `tls`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
+        "5:5: unknown key `tls`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
     ),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
     ("<<: 3", "5:5: `<<`: merge keys are not supported: use an alias for a whole value"),
-    ("trusted_proxies: []", "5:5: `trusted_proxies`: this version does not have it yet: remove it"),
+    (
+        "trusted_proxies: [10.0.0.1/8]",
+        "5:23: `trusted_proxies`: `10.0.0.1/8` is no network: it has bits that do not count: did you mean `10.0.0.0/8`?: write `10.0.0.0/8`, `192.0.2.1`, `\"::1\"`, `unix` or `all`",
+    ),
+    (
+        "trusted_proxies: 10.0.0.0/33",
+        "5:22: `trusted_proxies`: `10.0.0.0/33` is no network: at most 32 bits can count: write `10.0.0.0/8`, `192.0.2.1`, `\"::1\"`, `unix` or `all`",
+    ),
+    (
+        "trusted_proxies: 10.0.0.0/",
+        "5:22: `trusted_proxies`: `10.0.0.0/` is no network: behind the `/` stands how many bits count: write `10.0.0.0/8`, `192.0.2.1`, `\"::1\"`, `unix` or `all`",
+    ),
+    (
+        "trusted_proxies: \"::ffff:10.0.0.1\"",
+        "5:22: `trusted_proxies`: `::ffff:10.0.0.1` is no network: write an IPv4 address as such: write `10.0.0.0/8`, `192.0.2.1`, `\"::1\"`, `unix` or `all`",
+    ),
+    (
+        "trusted_proxies: proxy.example",
+        "5:22: `trusted_proxies`: `proxy.example` is no network: host names are not looked up, and this is no address: write `10.0.0.0/8`, `192.0.2.1`, `\"::1\"`, `unix` or `all`",
+    ),
+    (
+        "trusted_proxies: 10",
+        "5:22: `trusted_proxies`: expected a network such as `10.0.0.0/8`, `unix` or `all`, found the number `10`",
+    ),
+    ("forwarded: {for: Forwarded}", "5:17: unknown key `for`: expected one of `client`, `host`, `prefix`"),
+    (
+        "forwarded: {client: X Y}",
+        "5:25: `client`: `X Y` cannot name a header field: write for example `X-Forwarded-For`",
+    ),
+    ("forwarded: {host: Host}", "5:23: `host`: `Host` tells no proxy's word: name a field that the proxy sets"),
+    ("forwarded: {prefix: forwarded}", "5:25: `prefix`: `Forwarded` does not tell it (RFC 7239 5)"),
+    ("scheme_headers: [X-Ssl]", "5:5: `scheme_headers`: expected a map, found a list"),
+    (
+        "scheme_headers: {X-Ssl: }",
+        "5:29: `X-Ssl`: expected the value that means https, found nothing: give it a value, or remove the key",
+    ),
+    (
+        "scheme_headers: {\"X:\": on}",
+        "5:22: `scheme_headers`: `X:` cannot name a header field: write for example `X-Forwarded-For`",
+    ),
+    ("mount: shop", "5:12: `mount`: `shop` is no path to stand under: it begins with `/`"),
+    ("mount: /a//b", "5:12: `mount`: `/a//b` is no path to stand under: a part of it is empty or made of dots"),
+    ("mount: /a/..", "5:12: `mount`: `/a/..` is no path to stand under: a part of it is empty or made of dots"),
+    ("mount: //", "5:12: `mount`: `//` is no path to stand under: a part of it is empty or made of dots"),
+    ("mount: /a?b", "5:12: `mount`: `/a?b` is no path to stand under: it has no `?`"),
+    ("mount: /%61", "5:12: `mount`: `/%61` is no path to stand under: write it decoded, as the application sees it"),
+    (
+        "underscore_headers: dangerous",
+        "5:25: `underscore_headers`: unknown value `dangerous`: expected one of `drop`, `refuse`, `keep`",
+    ),
+    (
+        "request_id: \"X Y\"",
+        "5:17: `request_id`: `X Y` cannot name a header field: write for example `X-Forwarded-For`",
+    ),
     ("umask: 0027", "5:12: `umask`: `0027` is a number to YAML: write \"0660\", in quotes"),
     ("no_new_privileges: 1", "5:24: `no_new_privileges`: expected true or false, found the number `1`"),
     ("workers: 2\nworkers: 3", "6:5: duplicate key `workers`: it is already on line 5"),
@@ -310,8 +363,8 @@ const LISTEN: &[(&str, &str)] = &[
     ("{address: localhost:1, protocol: https}", "4:46: `protocol`: unknown value `https`: did you mean `http`?"),
     ("{address: localhost:1, tls: {}}", "4:36: `tls`: this version does not have it yet: remove it"),
     (
-        "{address: localhost:1, proxy_protocol: true}",
-        "4:36: `proxy_protocol`: this version does not have it yet: remove it",
+        "{address: localhost:1, proxy_protocol: v2}",
+        "4:52: `proxy_protocol`: `v2` is no network: host names are not looked up, and this is no address: write `10.0.0.0/8`, `192.0.2.1`, `\"::1\"`, `unix` or `all`",
     ),
     ("{adress: localhost:1}", "4:14: unknown key `adress`: did you mean `address`?"),
     (
@@ -423,6 +476,19 @@ const FILES: &[(&str, &str)] = &[
     ("reload: {}", "1:1: unknown key `reload`: it belongs to apps.NAME"),
     ("workers: 3", "1:1: unknown key `workers`: it belongs to apps.NAME"),
     ("log: {level: warn}", "1:14: `level`: unknown value `warn`: did you mean `warning`?"),
+    (
+        "log: {access: {format: \"%(x)s\"}}",
+        "1:24: `format`: `x` is no atom: the atoms are `h`, `l`, `u`, `t`, `r`, `s`, `m`, `U`, `q`, `H`, `b`, `B`, `f`, `a`, `T`, `D`, `M`, `L`, `p`, `{field}i`, `{field}o` and `{VARIABLE}e`",
+    ),
+    ("log: {access: {format: \"a %h\"}}", "1:24: `format`: `%h` begins no atom: write `%(h)s`, or `%%` for a `%`"),
+    ("log: {access: {format: \"%(h)d\"}}", "1:24: `format`: `%(h)d` begins no atom: write `%(h)s`, or `%%` for a `%`"),
+    ("log: {access: {format: \"%(h)s\\n%(s)s\"}}", "1:24: `format`: it has a control character: a request is one line"),
+    (
+        "log: {access: {format: \"%({a}x)s\"}}",
+        "1:24: `format`: `{a}x` is no atom: the atoms are `h`, `l`, `u`, `t`, `r`, `s`, `m`, `U`, `q`, `H`, `b`, `B`, `f`, `a`, `T`, `D`, `M`, `L`, `p`, `{field}i`, `{field}o` and `{VARIABLE}e`",
+    ),
+    ("log: {access: {format: jason}}", "1:24: `format`: unknown format `jason`: did you mean `json`?"),
+    ("log: {access: [true]}", "1:7: `access`: expected true, false or a map, found a list"),
     ("log: {format: xml}", "1:15: `format`: unknown value `xml`: expected one of `text`, `json`"),
     ("log: 3", "1:6: `log`: expected a map, found the number `3`"),
     ("\u{1}", "1:1: cannot parse YAML: control characters are not allowed"),
@@ -589,5 +655,9 @@ fn every_key_refuses_a_value_of_another_kind() {
         error("log: {level: 3}"),
         "f:1:14: `level`: expected one of `critical`, `error`, `warning`, `info`, `debug`, found the number `3`"
     );
-    assert_eq!(error("log: {access: yes}"), "f:1:15: `access`: expected true or false, found the text `yes`");
+    assert_eq!(error("log: {access: yes}"), "f:1:15: `access`: expected true, false or a map, found the text `yes`");
+    assert_eq!(
+        error("log: {access: {format: 3}}"),
+        "f:1:24: `format`: expected `lines`, `json`, `combined` or a format such as `%(h)s \"%(r)s\" %(s)s`, found the number `3`"
+    );
 }
