@@ -3,6 +3,7 @@
 //! Sockets are non-blocking and edge-triggered: `readable` says that a `recv` may find something, and is taken back only by
 //! the socket itself, by a short read or EAGAIN. So a request costs one `recv` and its answer one `send`.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr};
@@ -15,6 +16,7 @@ use socket2::Socket;
 
 use crate::descriptors;
 use crate::output::Piece;
+use crate::relay::{Relay, address_of};
 use crate::turn::{Farewell, Moment, Next, Patience, Turn};
 
 /// Full reads of one connection in a row. More lets a client that sends as fast as we read keep the others waiting, fewer
@@ -28,6 +30,15 @@ pub enum Peer {
     Tcp(SocketAddr),
     /// A client of a Unix socket, which has no address.
     Unix,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Tcp(address) => address.ip().fmt(f),
+            Peer::Unix => f.write_str("unix"),
+        }
+    }
 }
 
 /// What a connection waits for, or stands ready for.
@@ -95,6 +106,8 @@ pub struct Connection {
     pub listener: usize,
     /// The request it is at.
     pub turn: Turn,
+    /// What a proxy says of it before its first byte, on listeners where one does.
+    pub relay: Option<Box<Relay>>,
 }
 
 impl Connection {
@@ -102,7 +115,17 @@ impl Connection {
     pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, write_timeout: Duration) -> Connection {
         descriptors::note(&socket);
         // What a client sends with its connection is there already, as a rule: the first recv is worth its try.
-        Connection { socket, readable: true, hangup: false, moved: false, write_timeout, peer, listener, turn }
+        Connection {
+            socket,
+            readable: true,
+            hangup: false,
+            moved: false,
+            write_timeout,
+            peer,
+            listener,
+            turn,
+            relay: None,
+        }
     }
 
     /// Its descriptor, for the poll.
@@ -140,12 +163,33 @@ impl Connection {
                     reads += 1;
                     match self.receive(scratch) {
                         Ok(0) => self.turn.end_of_input(moment),
-                        Ok(count) => self.turn.receive(&scratch[..count], moment),
+                        Ok(count) => self.take(&scratch[..count], moment),
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                         Err(_) => return Standing::End(Farewell::Reset),
                     }
                 }
             }
+        }
+    }
+
+    /// Gives the turn what came, behind the PROXY header where there is one.
+    fn take(&mut self, bytes: &[u8], moment: &Moment) {
+        match &mut self.relay {
+            Some(relay) if relay.is_awaited() => match relay.read(bytes) {
+                Ok(None) => {}
+                Ok(Some(introduction)) => {
+                    self.peer = introduction.peer.unwrap_or_else(|| self.peer.clone());
+                    if let Some(way) = self.turn.way() {
+                        let way = way.relayed(address_of(&self.peer), introduction.scheme);
+                        self.turn.come_by(way);
+                    }
+                    if introduction.taken < bytes.len() {
+                        self.turn.receive(&bytes[introduction.taken..], moment);
+                    }
+                }
+                Err(malformed) => self.turn.turn_away(malformed.0),
+            },
+            Some(_) | None => self.turn.receive(bytes, moment),
         }
     }
 

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
-use monoceros_shared::config::RunAs;
+use monoceros_shared::config::{Access, RunAs};
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
@@ -22,6 +22,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SI
 use slog::{Logger, o};
 
 use crate::engine::{Engine, Mode, Parts, apology, threads};
+use crate::origin::Policy;
 use crate::python::Application;
 use crate::{descriptors, python};
 
@@ -92,7 +93,8 @@ impl Worker {
             carrier: self.carrier,
             scoreboard,
             log: self.log.clone(),
-            access: self.assignment.log.access,
+            access: self.assignment.log.access != Access::Off,
+            policy: Arc::new(Policy::new(&self.assignment.app.origin, &self.assignment.log.access)),
             alarm: on_signals()?,
         };
         let engine = Arc::new(Engine::new(&self.assignment.app, self.assignment.siblings, parts)?);

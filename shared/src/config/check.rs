@@ -83,6 +83,8 @@ impl Check<'_> {
     fn app(&mut self, name: tree::Key, raw: raw::App) -> Result<App, Fault> {
         let threads = threads(&raw)?;
         let origin = origin::origin(&raw)?;
+        let reload = or_defaults(raw.reload, name.place)?;
+        expect_ready_below_mount(&reload, &origin.mount)?;
         let python_path = raw.python_path.map_or_else(Vec::new, |folders| folders.value.0);
         let python_path = python_path.iter().map(|path| self.folder("python_path", path)).collect::<Result<_, _>>()?;
         let workers = match raw.workers.value {
@@ -105,7 +107,7 @@ impl Check<'_> {
             engine: Engine::Threads,
             limits: limits(or_defaults(raw.limits, name.place)?)?,
             timeouts: timeouts(or_defaults(raw.timeouts, name.place)?),
-            reload: reload(or_defaults(raw.reload, name.place)?),
+            reload: self::reload(reload),
             on_broken_start: raw.on_broken_start.value,
             recycle: recycle(or_defaults(raw.recycle, name.place)?),
             origin,
@@ -280,6 +282,23 @@ fn timeouts(raw: raw::Timeouts) -> Timeouts {
         drain: raw.drain.value,
         heartbeat: raw.heartbeat.value,
         drain_delay: raw.drain_delay.value,
+    }
+}
+
+/// A readiness request that no client could make would find nothing.
+fn expect_ready_below_mount(reload: &raw::Reload, mount: &str) -> Result<(), Fault> {
+    let Some(ready) = &reload.ready else { return Ok(()) };
+    let path = &ready.value.0.path;
+    match path.value.0.strip_prefix(mount) {
+        Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => Ok(()),
+        Some(_) | None => {
+            let text = format!(
+                "{} is not below `mount`: write {}",
+                shown(&path.value.0),
+                shown(&format!("{mount}{}", path.value.0))
+            );
+            Err(Fault::at(path.place, text).of_key("ready"))
+        }
     }
 }
 

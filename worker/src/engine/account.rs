@@ -60,7 +60,7 @@ impl Engine {
         self.scoreboard.counters().refused.fetch_add(1, Relaxed);
         self.count_answer(refusal.status);
         if self.settings.access {
-            slog::info!(self.log, "request refused"; "client" => client(peer), "status" => refusal.status, "why" => refusal.why);
+            slog::info!(self.log, "request refused"; "client" => %peer, "status" => refusal.status, "why" => refusal.why);
         }
     }
 
@@ -78,7 +78,7 @@ impl Engine {
             turn.head().fields.iter().find(named).map_or_else(|| "-".into(), |field| text(field.value))
         };
         slog::info!(self.log, "{}", REQUEST;
-            "client" => client(peer),
+            "client" => %peer,
             "method" => text(turn.head().method),
             "path" => text(turn.head().target),
             "status" => turn.status(),
@@ -87,12 +87,5 @@ impl Engine {
             "referer" => field(b"referer"),
             "agent" => field(b"user-agent"),
         );
-    }
-}
-
-fn client(peer: &Peer) -> String {
-    match peer {
-        Peer::Tcp(address) => address.ip().to_string(),
-        Peer::Unix => "unix".into(),
     }
 }

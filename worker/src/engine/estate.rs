@@ -1,7 +1,7 @@
 //! A connection as it travels from one worker to another: one packet, with the socket itself beside it.
 //!
 //! ```text
-//!   giver -> taker   FORM | postcard(listener, peer, served, input) + the socket
+//!   giver -> taker   FORM | postcard(listener, peer, relayed, served, input) + the socket
 //!   taker -> giver   one byte for each, in their order: TAKEN or REFUSED; several in a packet
 //! ```
 //!
@@ -12,11 +12,13 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::conn::Peer;
+use crate::conn::{Connection, Peer};
+use crate::origin::Scheme;
+use crate::relay::Relay;
 use crate::turn::INPUT_TRAVELS_MAX;
 
 /// The first byte of a packet; another form of it gets another.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// Replied for a connection that the taker has now.
 pub const TAKEN: u8 = 1;
@@ -33,10 +35,41 @@ pub struct Estate<'a> {
     pub listener: &'a str,
     /// Its TCP peer; `None` for a Unix socket.
     pub peer: Option<SocketAddr>,
+    /// What a proxy said of it.
+    pub relayed: Relayed,
     /// Requests that it was served.
     pub served: u64,
-    /// What was read of its next request.
+    /// What was read of its next request, or of its PROXY header while that is awaited.
     pub input: &'a [u8],
+}
+
+/// A connection's PROXY header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Relayed {
+    /// It has none.
+    No,
+    /// It is not whole yet.
+    Awaited,
+    /// It has come: where the client had connected to, and whether by TLS.
+    Said {
+        /// `None` where that was not told.
+        server: Option<SocketAddr>,
+        /// As far as is known.
+        is_tls: bool,
+    },
+}
+
+impl Relayed {
+    /// What is known of a connection, and what of it was read and not yet understood.
+    pub fn of(connection: &Connection) -> (Relayed, &[u8]) {
+        match connection.relay.as_deref() {
+            None => (Relayed::No, connection.turn.unread()),
+            Some(Relay::Awaited(reader)) => (Relayed::Awaited, reader.kept()),
+            Some(&Relay::Said { server, scheme }) => {
+                (Relayed::Said { server, is_tls: scheme == Scheme::Https }, connection.turn.unread())
+            }
+        }
+    }
 }
 
 impl<'a> Estate<'a> {
@@ -69,14 +102,14 @@ mod tests {
 
     #[test]
     fn a_packet_is_as_it_was_laid_down() {
-        let estate = Estate { listener: "a:1", peer: None, served: 300, input: b"GE" };
-        assert_eq!(estate.packed(), b"\x01\x03a:1\x00\xac\x02\x02GE");
+        let estate = Estate { listener: "a:1", peer: None, relayed: Relayed::No, served: 300, input: b"GE" };
+        assert_eq!(estate.packed(), b"\x02\x03a:1\x00\x00\xac\x02\x02GE");
         assert_eq!(Estate::unpacked(&estate.packed()), Some(estate));
     }
 
     #[test]
     fn a_packet_of_another_form_is_not_misread() {
-        for packet in [&b""[..], b"\x02\x03a:1\x00\xac\x02\x02GE", b"\x01\x03a:1\x00\xac\x02\x03GE", b"\x01"] {
+        for packet in [&b""[..], b"\x01\x03a:1\x00\x00\xac\x02\x02GE", b"\x02\x03a:1\x00\x00\xac\x02\x03GE", b"\x02"] {
             assert_eq!(Estate::unpacked(packet), None);
         }
     }

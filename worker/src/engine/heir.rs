@@ -21,7 +21,7 @@ use mio::{Interest, Registry};
 use monoceros_shared::link::fd::{Carrier, Taken};
 
 use super::Engine;
-use super::estate::{Estate, TAKEN, address};
+use super::estate::{Estate, Relayed, TAKEN, address};
 use super::guest::Guest;
 use super::leader::HEIR;
 use super::runner::Runner;
@@ -84,11 +84,13 @@ impl Heir {
     /// Gives it a connection that is out of the poll.
     fn give(&mut self, guest: Box<Guest>, listeners: &[String]) -> Offer {
         let connection = &guest.connection;
+        let (relayed, input) = Relayed::of(connection);
         let estate = Estate {
             listener: &listeners[connection.listener],
             peer: address(&connection.peer),
+            relayed,
             served: connection.turn.served(),
-            input: connection.turn.unread(),
+            input,
         };
         match self.carrier.give(&estate.packed(), Some(connection.descriptor())) {
             Ok(()) => {

@@ -12,7 +12,7 @@ use mio::{Interest, Registry, Token};
 use monoceros_shared::link::fd::{Carrier, Taken};
 use socket2::Socket;
 
-use super::estate::{Estate, PACKET_MAX, REFUSED, TAKEN};
+use super::estate::{Estate, PACKET_MAX, REFUSED, Relayed, TAKEN};
 use super::guest::Guest;
 use super::leader::{INHERITANCE, Leader};
 use super::runner::Runner;
@@ -119,9 +119,11 @@ impl Runner {
         let estate = Estate::unpacked(packet)?;
         let listener = self.engine.settings.listeners.iter().position(|name| name == estate.listener)?;
         let peer = estate.peer.map_or(Peer::Unix, Peer::Tcp);
-        let turn = Turn::inherit(self.engine.settings.limits.clone(), estate.served, estate.input, &self.moment);
-        let connection =
+        let input = if estate.relayed == Relayed::Awaited { &[] } else { estate.input };
+        let turn = Turn::inherit(self.engine.settings.limits.clone(), estate.served, input, &self.moment);
+        let mut connection =
             Connection::new(Socket::from(socket), peer, listener, turn, self.engine.settings.write_timeout);
+        self.engine.settings.doors.let_on(&mut connection, &estate.relayed, estate.input);
         let guest = Guest::new(key, connection);
         self.engine.register(&guest).ok()?;
         self.engine.count_accepted();

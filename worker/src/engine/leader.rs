@@ -291,7 +291,12 @@ impl Runner {
             }
         };
         let turn = Turn::new(self.engine.settings.limits.clone());
-        let connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
+        let mut connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
+        if !self.engine.settings.doors.let_in(&mut connection) {
+            self.engine.slots.leave(key);
+            self.turn_away(leader, &connection);
+            return Ok(Reception::Client);
+        }
         let guest = Guest::new(key, connection);
         if let Err(error) = self.engine.register(&guest) {
             self.engine.slots.leave(key);
@@ -302,6 +307,15 @@ impl Runner {
         lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
         self.settle(guest);
         Ok(Reception::Client)
+    }
+
+    /// A stranger, where only proxies are let in: the connection is closed before a byte of it is read.
+    fn turn_away(&mut self, leader: &mut Leader, connection: &Connection) {
+        connection.say(Farewell::Close);
+        if self.may_complain(leader) {
+            slog::warn!(self.engine.log, "a connection was refused: proxy_protocol lets only trusted proxies in";
+                "client" => %connection.peer, "listener" => &self.engine.settings.listeners[connection.listener]);
+        }
     }
 
     /// Stops to accept for a moment, for a listener that stays in the poll would wake us at once and for nothing.
@@ -321,10 +335,18 @@ impl Runner {
         self.rest_a_while(leader, "cannot take connections over: they wait", why);
     }
 
+    /// Whether the log has been spared for long enough.
+    fn may_complain(&self, leader: &mut Leader) -> bool {
+        let may = leader.complained.is_none_or(|at| at + COMPLAINT_PAUSE <= self.moment.now);
+        if may {
+            leader.complained = Some(self.moment.now);
+        }
+        may
+    }
+
     fn rest_a_while(&mut self, leader: &mut Leader, what: &'static str, why: &str) {
         leader.resume = Some(self.moment.now + EXHAUSTED_PAUSE);
-        if leader.complained.is_none_or(|at| at + COMPLAINT_PAUSE <= self.moment.now) {
-            leader.complained = Some(self.moment.now);
+        if self.may_complain(leader) {
             slog::warn!(self.engine.log, "{}", what; "why" => why);
         }
     }

@@ -18,6 +18,7 @@
 mod account;
 pub mod apology;
 pub mod deadlines;
+mod doors;
 mod drain;
 mod estate;
 pub mod guest;
@@ -44,12 +45,14 @@ use monoceros_shared::scoreboard::Scoreboard;
 use slog::Logger;
 
 use deadlines::Deadlines;
+use doors::Doors;
 use guest::{Guest, Patiences};
 use heir::Heir;
 use leader::Leader;
 use slots::{Slots, lock};
 use watch::Watch;
 
+use crate::origin::Policy;
 use crate::python::Rest;
 use crate::turn::Limits;
 use crate::wire::http;
@@ -127,6 +130,7 @@ impl Ready {
 struct Settings {
     /// The names of the listeners, by which connections travel.
     listeners: Vec<String>,
+    doors: Doors,
     limits: Arc<Limits>,
     patiences: Patiences,
     write_timeout: std::time::Duration,
@@ -148,6 +152,8 @@ pub struct Parts {
     pub log: Logger,
     /// Whether each request is logged.
     pub access: bool,
+    /// Whom to believe where requests come from.
+    pub policy: Arc<Policy>,
     /// Readable when a signal says that it is time to drain.
     pub alarm: OwnedFd,
 }
@@ -166,7 +172,8 @@ impl Engine {
         let shortest = patiences.shortest().min(guest::LINGER);
         let backlog = app.listen.iter().map(|listener| listener.backlog as usize).sum();
         let slots = Slots::new(app.limits.connections_max, backlog);
-        let (names, listeners) = parts.listeners.into_iter().unzip();
+        let (names, listeners): (Vec<String>, Vec<OwnedFd>) = parts.listeners.into_iter().unzip();
+        let doors = Doors::new(app, parts.policy, &names);
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
         Ok(Engine {
             registry,
@@ -190,6 +197,7 @@ impl Engine {
             notice: apology::Notice::default(),
             settings: Settings {
                 listeners: names,
+                doors,
                 limits: Arc::new(limits(app)),
                 patiences,
                 write_timeout: app.timeouts.write,

@@ -14,14 +14,17 @@
 //!   nothing, the Host's, its port the scheme's if it names none. An IPv6 literal stands in brackets (RFC 3875 4.1.14).
 //! * CONTENT_LENGTH is there for every request with a body, for a chunked one too: the body is read before the application is
 //!   called, so its length is known and its coding gone.
-//! * The request can set no variable but `HTTP_*`, CONTENT_TYPE and CONTENT_LENGTH; names with `_` and `Proxy` set none.
+//! * The request can set no variable but `HTTP_*`, CONTENT_TYPE and CONTENT_LENGTH; `Proxy` sets none, and names with `_` only where
+//!   the config keeps them, and they hide no other.
+//! * What proxies say of their clients (X-Forwarded-For and its like) is there only if a trusted one said it; what of it is
+//!   believed stands in REMOTE_ADDR, HTTP_HOST, SCRIPT_NAME and wsgi.url_scheme, see `origin`.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
-use monoceros_shared::config::{Address, App};
+use monoceros_shared::config::{Address, App, Underscores};
 use monoceros_shared::link::Assignment;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -31,9 +34,11 @@ use slog::{Logger, warn};
 use super::file::FileWrapper;
 use super::journal::Journal;
 use super::latin1;
-use super::names::{Meaning, Names};
+use super::names::{Meaning, Names, key_of};
 use crate::conn::Peer;
-use crate::wire::{Framing, Head, Version};
+use crate::origin::{Origin, Policy};
+use crate::relay::Relay;
+use crate::wire::{Framing, Head, Version, percent};
 
 /// With fewer keys than this the template's table would have no room for a request's fields.
 const KEYS_MIN: usize = 22;
@@ -46,6 +51,10 @@ pub struct Request<'a> {
     pub bytes: &'a [u8],
     /// Who sent it.
     pub peer: &'a Peer,
+    /// Where it comes from besides.
+    pub origin: &'a Origin,
+    /// What a PROXY header said.
+    pub relay: Option<&'a Relay>,
     /// Which of the assignment's listeners it came by.
     pub listener: usize,
     /// Bytes of its decoded body.
@@ -58,7 +67,9 @@ pub struct Environs {
     names: Names,
     /// The latest client's address, for one proxy sends most requests.
     client: Mutex<Option<(IpAddr, Py<PyString>)>>,
-    has_warned: AtomicBool,
+    policy: Arc<Policy>,
+    has_warned_of_underscores: AtomicBool,
+    has_warned_of_words: AtomicBool,
     log: Logger,
 }
 
@@ -77,12 +88,15 @@ impl Environs {
     /// When Python has no memory.
     pub fn new(py: Python<'_>, assignment: &Assignment, log: &Logger) -> PyResult<Environs> {
         let journal = Py::new(py, Journal::new(log.clone()))?;
+        let policy = Arc::new(Policy::new(&assignment.app.origin, &assignment.log.access));
         let template = |name: &String| Template::new(py, assignment, (address_of(&assignment.app, name), &journal));
         Ok(Environs {
             templates: assignment.listeners.iter().map(template).collect::<PyResult<_>>()?,
-            names: Names::new(py),
+            names: Names::new(py, policy.clone()),
+            policy,
             client: Mutex::new(None),
-            has_warned: AtomicBool::new(false),
+            has_warned_of_underscores: AtomicBool::new(false),
+            has_warned_of_words: AtomicBool::new(false),
             log: log.clone(),
         })
     }
@@ -112,25 +126,27 @@ impl Environs {
         let template = &self.templates[request.listener];
         let environ = template.dict.bind(py).copy()?;
         environ.set_item(intern!(py, "wsgi.input"), input)?;
-        request.set_line(&environ)?;
-        self.set_client(&environ, request.peer)?;
+        request.set_line(&environ, &self.policy)?;
+        self.set_client(&environ, request)?;
         self.set_fields(&environ, request)?;
+        if request.origin.https.is_some() || request.origin.prefix.is_some() || request.relay.is_some() {
+            request.set_way(&environ, &self.policy)?;
+        }
         if template.is_named_by_host {
             request.set_server(&environ, template.scheme_port)?;
         }
         Ok(environ)
     }
 
-    fn set_client(&self, environ: &Bound<'_, PyDict>, peer: &Peer) -> PyResult<()> {
+    fn set_client(&self, environ: &Bound<'_, PyDict>, request: &Request<'_>) -> PyResult<()> {
         let py = environ.py();
-        let Peer::Tcp(address) = peer else {
-            return Ok(());
+        let (ip, port) = match (request.origin.client, request.peer) {
+            (Some(client), _) => client,
+            (None, Peer::Tcp(address)) => (address.ip(), Some(address.port())),
+            (None, Peer::Unix) => return Ok(()),
         };
-        environ.set_item(intern!(py, "REMOTE_ADDR"), self.client_text(py, address.ip()))?;
-        environ.set_item(
-            intern!(py, "REMOTE_PORT"),
-            latin1::decode(py, itoa::Buffer::new().format(address.port()).as_bytes())?,
-        )
+        environ.set_item(intern!(py, "REMOTE_ADDR"), self.client_text(py, ip))?;
+        port.map_or(Ok(()), |port| environ.set_item(intern!(py, "REMOTE_PORT"), port_text(py, port)?))
     }
 
     fn client_text<'py>(&self, py: Python<'py>, ip: IpAddr) -> Bound<'py, PyString> {
@@ -148,15 +164,21 @@ impl Environs {
     fn set_fields(&self, environ: &Bound<'_, PyDict>, request: &Request<'_>) -> PyResult<()> {
         let py = environ.py();
         let mut repeated: Vec<&[u8]> = Vec::new();
+        let mut has_underscore = false;
         for field in &request.head.fields {
             let name = field.name.of(request.bytes);
             let (key, separator) = match self.names.meaning(py, name) {
                 Meaning::Header(key) => (key, ", "),
                 Meaning::Cookie(key) => (key, "; "),
-                Meaning::Host(key) if request.head.authority.is_none() => (key, ", "),
+                Meaning::Host(key) if request.head.authority.is_none() && request.origin.host.is_none() => (key, ", "),
+                Meaning::Word(key) if request.origin.is_trusted => (key, ", "),
+                Meaning::Word(_) => {
+                    self.warn_of_word(name, request);
+                    continue;
+                }
                 Meaning::Host(_) | Meaning::Framing | Meaning::Proxy => continue,
                 Meaning::Underscore => {
-                    self.warn_of_underscore(name);
+                    has_underscore = true;
                     continue;
                 }
             };
@@ -167,11 +189,42 @@ impl Environs {
                 environ.set_item(key, latin1::decode(py, &request.joined(name, separator))?)?;
             }
         }
+        if has_underscore { self.set_underscores(environ, request) } else { Ok(()) }
+    }
+
+    /// Last, so that none of them takes another field's place.
+    fn set_underscores(&self, environ: &Bound<'_, PyDict>, request: &Request<'_>) -> PyResult<()> {
+        let py = environ.py();
+        for field in &request.head.fields {
+            let name = field.name.of(request.bytes);
+            if !name.contains(&b'_') {
+                continue;
+            }
+            if self.policy.underscores() != Underscores::Keep {
+                self.warn_of_underscore(name);
+                continue;
+            }
+            let hyphened: Vec<u8> = name.iter().map(|&byte| if byte == b'_' { b'-' } else { byte }).collect();
+            let hides = !matches!(self.names.meaning(py, &hyphened), Meaning::Header(_)) || hyphened == b"content-type";
+            if !hides {
+                let value = latin1::decode(py, &request.joined(name, ", "))?;
+                environ.set_default(&PyString::new(py, &key_of(name)), value)?;
+            }
+        }
         Ok(())
     }
 
+    fn warn_of_word(&self, name: &[u8], request: &Request<'_>) {
+        // Any client may send an identifier, in good faith.
+        let is_id = self.policy.id_field().is_some_and(|id| name.eq_ignore_ascii_case(id.as_bytes()));
+        if !is_id && !self.has_warned_of_words.swap(true, Ordering::Relaxed) {
+            warn!(self.log, "a field that only trusted_proxies may send was dropped, as all such are from now on";
+                "name" => String::from_utf8_lossy(name).into_owned(), "client" => %request.peer);
+        }
+    }
+
     fn warn_of_underscore(&self, name: &[u8]) {
-        if !self.has_warned.swap(true, Ordering::Relaxed) {
+        if !self.has_warned_of_underscores.swap(true, Ordering::Relaxed) {
             warn!(self.log, "a header field with an underscore in its name was dropped, as all such are from now on";
                 "name" => String::from_utf8_lossy(name).into_owned());
         }
@@ -179,7 +232,7 @@ impl Environs {
 }
 
 impl Request<'_> {
-    fn set_line(&self, environ: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn set_line(&self, environ: &Bound<'_, PyDict>, policy: &Policy) -> PyResult<()> {
         let py = environ.py();
         let method = self.head.method.of(self.bytes);
         match method {
@@ -193,14 +246,14 @@ impl Request<'_> {
         if !self.head.query.is_empty() {
             environ.set_item(intern!(py, "QUERY_STRING"), latin1::decode(py, self.head.query.of(self.bytes))?)?;
         }
-        if let Some(authority) = self.head.authority {
-            environ.set_item(intern!(py, "HTTP_HOST"), latin1::decode(py, authority.of(self.bytes))?)?;
+        if self.head.authority.is_some() || self.origin.host.is_some() {
+            environ.set_item(intern!(py, "HTTP_HOST"), latin1::decode(py, self.host())?)?;
         }
         self.set_content_length(environ)?;
-        self.set_target(environ, method)
+        self.set_target(environ, method, policy)
     }
 
-    fn set_target(&self, environ: &Bound<'_, PyDict>, method: &[u8]) -> PyResult<()> {
+    fn set_target(&self, environ: &Bound<'_, PyDict>, method: &[u8], policy: &Policy) -> PyResult<()> {
         let py = environ.py();
         let (target, path) = (self.head.target.of(self.bytes), self.head.path.of(self.bytes));
         let whole = latin1::decode(py, target)?;
@@ -208,9 +261,10 @@ impl Request<'_> {
             b"*" => Cow::Borrowed(&b""[..]),
             b"" if method == b"CONNECT" => Cow::Borrowed(&b""[..]),
             b"" => Cow::Borrowed(&b"/"[..]),
-            path => percent_decoded(path),
+            path => percent::decoded(path),
         };
-        let info = if *decoded == *target { whole.clone() } else { latin1::decode(py, &decoded)? };
+        let below = policy.below_mount(&decoded).unwrap_or(&decoded);
+        let info = if *below == *target { whole.clone() } else { latin1::decode(py, below)? };
         environ.set_item(intern!(py, "PATH_INFO"), info)?;
         environ.set_item(intern!(py, "RAW_URI"), &whole)?;
         environ.set_item(intern!(py, "REQUEST_URI"), whole)
@@ -232,17 +286,48 @@ impl Request<'_> {
 
     fn set_server(&self, environ: &Bound<'_, PyDict>, scheme_port: &[u8]) -> PyResult<()> {
         let py = environ.py();
-        let host = match self.head.authority {
-            Some(authority) => authority.of(self.bytes),
-            None => self.field(b"host").unwrap_or_default(),
-        };
-        let (name, port) = host_and_port(host);
+        let (name, port) = host_and_port(self.host());
         if name.is_empty() {
             return Ok(());
         }
         environ.set_item(intern!(py, "SERVER_NAME"), latin1::decode(py, name)?)?;
+        let scheme_port = match self.origin.https {
+            Some(true) => &b"443"[..],
+            Some(false) => b"80",
+            None => scheme_port,
+        };
         let port = if port.is_empty() { scheme_port } else { port };
         environ.set_item(intern!(py, "SERVER_PORT"), latin1::decode(py, port)?)
+    }
+
+    /// What was told of the way that the request took here.
+    fn set_way(&self, environ: &Bound<'_, PyDict>, policy: &Policy) -> PyResult<()> {
+        let py = environ.py();
+        if let Some(is_https) = self.origin.https {
+            let scheme = if is_https { intern!(py, "https") } else { intern!(py, "http") };
+            environ.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
+        }
+        if let Some(prefix) = &self.origin.prefix {
+            let name = [prefix, policy.mount().as_bytes()].concat();
+            environ.set_item(intern!(py, "SCRIPT_NAME"), latin1::decode(py, &name)?)?;
+        }
+        if let Some(Relay::Said { server: Some(server), .. }) = self.relay {
+            // gunicorn's names: what the proxy speaks, and where the client had connected to.
+            let family = if server.is_ipv4() { intern!(py, "TCP4") } else { intern!(py, "TCP6") };
+            environ.set_item(intern!(py, "PROXY_PROTOCOL"), family)?;
+            environ.set_item(intern!(py, "PROXY_ADDR"), server.ip().to_string())?;
+            environ.set_item(intern!(py, "PROXY_PORT"), port_text(py, server.port())?)?;
+        }
+        Ok(())
+    }
+
+    /// The host that the client asked for: as its proxy says, as the target says, as the Host field does (RFC 9112 3.2.2).
+    fn host(&self) -> &[u8] {
+        match (&self.origin.host, self.head.authority) {
+            (Some(host), _) => host,
+            (None, Some(authority)) => authority.of(self.bytes),
+            (None, None) => self.field(b"host").unwrap_or_default(),
+        }
     }
 
     fn field(&self, name: &[u8]) -> Option<&[u8]> {
@@ -270,6 +355,8 @@ impl Template {
         for (key, value) in REQUEST_DEFAULTS {
             text(key, value)?;
         }
+        // As the bytes of its UTF-8, as every WSGI string is (PEP 3333, Unicode Issues).
+        dict.set_item(intern!(py, "SCRIPT_NAME"), latin1::decode(py, assignment.app.origin.mount.as_bytes())?)?;
         text("SERVER_NAME", &name)?;
         text("SERVER_PORT", &port)?;
         text("SERVER_SOFTWARE", concat!("monoceros/", env!("CARGO_PKG_VERSION")))?;
@@ -306,6 +393,10 @@ const REQUEST_DEFAULTS: &[(&str, &str)] = &[
     ("wsgi.url_scheme", "http"),
 ];
 
+fn port_text(py: Python<'_>, port: u16) -> PyResult<Bound<'_, PyString>> {
+    latin1::decode(py, itoa::Buffer::new().format(port).as_bytes())
+}
+
 fn address_of<'a>(app: &'a App, name: &str) -> Option<&'a Address> {
     app.listen.iter().map(|listener| &listener.address).find(|address| address.to_string() == name)
 }
@@ -328,31 +419,4 @@ fn host_and_port(host: &[u8]) -> (&[u8], &[u8]) {
         Some(colon) => (&host[..after_literal + colon], &host[after_literal + colon + 1..]),
         None => (host, b""),
     }
-}
-
-/// The path with each `%XX` replaced by its byte, once (RFC 3875 4.1.5). What only looks like an escape stays.
-fn percent_decoded(path: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr(b'%', path).is_none() {
-        return Cow::Borrowed(path);
-    }
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&first, behind)) = rest.split_first() {
-        match (first, behind) {
-            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                decoded.push(hex(*high) << 4 | hex(*low));
-                rest = after;
-            }
-            (byte, after) => {
-                decoded.push(byte);
-                rest = after;
-            }
-        }
-    }
-    Cow::Owned(decoded)
-}
-
-/// The value of a hexadecimal digit.
-fn hex(digit: u8) -> u8 {
-    if digit.is_ascii_digit() { digit - b'0' } else { (digit | 0x20) - b'a' + 10 }
 }

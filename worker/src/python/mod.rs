@@ -125,6 +125,8 @@ impl Application {
             head: connection.turn.head(),
             bytes: connection.turn.bytes(),
             peer: &connection.peer,
+            origin: connection.turn.origin(),
+            relay: connection.relay.as_deref(),
             listener: connection.listener,
             body_length: length,
         };

@@ -6,10 +6,12 @@
 //!
 //! Names are compared without regard to case (RFC 9110 5.1). Keys are interned, as the application's own constants are.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+
+use crate::origin::Policy;
 
 /// Names remembered beside the known ones.
 const MET_MAX: usize = 512;
@@ -33,6 +35,8 @@ pub enum Meaning<'py> {
     Underscore,
     /// `Proxy` would be HTTP_PROXY, which CGI programs take for the variable that names their proxy ("httpoxy").
     Proxy,
+    /// A proxy's word on its client, for its key if it is trusted.
+    Word(Bound<'py, PyString>),
 }
 
 enum Kind {
@@ -42,6 +46,7 @@ enum Kind {
     Framing,
     Underscore,
     Proxy,
+    Word,
 }
 
 struct Entry {
@@ -51,7 +56,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(py: Python<'_>, name: &[u8]) -> Entry {
+    fn new(py: Python<'_>, name: &[u8], policy: &Policy) -> Entry {
         let name = name.to_ascii_lowercase();
         let (kind, key) = match &name[..] {
             b"cookie" => (Kind::Cookie, "HTTP_COOKIE".to_owned()),
@@ -60,9 +65,8 @@ impl Entry {
             b"content-length" | b"transfer-encoding" => (Kind::Framing, String::new()),
             b"content-type" => (Kind::Header, "CONTENT_TYPE".to_owned()),
             name if name.contains(&b'_') => (Kind::Underscore, String::new()),
-            name => {
-                (Kind::Header, format!("HTTP_{}", String::from_utf8_lossy(name).to_ascii_uppercase().replace('-', "_")))
-            }
+            name if policy.is_word(name) => (Kind::Word, key_of(name)),
+            name => (Kind::Header, key_of(name)),
         };
         Entry { name: name.into(), kind, key: PyString::intern(py, &key).unbind() }
     }
@@ -76,8 +80,14 @@ impl Entry {
             Kind::Framing => Meaning::Framing,
             Kind::Underscore => Meaning::Underscore,
             Kind::Proxy => Meaning::Proxy,
+            Kind::Word => Meaning::Word(key()),
         }
     }
+}
+
+/// The key of a field by RFC 3875 4.1.18.
+pub fn key_of(name: &[u8]) -> String {
+    format!("HTTP_{}", String::from_utf8_lossy(name).to_ascii_uppercase().replace('-', "_"))
 }
 
 #[derive(Default)]
@@ -114,16 +124,17 @@ fn chain_of(name: &[u8]) -> usize {
 pub struct Names {
     known: Table,
     met: Mutex<Table>,
+    policy: Arc<Policy>,
 }
 
 impl Names {
     /// Remembers the names that clients commonly send.
-    pub fn new(py: Python<'_>) -> Names {
+    pub fn new(py: Python<'_>, policy: Arc<Policy>) -> Names {
         let mut known = Table::default();
         for name in KNOWN {
-            known.insert(Entry::new(py, name.as_bytes()));
+            known.insert(Entry::new(py, name.as_bytes(), &policy));
         }
-        Names { known, met: Mutex::default() }
+        Names { known, met: Mutex::default(), policy }
     }
 
     /// What a field of this name is.
@@ -134,7 +145,7 @@ impl Names {
         if let Some(entry) = self.met().find(name) {
             return entry.meaning(py);
         }
-        let entry = Entry::new(py, name);
+        let entry = Entry::new(py, name, &self.policy);
         let meaning = entry.meaning(py);
         if name.len() <= NAME_BYTES_MAX {
             self.remember(entry);
@@ -227,9 +238,14 @@ const KNOWN: &[&str] = &[
 mod tests {
     use super::*;
 
+    fn policy() -> Arc<Policy> {
+        Arc::new(Policy::new(&crate::origin::tests::config(""), &monoceros_shared::config::Access::Off))
+    }
+
     fn key(py: Python<'_>, names: &Names, name: &[u8]) -> String {
         match names.meaning(py, name) {
             Meaning::Header(key) | Meaning::Cookie(key) | Meaning::Host(key) => key.to_string(),
+            Meaning::Word(key) => format!("word {key}"),
             Meaning::Framing => "framing".to_owned(),
             Meaning::Underscore => "underscore".to_owned(),
             Meaning::Proxy => "proxy".to_owned(),
@@ -240,7 +256,7 @@ mod tests {
     fn names_become_the_keys_of_rfc_3875() {
         Python::initialize();
         Python::attach(|py| {
-            let names = Names::new(py);
+            let names = Names::new(py, policy());
             let cases: &[(&[u8], &str)] = &[
                 (b"User-Agent", "HTTP_USER_AGENT"),
                 (b"uSER-aGENT", "HTTP_USER_AGENT"),
@@ -249,6 +265,9 @@ mod tests {
                 (b"Content-Length", "framing"),
                 (b"TRANSFER-ENCODING", "framing"),
                 (b"X_Forwarded_For", "underscore"),
+                (b"x-forwarded-for", "word HTTP_X_FORWARDED_FOR"),
+                (b"Forwarded", "word HTTP_FORWARDED"),
+                (b"X-Forwarded-Whatever", "word HTTP_X_FORWARDED_WHATEVER"),
                 (b"pRoXy", "proxy"),
             ];
             for _ in 0..2 {
@@ -263,12 +282,15 @@ mod tests {
     fn a_name_met_before_gives_the_same_object() {
         Python::initialize();
         Python::attach(|py| {
-            let names = Names::new(py);
+            let names = Names::new(py, policy());
             let object = |name: &[u8]| match names.meaning(py, name) {
                 Meaning::Header(key) => key,
-                Meaning::Cookie(_) | Meaning::Host(_) | Meaning::Framing | Meaning::Underscore | Meaning::Proxy => {
-                    panic!("a plain header")
-                }
+                Meaning::Cookie(_)
+                | Meaning::Host(_)
+                | Meaning::Framing
+                | Meaning::Underscore
+                | Meaning::Proxy
+                | Meaning::Word(_) => panic!("a plain header"),
             };
             assert!(object(b"X-Mine").is(object(b"x-mine")));
             assert!(object(b"X-Mine").is(PyString::intern(py, "HTTP_X_MINE")));
@@ -279,7 +301,7 @@ mod tests {
     fn strangers_cannot_make_it_remember_without_end() {
         Python::initialize();
         Python::attach(|py| {
-            let names = Names::new(py);
+            let names = Names::new(py, policy());
             for number in 0..10_000 {
                 let name = format!("X-{number}");
                 assert_eq!(key(py, &names, name.as_bytes()), format!("HTTP_X_{number}"));

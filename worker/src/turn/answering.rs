@@ -4,6 +4,7 @@ use std::fs::File;
 
 use super::{Moment, Phase, Turn};
 use crate::body::Body;
+use crate::origin::Origin;
 use crate::output::Stretch;
 use crate::wire::http::answer::{Asked, Ending, Fault};
 use crate::wire::{Head, Span};
@@ -35,6 +36,11 @@ impl Turn {
     /// What a span of the head stands for.
     pub fn text(&self, span: Span) -> &[u8] {
         span.of(self.bytes())
+    }
+
+    /// Where the request comes from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The request's body, once.

@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use reply::Reply;
 
 use crate::body::Body;
+use crate::origin::{Origin, Way};
 use crate::output::Output;
 use crate::wire::http::answer::Ending;
 use crate::wire::http::{body, head};
@@ -124,6 +125,9 @@ pub struct Turn {
     served: u64,
     last: bool,
     refusal: Option<Refusal>,
+    /// How its requests come; `None` when they are our own.
+    way: Option<Way>,
+    origin: Origin,
 }
 
 impl Turn {
@@ -144,6 +148,8 @@ impl Turn {
             served: 0,
             last: false,
             refusal: None,
+            way: None,
+            origin: Origin::default(),
         }
     }
 
@@ -154,6 +160,16 @@ impl Turn {
             turn.receive(input, moment);
         }
         turn
+    }
+
+    /// Its requests come this way from now on.
+    pub fn come_by(&mut self, way: Way) {
+        self.way = Some(way);
+    }
+
+    /// How its requests come.
+    pub fn way(&self) -> Option<&Way> {
+        self.way.as_ref()
     }
 
     /// Whether another worker could go on with it: it stands at a request boundary, or within a head.

@@ -71,7 +71,7 @@ impl Turn {
                 Ok(None) => return,
                 Ok(Some(length)) => self.unread = self.start + length,
             }
-            if let Err(refusal) = self.open_body() {
+            if let Err(refusal) = self.admit().and_then(|()| self.open_body()) {
                 return self.refuse(refusal, moment);
             }
         }
@@ -93,6 +93,12 @@ impl Turn {
                 break;
             }
         }
+    }
+
+    /// Looks where the request comes from and goes to, before its body is waited for.
+    fn admit(&mut self) -> Result<(), Refusal> {
+        let Some(way) = &self.way else { return Ok(()) };
+        way.judge(&self.head, &self.input[self.start..], &mut self.origin)
     }
 
     fn open_body(&mut self) -> Result<(), Refusal> {
@@ -133,6 +139,12 @@ impl Turn {
             }
         }
         self.input.extend_from_slice(&bytes[taken..]);
+    }
+
+    /// Ends a connection that did not begin as it must: without a word, for there is nobody who would read it.
+    pub fn turn_away(&mut self, why: &'static str) {
+        self.refusal = Some(Refusal { status: 400, why });
+        self.phase = Phase::Answered(Ending::Close);
     }
 
     fn complete_body(&mut self, moment: &Moment) {

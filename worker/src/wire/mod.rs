@@ -3,7 +3,10 @@
 //! Every wire reads a request into the same [`Head`] and frames an answer behind the same verbs, so that the rest of the
 //! worker does not know which one a client speaks.
 
+pub mod forwarded;
 pub mod http;
+pub mod percent;
+pub mod proxy;
 
 /// A part of the buffer that a head was read from, as offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -129,7 +129,7 @@ apps:
       connections_max: 5
     timeouts: {boot: 1m1s, head: 2s, body: 3s, request: 9s, keepalive: 1h30m, write: 500ms, drain: 1h, heartbeat: 8s, drain_delay: 5s}
     reload:
-      ready: {path: /healthz?deep=1, host: "shop.example:8000", scheme: https, status: 204}
+      ready: {path: /shop/healthz?deep=1, host: "shop.example:8000", scheme: https, status: 204}
       on_change: ["**/*.py", "templates/*.{html,txt}"]
       ignore: tests/**
       surge: 2
@@ -201,7 +201,7 @@ fn shop_timeouts() -> Timeouts {
 
 fn shop_reload() -> Reload {
     let ready = Ready {
-        path: "/healthz?deep=1".into(),
+        path: "/shop/healthz?deep=1".into(),
         host: "shop.example:8000".into(),
         scheme: "https".into(),
         status: Some(204),

@@ -61,6 +61,11 @@ const LINES: &[(&str, &str)] = &[
         "scheme_headers: {\"X:\": on}",
         "5:22: `scheme_headers`: `X:` cannot name a header field: write for example `X-Forwarded-For`",
     ),
+    (
+        "mount: /shop\nreload: {ready: /healthz}",
+        "6:21: `ready`: `/healthz` is not below `mount`: write `/shop/healthz`",
+    ),
+    ("mount: /shop\nreload: {ready: /shops}", "6:21: `ready`: `/shops` is not below `mount`: write `/shop/shops`"),
     ("mount: shop", "5:12: `mount`: `shop` is no path to stand under: it begins with `/`"),
     ("mount: /a//b", "5:12: `mount`: `/a//b` is no path to stand under: a part of it is empty or made of dots"),
     ("mount: /a/..", "5:12: `mount`: `/a/..` is no path to stand under: a part of it is empty or made of dots"),

@@ -140,6 +140,8 @@ fn server_of(listen: &str, head: &str) -> String {
             head: connection.turn.head(),
             bytes: connection.turn.bytes(),
             peer: &connection.peer,
+            origin: connection.turn.origin(),
+            relay: None,
             listener: 0,
             body_length: 0,
         };
@@ -181,8 +183,15 @@ fn the_copy_of_a_template_has_room_for_a_requests_fields() {
             let (mut connection, _client) = connect(Peer::Unix);
             connection.turn.receive(GET.as_bytes(), &MOMENT);
             let (turn, peer) = (&connection.turn, Peer::Tcp(SocketAddr::from(([192, 0, 2, 1], 1))));
-            let request =
-                environ::Request { head: turn.head(), bytes: turn.bytes(), peer: &peer, listener: 0, body_length: 0 };
+            let request = environ::Request {
+                head: turn.head(),
+                bytes: turn.bytes(),
+                peer: &peer,
+                origin: turn.origin(),
+                relay: None,
+                listener: 0,
+                body_length: 0,
+            };
             let environ = environs.make(py, &request, py.None().into_bound(py)).unwrap();
             let size =
                 |environ: &Bound<'_, PyDict>| environ.call_method0("__sizeof__").unwrap().extract::<usize>().unwrap();

@@ -12,11 +12,11 @@
 //! are passed on as they came (browsers and curl send them), and a few empty lines before a request are skipped.
 
 pub mod answer;
-mod authority;
+pub mod authority;
 pub mod body;
 mod content;
 mod fields;
-mod grammar;
+pub mod grammar;
 pub mod head;
 mod line;
 
