@@ -28,7 +28,7 @@ touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit venv bench chaos clean
+.PHONY: help run build test lint unit venv proxies bench chaos clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -48,7 +48,7 @@ lint:
 	cargo clippy --workspace --all-targets -- --deny warnings
 
 # cargo builds a program only for the tests of its own package, so both are built before the tests that start them.
-unit: venv
+unit: venv proxies
 	cargo build --workspace --bins
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	    set -x; cargo nextest run --workspace; \
@@ -60,6 +60,12 @@ venv: $(VENV)/ready-$(VERSION) ## what the tests need of Python, in target/venv
 
 $(VENV)/ready-$(VERSION): $(REQUIREMENTS)
 	$(call environment,$(VENV),$^)
+
+proxies: ## the proxies that tests put before the server
+	@for proxy in nginx haproxy; do \
+	    test -x /usr/sbin/$$proxy || missing="$$missing $$proxy"; \
+	done; \
+	test -z "$$missing" || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends $$missing; }
 
 bench: build $(BENCH_VENV)/ready-$(VERSION) ## hello world beside bjoern, granian and gunicorn (FLAGS=--help)
 	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }

@@ -20,6 +20,8 @@ mod http;
 mod wsgi;
 // Where an application lives: interpreter, paths, variables, user, children.
 mod home;
+// Proxies, and whose word counts.
+mod trust;
 // Killed workers, slow clients, floods of nonsense.
 mod faults;
 // Signals, processes, descriptors.

@@ -9,7 +9,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use monoceros_shared::config::{Address, Checked};
+use monoceros_shared::config::{Access, Address, Checked};
 use monoceros_shared::config::{CommandLine, Error, from_command_line};
 
 /// The first port that is tried.
@@ -27,7 +27,7 @@ pub fn config(wsgi: String, listen: Vec<String>) -> Result<Checked, Error> {
     let listen = if listen.is_empty() { vec![free_address()] } else { listen };
     let line = CommandLine { wsgi, listen, workers: Some("1".to_owned()), threads: Some(THREADS.to_owned()) };
     let mut checked = from_command_line(line)?;
-    checked.config.log.access = true;
+    checked.config.log.access = Access::Lines;
     for app in &mut checked.config.apps {
         app.reload.on_change = vec!["**/*.py".to_owned()];
     }

@@ -108,6 +108,8 @@ pub struct Connection {
     pub turn: Turn,
     /// What a proxy says of it before its first byte, on listeners where one does.
     pub relay: Option<Box<Relay>>,
+    /// What the access log is to tell of the environ, once the application was called.
+    pub notes: Vec<String>,
 }
 
 impl Connection {
@@ -125,6 +127,7 @@ impl Connection {
             listener,
             turn,
             relay: None,
+            notes: Vec::new(),
         }
     }
 

@@ -7,11 +7,13 @@
 //!
 //! `conn` moves the bytes and decides nothing; `engine` decides who runs what.
 
+pub mod access;
 pub mod body;
 pub mod clock;
 pub mod conn;
 pub mod descriptors;
 pub mod engine;
+pub mod identity;
 pub mod origin;
 pub mod output;
 pub mod python;

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
-use monoceros_shared::config::{Access, RunAs};
+use monoceros_shared::config::RunAs;
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
@@ -21,6 +21,8 @@ use nix::unistd::{Gid, Uid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
+use crate::access::Access;
+use crate::access::line::Form;
 use crate::engine::{Engine, Mode, Parts, apology, threads};
 use crate::origin::Policy;
 use crate::python::Application;
@@ -88,12 +90,14 @@ impl Worker {
         if let Some(run_as) = &self.assignment.app.run_as {
             become_user(run_as)?;
         }
+        let form = Form::new(&self.assignment);
+        let access = form.map(|form| Access::start(form, io::stderr(), &self.log)).transpose()?;
         let parts = Parts {
             listeners: self.assignment.listeners.iter().cloned().zip(listeners).collect(),
             carrier: self.carrier,
             scoreboard,
             log: self.log.clone(),
-            access: self.assignment.log.access != Access::Off,
+            access,
             policy: Arc::new(Policy::new(&self.assignment.app.origin, &self.assignment.log.access)),
             alarm: on_signals()?,
         };
@@ -104,7 +108,7 @@ impl Worker {
         thread::Builder::new().name("bridge".into()).spawn(move || listen(&receiver, &bridge))?;
         if let Purpose::Apologise(why) = &self.assignment.purpose {
             self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
-            apology::run(&engine, why);
+            apology::run(&engine, why)?;
         } else {
             let application = match load(&self.assignment, &self.log) {
                 Ok(application) => Arc::new(application),
@@ -117,6 +121,7 @@ impl Worker {
             self.sender.send(&FromWorker::Loaded { files })?;
             threads::run(&engine, &application)?;
         }
+        engine.finish();
         Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
     }
 

@@ -1,26 +1,38 @@
-//! What is written down of each call: on the scoreboard for whoever looks from outside, and in the access log.
+//! What is written down of each request: on the scoreboard for whoever looks from outside, and in the access log.
+//!
+//! A request is told of once, at its end, whatever that is: its answer has left, it was refused, or its connection ended before.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
-
-use monoceros_shared::log::REQUEST;
 
 use super::Engine;
-use super::guest::Guest;
+use super::guest::{Guest, Times};
 use super::runner::Runner;
-use crate::conn::Peer;
-use crate::turn::Turn;
-use crate::wire::{Field, Refusal};
+use crate::access::line::{Told, Took};
+use crate::conn::Connection;
+use crate::wire::Refusal;
+
+/// The status that nginx's logs made known for a client that left before it had an answer.
+const CLIENT_LEFT: u16 = 499;
 
 impl Runner {
+    /// The request of this connection is whole.
+    pub(super) fn arrive(&self, guest: &mut Guest) {
+        guest.times = self.engine.access.as_ref().map(|_| Times::now());
+    }
+
     /// A call for this connection begins: the first of its request, or one for the next piece of an answer.
     pub(super) fn begin(&mut self, guest: &mut Guest) {
         self.moment = self.clock.moment();
         let engine = &self.engine;
         if guest.rest.is_none() {
             guest.connection.turn.run(&self.moment);
-            guest.began = engine.settings.access.then(Instant::now);
+            if let Some(field) = &engine.settings.id_field {
+                guest.connection.turn.identify(field, || self.ids.make());
+            }
             engine.scoreboard.counters().requests.fetch_add(1, Relaxed);
+        }
+        if let Some(times) = &mut guest.times {
+            times.begin();
         }
         let turn = &guest.connection.turn;
         let line = turn.text(turn.head().method.to(turn.head().target));
@@ -34,12 +46,38 @@ impl Runner {
         self.engine.scoreboard.threads()[self.index].end();
         self.moment = self.clock.moment();
         guest.patience = None;
+        if let Some(times) = &mut guest.times {
+            times.end();
+        }
         let turn = &guest.connection.turn;
         if turn.is_answered() && guest.rest.is_none() {
             self.engine.count_answer(turn.status());
-            if let Some(began) = guest.began.take() {
-                self.engine.write_access(&guest.connection.peer, turn, began);
-            }
+        }
+    }
+
+    /// The answer has left, all that there was of it.
+    pub(super) fn tell_answer(&self, guest: &mut Guest) {
+        let turn = &guest.connection.turn;
+        if !turn.is_answered() || guest.rest.is_some() {
+            return;
+        }
+        if let Some(times) = guest.times.take() {
+            let why = turn.is_cut().then_some("the application's answer was cut short");
+            self.engine.tell(&guest.connection, (turn.status(), why), times.took());
+            guest.connection.notes.clear();
+        }
+    }
+
+    /// The connection ends, perhaps with a request that was not told of.
+    pub(super) fn tell_end(&self, guest: &mut Guest) {
+        let turn = &guest.connection.turn;
+        if let Some(times) = guest.times.take() {
+            let why = guest.why.unwrap_or("the client left before it had the whole answer");
+            let status = if turn.is_head_out() { turn.status() } else { CLIENT_LEFT };
+            self.engine.tell(&guest.connection, (status, Some(why)), times.took());
+        } else if turn.is_within_a_request() {
+            let why = "the client left before its request was whole";
+            self.engine.tell(&guest.connection, (CLIENT_LEFT, Some(why)), Took::default());
         }
     }
 }
@@ -56,11 +94,17 @@ impl Engine {
     }
 
     /// A request that the application never saw.
-    pub(super) fn count_refusal(&self, peer: &Peer, refusal: Refusal) {
+    pub(super) fn count_refusal(&self, connection: &Connection, refusal: Refusal) {
         self.scoreboard.counters().refused.fetch_add(1, Relaxed);
         self.count_answer(refusal.status);
-        if self.settings.access {
-            slog::info!(self.log, "request refused"; "client" => %peer, "status" => refusal.status, "why" => refusal.why);
+        self.tell(connection, (refusal.status, Some(refusal.why)), Took::default());
+    }
+
+    /// Tells the access log, if there is one, of a request that has ended with this status, and why it did not end as it should.
+    pub(super) fn tell(&self, connection: &Connection, verdict: (u16, Option<&'static str>), took: Took) {
+        if let Some(access) = &self.access {
+            let (status, why) = verdict;
+            access.tell(&Told { connection, status, why, took });
         }
     }
 
@@ -69,23 +113,5 @@ impl Engine {
         if let Some(responses) = self.scoreboard.counters().responses.get(class) {
             responses.fetch_add(1, Relaxed);
         }
-    }
-
-    fn write_access(&self, peer: &Peer, turn: &Turn, began: Instant) {
-        let text = |span| String::from_utf8_lossy(turn.text(span)).into_owned();
-        let field = |name: &[u8]| {
-            let named = |field: &&Field| turn.text(field.name).eq_ignore_ascii_case(name);
-            turn.head().fields.iter().find(named).map_or_else(|| "-".into(), |field| text(field.value))
-        };
-        slog::info!(self.log, "{}", REQUEST;
-            "client" => %peer,
-            "method" => text(turn.head().method),
-            "path" => text(turn.head().target),
-            "status" => turn.status(),
-            "bytes" => turn.content_sent(),
-            "ms" => began.elapsed().as_micros() as f64 / 1000.0,
-            "referer" => field(b"referer"),
-            "agent" => field(b"user-agent"),
-        );
     }
 }

@@ -12,6 +12,7 @@
 //!
 //! Known fault: a request's body is read before it is refused, as every body is before its call.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -28,9 +29,12 @@ const RETRY_AFTER: u32 = 2;
 
 /// Serves the apology on this thread until the engine is done. `why` is a line and what helps to see it, or empty: not to be
 /// shown. A notice that comes later takes its place.
-pub fn run(engine: &Arc<Engine>, why: &str) {
+///
+/// # Errors
+/// When the kernel gives no random bytes.
+pub fn run(engine: &Arc<Engine>, why: &str) -> io::Result<()> {
     engine.show(why);
-    let mut runner = Runner::new(engine.clone(), 0);
+    let mut runner = Runner::new(engine.clone(), 0)?;
     while let Some(task) = runner.await_task() {
         match task {
             Task::Serve(mut guest) => {
@@ -42,6 +46,7 @@ pub fn run(engine: &Arc<Engine>, why: &str) {
         }
         runner.flush_batch();
     }
+    Ok(())
 }
 
 impl Runner {

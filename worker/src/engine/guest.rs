@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use monoceros_shared::config::Timeouts;
 
 use super::slots::Key;
+use crate::access::line::Took;
 use crate::conn::Connection;
 use crate::python::Rest;
 use crate::turn::Patience;
@@ -29,8 +30,47 @@ pub struct Guest {
     pub lingering: bool,
     /// The worker drains: this client has a moment for one more request.
     pub last_call: bool,
-    /// When its request was given to the application, if anybody wants to know.
-    pub began: Option<Instant>,
+    /// How long its request takes, from when it is whole until it is told of, if anybody wants to know.
+    pub times: Option<Times>,
+    /// Why its connection is about to end, where that is not seen from it.
+    pub why: Option<&'static str>,
+}
+
+/// The stations of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    arrived: Instant,
+    began: Option<Instant>,
+    call: Option<Instant>,
+    app: Duration,
+}
+
+impl Times {
+    /// It is whole now.
+    pub fn now() -> Times {
+        Times { arrived: Instant::now(), began: None, call: None, app: Duration::ZERO }
+    }
+
+    /// A call begins.
+    pub fn begin(&mut self) {
+        let now = Instant::now();
+        self.began.get_or_insert(now);
+        self.call = Some(now);
+    }
+
+    /// The call is over.
+    pub fn end(&mut self) {
+        self.app += self.call.take().map_or(Duration::ZERO, |call| call.elapsed());
+    }
+
+    /// What they come to now.
+    pub fn took(&self) -> Took {
+        Took {
+            queue: self.began.map_or_else(|| self.arrived.elapsed(), |began| began - self.arrived),
+            app: self.app,
+            total: self.arrived.elapsed(),
+        }
+    }
 }
 
 impl Guest {
@@ -44,7 +84,8 @@ impl Guest {
             patience: None,
             lingering: false,
             last_call: false,
-            began: None,
+            times: None,
+            why: None,
         })
     }
 

@@ -236,6 +236,7 @@ impl Runner {
         if guest.lingering {
             self.close(guest, Farewell::Close);
         } else if guest.patience == Some(Patience::Write) {
+            guest.why = Some("the client did not take the answer in time");
             self.close(guest, Farewell::Reset);
         } else {
             guest.connection.turn.expire(&self.moment);

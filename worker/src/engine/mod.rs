@@ -52,6 +52,7 @@ use leader::Leader;
 use slots::{Slots, lock};
 use watch::Watch;
 
+use crate::access::Access;
 use crate::origin::Policy;
 use crate::python::Rest;
 use crate::turn::Limits;
@@ -109,6 +110,7 @@ pub struct Engine {
     notice: apology::Notice,
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
+    access: Option<Access>,
     log: Logger,
 }
 
@@ -137,7 +139,8 @@ struct Settings {
     /// Connections taken from a listener at one wake. More would take from the other workers what they could begin with now.
     accept_max: usize,
     threads: usize,
-    access: bool,
+    /// The field that tells a request's identifier, if requests have one.
+    id_field: Option<String>,
 }
 
 /// What an engine is made of.
@@ -150,8 +153,8 @@ pub struct Parts {
     pub scoreboard: Arc<Scoreboard>,
     /// Where it logs.
     pub log: Logger,
-    /// Whether each request is logged.
-    pub access: bool,
+    /// Where each request is told of, if anywhere.
+    pub access: Option<Access>,
     /// Whom to believe where requests come from.
     pub policy: Arc<Policy>,
     /// Readable when a signal says that it is time to drain.
@@ -173,6 +176,7 @@ impl Engine {
         let backlog = app.listen.iter().map(|listener| listener.backlog as usize).sum();
         let slots = Slots::new(app.limits.connections_max, backlog);
         let (names, listeners): (Vec<String>, Vec<OwnedFd>) = parts.listeners.into_iter().unzip();
+        let id_field = parts.policy.id_field().map(str::to_owned);
         let doors = Doors::new(app, parts.policy, &names);
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
         Ok(Engine {
@@ -203,9 +207,10 @@ impl Engine {
                 write_timeout: app.timeouts.write,
                 accept_max: if siblings > 1 { app.threads } else { 64 },
                 threads: app.threads,
-                access: parts.access,
+                id_field,
             },
             scoreboard: parts.scoreboard,
+            access: parts.access,
             log: parts.log,
         })
     }
@@ -229,6 +234,13 @@ impl Engine {
     fn wake_leader(&self) {
         if let Err(error) = self.waker.wake() {
             slog::error!(self.log, "cannot wake the poll"; "why" => %error);
+        }
+    }
+
+    /// Lets the access log write what is left. Nothing is served any more.
+    pub fn finish(&self) {
+        if let Some(access) = &self.access {
+            access.finish();
         }
     }
 

@@ -1,5 +1,6 @@
 //! A runner: one thread's share of the engine, but for the calls into Python.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,6 +9,7 @@ use super::slots::Parking;
 use super::{Engine, Mode, Task};
 use crate::clock::Clock;
 use crate::conn::{Edge, Flushed, Standing};
+use crate::identity::Maker;
 use crate::turn::{Farewell, Moment};
 
 /// Bytes read at once. Less costs large uploads more reads, more costs each thread memory.
@@ -21,16 +23,22 @@ pub struct Runner {
     pub(super) clock: Clock,
     pub(super) moment: Moment,
     pub(super) scratch: Box<[u8]>,
+    /// Makes the identifiers of requests.
+    pub(super) ids: Maker,
     /// Work found while leading, on its way to the queue.
     pub(super) batch: Vec<Task>,
 }
 
 impl Runner {
     /// The runner of thread `index`.
-    pub fn new(engine: Arc<Engine>, index: usize) -> Runner {
+    ///
+    /// # Errors
+    /// When the kernel gives no random bytes.
+    pub fn new(engine: Arc<Engine>, index: usize) -> io::Result<Runner> {
         let mut clock = Clock::new();
         let moment = clock.moment();
-        Runner { engine, index, clock, moment, scratch: vec![0; SCRATCH].into(), batch: Vec::new() }
+        let (scratch, ids) = (vec![0; SCRATCH].into(), Maker::new()?);
+        Ok(Runner { engine, index, clock, moment, scratch, ids, batch: Vec::new() })
     }
 
     /// Work that stands ready, without waiting.
@@ -96,14 +104,25 @@ impl Runner {
                     Flushed::Gone => return self.close(guest, Farewell::Reset),
                 }
             } else {
+                if guest.times.is_some() && guest.connection.turn.is_answered() {
+                    // Told of before the turn goes on to the next request.
+                    match guest.connection.flush() {
+                        Flushed::All => self.tell_answer(&mut guest),
+                        Flushed::Full => {}
+                        Flushed::Gone => return self.close(guest, Farewell::Reset),
+                    }
+                }
                 let standing = guest.connection.advance(&mut self.scratch, &self.moment);
                 if let Some(refusal) = guest.connection.turn.take_refusal() {
-                    self.engine.count_refusal(&guest.connection.peer, refusal);
+                    self.engine.count_refusal(&guest.connection, refusal);
                 }
                 match standing {
                     Standing::Edge => self.engine.call_again_if_more(&guest),
                     Standing::Running => unreachable!("a turn without a rest is not with the application"),
-                    Standing::Call => return self.batch.push(Task::Serve(guest)),
+                    Standing::Call => {
+                        self.arrive(&mut guest);
+                        return self.batch.push(Task::Serve(guest));
+                    }
                     Standing::End(Farewell::Linger) => self.linger(&mut guest),
                     Standing::End(farewell) => return self.close(guest, farewell),
                 }
@@ -149,6 +168,7 @@ impl Runner {
         if let Some(rest) = guest.rest.take() {
             self.batch.push(Task::Abandon(rest));
         }
+        self.tell_end(&mut guest);
         self.engine.deregister(&guest);
         guest.connection.say(farewell);
         self.forget(guest);

@@ -34,9 +34,10 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
     for index in 1..engine.settings.threads {
         let (engine, application) = (engine.clone(), application.clone());
         let runner = thread::Builder::new().name(format!("runner-{index}"));
-        others.push(runner.spawn(move || Runner::new(engine, index).run(&application))?);
+        let mine = Runner::new(engine, index)?;
+        others.push(runner.spawn(move || mine.run(&application))?);
     }
-    Runner::new(engine.clone(), 0).run(application);
+    Runner::new(engine.clone(), 0)?.run(application);
     for other in others {
         // A panic has ended the process already.
         let _ = other.join();
@@ -93,6 +94,9 @@ impl Runner {
     /// The application has done for now what it had to do for this connection.
     pub(super) fn leave(&mut self, mut guest: Box<Guest>, flushed: Flushed) {
         self.end(&mut guest);
+        if flushed == Flushed::All {
+            self.tell_answer(&mut guest);
+        }
         match flushed {
             Flushed::Gone => self.close(guest, Farewell::Reset),
             Flushed::All if guest.rest.is_some() => self.engine.queue_later(Task::Serve(guest)),

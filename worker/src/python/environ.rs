@@ -32,6 +32,7 @@ use pyo3::types::{PyDict, PyString};
 use slog::{Logger, warn};
 
 use super::file::FileWrapper;
+use super::hints::early_hints;
 use super::journal::Journal;
 use super::latin1;
 use super::names::{Meaning, Names, key_of};
@@ -57,6 +58,8 @@ pub struct Request<'a> {
     pub relay: Option<&'a Relay>,
     /// Which of the assignment's listeners it came by.
     pub listener: usize,
+    /// Its identifier, if it has one.
+    pub id: Option<&'a [u8]>,
     /// Bytes of its decoded body.
     pub body_length: u64,
 }
@@ -131,6 +134,9 @@ impl Environs {
         self.set_fields(&environ, request)?;
         if request.origin.https.is_some() || request.origin.prefix.is_some() || request.relay.is_some() {
             request.set_way(&environ, &self.policy)?;
+        }
+        if let Some(id) = request.id {
+            environ.set_item(intern!(py, "monoceros.request_id"), latin1::decode(py, id)?)?;
         }
         if template.is_named_by_host {
             request.set_server(&environ, template.scheme_port)?;
@@ -373,6 +379,7 @@ impl Template {
         set("wsgi.input", py.None().into_bound(py))?;
         set("wsgi.errors", journal.bind(py).clone().into_any())?;
         set("wsgi.file_wrapper", py.get_type::<FileWrapper>().into_any())?;
+        set("wsgi.early_hints", wrap_pyfunction!(early_hints, py)?.into_any())?;
         set("monoceros.worker", assignment.worker.into_pyobject(py)?.into_any())?;
         set("monoceros.generation", assignment.generation.into_pyobject(py)?.into_any())?;
         debug_assert!(dict.len() >= KEYS_MIN, "{} keys", dict.len());

@@ -13,6 +13,7 @@ mod environ;
 mod error;
 mod file;
 mod fork;
+mod hints;
 mod import;
 mod input;
 mod interpreter;
@@ -27,6 +28,9 @@ mod shutdown;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+use monoceros_shared::config::{Access, Atom, Piece};
 use monoceros_shared::link::{Assignment, Failure};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -45,6 +49,8 @@ pub struct Application {
     callable: Py<PyAny>,
     environs: environ::Environs,
     inputs: input::Inputs,
+    /// The variables of environ that the access log tells.
+    noted: Arc<[String]>,
     log: Logger,
     /// Who is told of a failure in the log's place.
     witness: Option<ready::Witness>,
@@ -93,6 +99,7 @@ impl Application {
             callable,
             environs: environ::Environs::new(py, assignment, &log)?,
             inputs: input::Inputs::new(py)?,
+            noted: noted(&assignment.log.access),
             log,
             witness: None,
         })
@@ -108,9 +115,13 @@ impl Application {
         };
         respond::lend(py, &respond, connection);
         let start_response = respond.bind(py).getattr(intern!(py, "start_response"));
+        let kept = (!self.noted.is_empty()).then(|| environ.clone());
         let result = start_response.and_then(|start_response| self.callable.bind(py).call1((environ, start_response)));
         fork::leave_if_child(py, result.as_ref().err());
-        let (connection, said) = respond::take_back(py, &respond);
+        let (mut connection, said) = respond::take_back(py, &respond);
+        if let Some(environ) = kept {
+            connection.notes = self.noted.iter().map(|name| note(&environ, name)).collect();
+        }
         match result {
             Ok(iterable) => self.answer(connection, (respond, said), iterable),
             Err(error) => self.fail(connection, (said, &error), py),
@@ -127,9 +138,28 @@ impl Application {
             peer: &connection.peer,
             origin: connection.turn.origin(),
             relay: connection.relay.as_deref(),
+            id: connection.turn.id(),
             listener: connection.listener,
             body_length: length,
         };
         Ok(self.environs.make(py, &request, input)?.into_any())
     }
+}
+
+/// The variables that an access log tells, in their order.
+fn noted(access: &Access) -> Arc<[String]> {
+    let variable = |piece: &Piece| match piece {
+        Piece::Atom(Atom::Variable(name)) => Some(name.clone()),
+        Piece::Atom(_) | Piece::Text(_) => None,
+    };
+    match access {
+        Access::Off | Access::Lines | Access::Json => Arc::default(),
+        Access::Format(pieces) => pieces.iter().filter_map(variable).collect(),
+    }
+}
+
+/// A variable as text, a dash if it is not there; its name in upper case counts too, as under gunicorn.
+fn note(environ: &Bound<'_, PyAny>, name: &str) -> String {
+    let value = environ.get_item(name).or_else(|_| environ.get_item(name.to_ascii_uppercase()));
+    value.and_then(|value| value.str()).map_or_else(|_| "-".to_owned(), |text| text.to_string_lossy().into_owned())
 }

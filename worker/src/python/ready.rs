@@ -96,7 +96,8 @@ impl Application {
             environs.assume_https(py)?;
         }
         let inputs = input::Inputs::new(py)?;
-        Ok(Application { callable: self.callable.clone_ref(py), environs, inputs, log, witness: Some(witness) })
+        let (callable, noted) = (self.callable.clone_ref(py), self.noted.clone());
+        Ok(Application { callable, environs, inputs, noted, log, witness: Some(witness) })
     }
 
     /// Makes the request, and pulls its answer to the end.

@@ -14,9 +14,9 @@ use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueErr
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use super::latin1;
+use super::{hints, latin1};
 use crate::conn::Connection;
-use crate::turn::Turn;
+use crate::wire::http::answer::{Fault, Hints};
 
 /// One request's answer while Python makes it.
 #[pyclass(freelist = 64, name = "start_response", module = "monoceros")]
@@ -42,6 +42,19 @@ impl Respond {
         self.connection.as_deref_mut().ok_or_else(|| PyRuntimeError::new_err("this request is over"))
     }
 
+    /// Gives the client these fields of the answer to come, if it can use them.
+    pub fn hint(&mut self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut hints = Hints::default();
+        for header in headers.try_iter()? {
+            add(&header?, |name, value| hints.field(name, value))?;
+        }
+        let connection = self.connection()?;
+        connection.turn.hint(&hints);
+        // What the socket does not take now goes with the answer; a client that is gone is noticed then.
+        let _ = connection.flush();
+        Ok(())
+    }
+
     fn begin(&mut self, status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let status = text(status, || "status".to_owned())?;
         let headers = headers
@@ -55,7 +68,7 @@ impl Respond {
             PyValueError::new_err(format!("cannot use status {:?}: {}", String::from_utf8_lossy(&status), fault.0))
         })?;
         for header in headers.iter() {
-            add(turn, &header)?;
+            add(&header, |name, value| turn.field(name, value))?;
         }
         self.said.is_bare = status.starts_with(b"204") || status.starts_with(b"304");
         self.said.is_refused = false;
@@ -106,6 +119,7 @@ impl Respond {
 /// Lends the connection to Python.
 pub fn lend(py: Python<'_>, respond: &Py<Respond>, connection: Box<Connection>) {
     wait_for(py, respond).connection = Some(connection);
+    hints::enter(py, respond);
 }
 
 /// Takes the connection back from Python, with what happened meanwhile.
@@ -113,6 +127,7 @@ pub fn lend(py: Python<'_>, respond: &Py<Respond>, connection: Box<Connection>) 
 /// # Panics
 /// When none was lent.
 pub fn take_back(py: Python<'_>, respond: &Py<Respond>) -> (Box<Connection>, Said) {
+    hints::leave();
     let mut respond = wait_for(py, respond);
     let connection = respond.connection.take().expect("the connection was lent before the call");
     (connection, respond.said)
@@ -138,7 +153,7 @@ fn raise_again(exc_info: &Bound<'_, PyAny>) -> PyErr {
     again().unwrap_or_else(|_| PyTypeError::new_err("exc_info must be the triple of sys.exc_info()"))
 }
 
-fn add(turn: &mut Turn, header: &Bound<'_, PyAny>) -> PyResult<()> {
+fn add(header: &Bound<'_, PyAny>, take: impl FnOnce(&[u8], &[u8]) -> Result<(), Fault>) -> PyResult<()> {
     let pair = header.cast::<PyTuple>().ok().filter(|tuple| tuple.len() == 2);
     let pair = pair
         .ok_or_else(|| PyTypeError::new_err(format!("a header must be a tuple of two str, not {}", shown(header))))?;
@@ -147,7 +162,7 @@ fn add(turn: &mut Turn, header: &Bound<'_, PyAny>) -> PyResult<()> {
     let value = text(&value, || format!("the value of header {}", shown(name)))?;
     let refused = |why: &str| PyValueError::new_err(format!("cannot set header {}: {why}", shown(name)));
     let field = latin1::encode(name).zip(latin1::encode(value)).ok_or_else(|| refused("it is not latin-1"))?;
-    turn.field(&field.0, &field.1).map_err(|fault| refused(fault.0))
+    take(&field.0, &field.1).map_err(|fault| refused(fault.0))
 }
 
 fn text<'a, 'py>(object: &'a Bound<'py, PyAny>, what: impl FnOnce() -> String) -> PyResult<&'a Bound<'py, PyString>> {

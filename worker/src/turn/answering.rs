@@ -4,10 +4,11 @@ use std::fs::File;
 
 use super::{Moment, Phase, Turn};
 use crate::body::Body;
+use crate::identity::{DIGITS, Identity};
 use crate::origin::Origin;
 use crate::output::Stretch;
-use crate::wire::http::answer::{Asked, Ending, Fault};
-use crate::wire::{Head, Span};
+use crate::wire::http::answer::{Asked, Ending, Fault, Hints};
+use crate::wire::{Head, Span, Version};
 
 impl Turn {
     /// The application takes it from here.
@@ -21,6 +22,31 @@ impl Turn {
             keep_alive: self.head.keep_alive,
         };
         self.reply.prepare(asked, moment.date);
+    }
+
+    /// Gives the request an identifier: the one that its proxy gave it, else the one that is made. The answer tells it in this field, unless
+    /// the application says something else there.
+    pub fn identify(&mut self, field: &str, make: impl FnOnce() -> [u8; DIGITS]) {
+        self.identity = self.origin.id.map_or_else(|| Identity::Made(make()), Identity::Taken);
+        let bytes = &self.input[self.start..];
+        if let Some(id) = self.identity.of(bytes) {
+            self.reply.draft().promise(field.as_bytes(), id);
+        }
+    }
+
+    /// The request's identifier, if it was given one.
+    pub fn id(&self) -> Option<&[u8]> {
+        self.identity.of(self.bytes())
+    }
+
+    /// Whether [`Turn::head`] is this request's, and not what is left of the one before.
+    pub fn has_head(&self) -> bool {
+        self.has_head
+    }
+
+    /// The value that the application gave a field of its answer.
+    pub fn answer_field(&self, name: &str) -> Option<&[u8]> {
+        self.reply.field(name.as_bytes())
     }
 
     /// The request's head; its spans are of [`Turn::bytes`].
@@ -113,6 +139,14 @@ impl Turn {
         }
     }
 
+    /// Tells the client fields of the answer to come, if it can read them: not in HTTP/1.0 (RFC 9110 15.2), and not once the answer's head
+    /// is out.
+    pub fn hint(&mut self, hints: &Hints) {
+        if self.head.version == Version::Http11 && !self.is_head_out() {
+            hints.write(self.output.tail());
+        }
+    }
+
     /// The answer is complete.
     pub fn finish(&mut self) {
         self.hurry();
@@ -134,6 +168,11 @@ impl Turn {
     /// Whether the answer is complete, though some of it may still have to leave.
     pub fn is_answered(&self) -> bool {
         matches!(self.phase, Phase::Answered(_))
+    }
+
+    /// Whether the answer could not be completed, so that its connection is cut.
+    pub fn is_cut(&self) -> bool {
+        self.phase == Phase::Answered(Ending::Short)
     }
 
     /// Whether the answer is complete and another request may follow.

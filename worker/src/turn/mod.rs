@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use reply::Reply;
 
 use crate::body::Body;
+use crate::identity::Identity;
 use crate::origin::{Origin, Way};
 use crate::output::Output;
 use crate::wire::http::answer::Ending;
@@ -128,6 +129,9 @@ pub struct Turn {
     /// How its requests come; `None` when they are our own.
     way: Option<Way>,
     origin: Origin,
+    identity: Identity,
+    /// Whether the head is this request's; until it is read, it is the last one's.
+    has_head: bool,
 }
 
 impl Turn {
@@ -150,6 +154,8 @@ impl Turn {
             refusal: None,
             way: None,
             origin: Origin::default(),
+            identity: Identity::None,
+            has_head: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Moment, Phase, Turn};
 use crate::body::Body;
+use crate::identity::Identity;
 use crate::wire::http::answer::{self, Ending};
 use crate::wire::http::body;
 use crate::wire::{Framing, Refusal};
@@ -28,6 +29,8 @@ impl Turn {
         self.body = Body::Empty;
         self.bodies = None;
         self.phase = Phase::Head;
+        self.has_head = false;
+        self.identity = Identity::None;
         self.start = self.unread;
         if self.start < self.input.len() {
             return self.advance(moment);
@@ -38,6 +41,15 @@ impl Turn {
             self.input = Vec::new();
         }
         self.output.shrink(self.limits.idle_buffer_max);
+    }
+
+    /// Whether some of a request has come, and not all of it.
+    pub fn is_within_a_request(&self) -> bool {
+        match self.phase {
+            Phase::Head => self.heads.has_begun(),
+            Phase::Body => true,
+            Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Refused => false,
+        }
     }
 
     /// The client will send no more. Says whether that leaves anything to be done: an answer to what it sent before.
@@ -69,7 +81,10 @@ impl Turn {
             match self.heads.read(&self.input[self.start..], &mut self.head) {
                 Err(refusal) => return self.refuse(refusal, moment),
                 Ok(None) => return,
-                Ok(Some(length)) => self.unread = self.start + length,
+                Ok(Some(length)) => {
+                    self.unread = self.start + length;
+                    self.has_head = true;
+                }
             }
             if let Err(refusal) = self.admit().and_then(|()| self.open_body()) {
                 return self.refuse(refusal, moment);

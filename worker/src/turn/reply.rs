@@ -34,7 +34,7 @@ impl Reply {
     /// Forgets the last answer.
     pub(super) fn prepare(&mut self, asked: Asked, date: [u8; 29]) {
         (self.asked, self.date, self.total, self.content, self.sent) = (asked, date, None, None, 0);
-        self.draft.clear();
+        self.draft.renew();
     }
 
     /// The connection will be closed behind this answer, which says so if its head is not out.
@@ -112,6 +112,11 @@ impl Reply {
     /// Whether a client can tell a cut from the end.
     pub(super) fn shows_its_end(&self) -> bool {
         self.content.as_ref().is_none_or(Content::shows_its_end)
+    }
+
+    /// The value that the application gave a field.
+    pub(super) fn field(&self, name: &[u8]) -> Option<&[u8]> {
+        self.draft.value(name)
     }
 
     /// The status; 0 before there is one.

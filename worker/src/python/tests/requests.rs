@@ -142,6 +142,7 @@ fn server_of(listen: &str, head: &str) -> String {
             peer: &connection.peer,
             origin: connection.turn.origin(),
             relay: None,
+            id: None,
             listener: 0,
             body_length: 0,
         };
@@ -189,6 +190,7 @@ fn the_copy_of_a_template_has_room_for_a_requests_fields() {
                 peer: &peer,
                 origin: turn.origin(),
                 relay: None,
+                id: None,
                 listener: 0,
                 body_length: 0,
             };

@@ -22,6 +22,33 @@ const OWN_FIELDS: usize = 128;
 /// The answer that asks for the body (RFC 9110 15.2.1). No field frames it.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// Fields of an answer to come (RFC 8297).
+#[derive(Clone, Debug, Default)]
+pub struct Hints {
+    text: Vec<u8>,
+}
+
+impl Hints {
+    /// Adds a field; one that frames a message, dates it or is hop-by-hop is left out.
+    ///
+    /// # Errors
+    /// As [`Draft::field`], for the same reasons.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        check(name, value)?;
+        if special(name).is_none() {
+            push(name, value, &mut self.text);
+        }
+        Ok(())
+    }
+
+    /// Writes them as an answer of their own.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
+        out.extend_from_slice(&self.text);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 /// What is wrong with an answer's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault(pub &'static str);
@@ -56,6 +83,11 @@ pub struct Draft {
     length_at: Range<usize>,
     has_date: bool,
     close: bool,
+    /// A field of ours, whole, unless the application gives one of that name; empty: there is none.
+    promise: Vec<u8>,
+    /// Bytes of its name.
+    promised_name: usize,
+    is_kept: bool,
 }
 
 impl Draft {
@@ -99,14 +131,12 @@ impl Draft {
     /// Content-Length or one that is no number. Then nothing is added.
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         debug_assert!(self.is_begun());
-        if !is_token(name) {
-            return Err(Fault("a field name is no token"));
-        }
-        if !is_text(value) {
-            return Err(Fault("a field value has a control character"));
+        check(name, value)?;
+        if !self.promise.is_empty() && name.len() == self.promised_name {
+            self.is_kept |= name.eq_ignore_ascii_case(&self.promise[..self.promised_name]);
         }
         match special(name) {
-            None => self.push(name, value),
+            None => push(name, value, &mut self.text),
             Some(Special::Connection) => self.close |= has_close(value),
             Some(Special::HopByHop) => {}
             Some(Special::ContentLength) => return self.content_length(name, value),
@@ -115,17 +145,43 @@ impl Draft {
             }
             Some(Special::Date) => {
                 self.has_date = true;
-                self.push(name, value);
+                push(name, value, &mut self.text);
             }
         }
         Ok(())
     }
 
-    /// Forgets everything but the buffer.
+    /// Forgets everything but the buffers and what was promised.
     pub fn clear(&mut self) {
-        let mut text = std::mem::take(&mut self.text);
+        let (mut text, promise) = (std::mem::take(&mut self.text), std::mem::take(&mut self.promise));
         text.clear();
-        *self = Draft { text, ..Draft::default() };
+        *self = Draft { text, promise, promised_name: self.promised_name, ..Draft::default() };
+    }
+
+    /// Forgets everything but the buffers.
+    pub fn renew(&mut self) {
+        self.promise.clear();
+        self.clear();
+    }
+
+    /// The head will have this field, which is right as it is, unless the application gives one of that name.
+    pub fn promise(&mut self, name: &[u8], value: &[u8]) {
+        debug_assert!(is_token(name) && is_text(value));
+        self.promise.clear();
+        for part in [name, b": ", value, b"\r\n"] {
+            self.promise.extend_from_slice(part);
+        }
+        self.promised_name = name.len();
+    }
+
+    /// The value of a field that was added.
+    pub fn value(&self, name: &[u8]) -> Option<&[u8]> {
+        let mut lines = self.text.split(|&byte| byte == b'\n').skip(1);
+        lines.find_map(|line| {
+            let line = line.strip_suffix(b"\r")?;
+            let (known, value) = line.split_at_checked(name.len())?;
+            known.eq_ignore_ascii_case(name).then_some(value)?.strip_prefix(b": ")
+        })
     }
 
     /// Whether there is a status.
@@ -165,6 +221,9 @@ impl Draft {
         if !self.has_date {
             write_date(date, out);
         }
+        if !self.is_kept {
+            out.extend_from_slice(&self.promise);
+        }
         write_connection(asked, out);
         out.extend_from_slice(b"\r\n");
         Content::new(framing, asked.ending())
@@ -189,21 +248,13 @@ impl Draft {
         }
     }
 
-    fn push(&mut self, name: &[u8], value: &[u8]) {
-        self.text.reserve(name.len() + value.len() + 4);
-        self.text.extend_from_slice(name);
-        self.text.extend_from_slice(b": ");
-        self.text.extend_from_slice(value);
-        self.text.extend_from_slice(b"\r\n");
-    }
-
     fn content_length(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         if self.length.is_some() {
             return Err(Fault("there are two Content-Length fields"));
         }
         self.length = Some(decimal(value).map_err(|_| Fault("the Content-Length is no number"))?);
         let start = self.text.len();
-        self.push(name, value);
+        push(name, value, &mut self.text);
         self.length_at = start..self.text.len();
         Ok(())
     }
@@ -247,6 +298,25 @@ fn special(name: &[u8]) -> Option<Special> {
         19 if is("proxy-authorization") => Some(Special::HopByHop),
         _ => None,
     }
+}
+
+/// Whether a field may stand in a head (RFC 9110 5.1, 5.5).
+fn check(name: &[u8], value: &[u8]) -> Result<(), Fault> {
+    if !is_token(name) {
+        return Err(Fault("a field name is no token"));
+    }
+    if !is_text(value) {
+        return Err(Fault("a field value has a control character"));
+    }
+    Ok(())
+}
+
+fn push(name: &[u8], value: &[u8], text: &mut Vec<u8>) {
+    text.reserve(name.len() + value.len() + 4);
+    text.extend_from_slice(name);
+    text.extend_from_slice(b": ");
+    text.extend_from_slice(value);
+    text.extend_from_slice(b"\r\n");
 }
 
 fn write_length(length: u64, out: &mut Vec<u8>) {

@@ -1,0 +1,416 @@
+//! A request's line, in each form. Pure.
+//!
+//! ```text
+//!   2026-11-23T05:48:00.123Z INFO     request app=shop worker=1 generation=1 client=192.0.2.1 method=GET path=/ status=200 …
+//!   {"ts":"2026-11-23T05:48:00.123Z","level":"info","msg":"request","client":"192.0.2.1","method":"GET","path":"/","status":200,…}
+//!   192.0.2.1 - - [23/Nov/2026:05:48:00 +0000] "GET / HTTP/1.1" 200 5 "-" "curl/8.5.0"
+//! ```
+//!
+//! A request whose head was never understood has the first line of what came in the place of method and path.
+//!
+//! Known fault: gunicorn's times are local and ours are UTC, in its format too; the offset says so.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::{Duration, SystemTime};
+
+use monoceros_shared::config::{Access, Atom, LogFormat, Piece};
+use monoceros_shared::link::Assignment;
+use monoceros_shared::log::REQUEST;
+
+use super::text::{push_decimal, push_escaped, push_json, push_number, push_plain};
+use crate::conn::Connection;
+use crate::wire::{Field, Version, percent};
+
+/// Bytes of the line that was not understood. More is no help to see what it was.
+const STRANGE_BYTES_MAX: usize = 256;
+
+/// What became of a request.
+#[derive(Clone, Copy)]
+pub struct Told<'a> {
+    /// The connection that it came by, still at it.
+    pub connection: &'a Connection,
+    /// The status that it was answered with, or that says why it was not.
+    pub status: u16,
+    /// Why it was not served to its end, if it was not.
+    pub why: Option<&'static str>,
+    /// How long it took.
+    pub took: Took,
+}
+
+/// How long a request took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Took {
+    /// From the whole request to its call.
+    pub queue: Duration,
+    /// In calls of the application.
+    pub app: Duration,
+    /// From the whole request to the last byte of its answer.
+    pub total: Duration,
+}
+
+/// How lines look.
+pub enum Form {
+    /// As the log's own, for eyes. `context` is what stands in every line.
+    Text {
+        /// Behind the message.
+        context: String,
+    },
+    /// As the log's own, for programs.
+    Json {
+        /// Behind the other keys, with the comma before it.
+        context: String,
+    },
+    /// Pieces.
+    Format {
+        /// In their order.
+        pieces: Vec<Piece>,
+        /// The process, as `%(p)s` tells it.
+        process: String,
+    },
+}
+
+impl Form {
+    /// What the config asks for; `None`: no lines.
+    pub fn new(assignment: &Assignment) -> Option<Form> {
+        let (app, worker, generation) = (&assignment.app.name, assignment.worker, assignment.generation);
+        let text = || Form::Text { context: format!(" app={app} worker={worker} generation={generation}") };
+        // Names of applications need no escape.
+        let json = || Form::Json {
+            context: format!(",\"app\":\"{app}\",\"worker\":{worker},\"generation\":{generation}}}\n"),
+        };
+        match (&assignment.log.access, assignment.log.format) {
+            (Access::Off, _) => None,
+            (Access::Lines, LogFormat::Text) => Some(text()),
+            (Access::Lines, LogFormat::Json) | (Access::Json, _) => Some(json()),
+            (Access::Format(pieces), _) => {
+                Some(Form::Format { pieces: pieces.clone(), process: format!("<{}>", std::process::id()) })
+            }
+        }
+    }
+
+    /// Adds the line, its end included.
+    pub fn write(&self, told: &Told<'_>, now: &Now, line: &mut Vec<u8>) {
+        match self {
+            Form::Text { context } => {
+                line.extend_from_slice(&now.iso);
+                line.extend_from_slice(b" INFO     ");
+                line.extend_from_slice(REQUEST.as_bytes());
+                line.extend_from_slice(context.as_bytes());
+                told.write_keys(&mut Keys { line, style: Style::Text });
+                line.push(b'\n');
+            }
+            Form::Json { context } => {
+                line.extend_from_slice(b"{\"ts\":\"");
+                line.extend_from_slice(&now.iso);
+                line.extend_from_slice(b"\",\"level\":\"info\",\"msg\":\"");
+                line.extend_from_slice(REQUEST.as_bytes());
+                line.push(b'"');
+                told.write_keys(&mut Keys { line, style: Style::Json });
+                line.extend_from_slice(context.as_bytes());
+            }
+            Form::Format { pieces, process } => {
+                let mut notes = told.connection.notes.iter();
+                for piece in pieces {
+                    match piece {
+                        Piece::Text(text) => line.extend_from_slice(text.as_bytes()),
+                        Piece::Atom(Atom::Process) => line.extend_from_slice(process.as_bytes()),
+                        Piece::Atom(Atom::Time) => line.extend_from_slice(&now.common),
+                        Piece::Atom(Atom::Variable(_)) => {
+                            push_escaped(notes.next().map_or(b"-", |note| note.as_bytes()), line);
+                        }
+                        Piece::Atom(atom) => told.write_atom(atom, line),
+                    }
+                }
+                line.push(b'\n');
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Text,
+    Json,
+}
+
+/// Keys and values of a line.
+struct Keys<'a> {
+    line: &'a mut Vec<u8>,
+    style: Style,
+}
+
+impl Keys<'_> {
+    fn key(&mut self, key: &str) {
+        match self.style {
+            Style::Text => {
+                self.line.push(b' ');
+                self.line.extend_from_slice(key.as_bytes());
+                self.line.push(b'=');
+            }
+            Style::Json => {
+                self.line.extend_from_slice(b",\"");
+                self.line.extend_from_slice(key.as_bytes());
+                self.line.extend_from_slice(b"\":");
+            }
+        }
+    }
+
+    fn text(&mut self, key: &str, value: &[u8]) {
+        self.key(key);
+        match self.style {
+            Style::Text => push_plain(value, self.line),
+            Style::Json => push_json(value, self.line),
+        }
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        push_number(value, self.line);
+    }
+
+    fn milliseconds(&mut self, key: &str, value: Duration) {
+        self.key(key);
+        let microseconds = value.as_micros() as u64;
+        push_decimal(microseconds / 1000, microseconds % 1000, 3, self.line);
+    }
+}
+
+impl Told<'_> {
+    fn write_keys(&self, keys: &mut Keys<'_>) {
+        let turn = &self.connection.turn;
+        self.with_client(|client| keys.text("client", client));
+        if turn.has_head() {
+            keys.text("method", turn.text(turn.head().method));
+            keys.text("path", turn.text(turn.head().target));
+        } else {
+            keys.text("line", self.strange_line());
+        }
+        keys.number("status", self.status.into());
+        keys.number("bytes", self.bytes());
+        keys.milliseconds("ms", self.took.total);
+        keys.milliseconds("queue_ms", self.took.queue);
+        keys.milliseconds("app_ms", self.took.app);
+        if let Some(id) = turn.id() {
+            keys.text("request_id", id);
+        }
+        if turn.has_head() {
+            keys.text("referer", self.asked("referer"));
+            keys.text("agent", self.asked("user-agent"));
+        }
+        if let Some(why) = self.why {
+            keys.text("why", why.as_bytes());
+        }
+    }
+
+    fn write_atom(&self, atom: &Atom, line: &mut Vec<u8>) {
+        let turn = &self.connection.turn;
+        let total = self.took.total;
+        match atom {
+            Atom::Client => self.with_client(|client| line.extend_from_slice(client)),
+            Atom::User => push_escaped(&self.user(), line),
+            Atom::Line if !turn.has_head() => push_escaped(self.strange_line(), line),
+            Atom::Line => {
+                push_escaped(turn.text(turn.head().method.to(turn.head().target)), line);
+                line.push(b' ');
+                line.extend_from_slice(self.protocol());
+            }
+            Atom::Status => push_number(self.status.into(), line),
+            Atom::Method if turn.has_head() => push_escaped(turn.text(turn.head().method), line),
+            Atom::Path if turn.has_head() => push_escaped(&percent::decoded(turn.text(turn.head().path)), line),
+            Atom::Query if turn.has_head() => push_escaped(turn.text(turn.head().query), line),
+            Atom::Protocol => line.extend_from_slice(self.protocol()),
+            Atom::Bytes => push_number(self.bytes(), line),
+            Atom::Referer => push_escaped(self.asked("referer"), line),
+            Atom::Agent => push_escaped(self.asked("user-agent"), line),
+            Atom::Seconds => push_number(total.as_secs(), line),
+            Atom::Milliseconds => push_number(total.as_millis() as u64, line),
+            Atom::Microseconds => push_number(total.as_micros() as u64, line),
+            Atom::Decimal => push_decimal(total.as_secs(), total.subsec_micros().into(), 6, line),
+            Atom::Asked(name) => push_escaped(self.asked(name), line),
+            Atom::Answered(name) => push_escaped(turn.answer_field(name).unwrap_or(b"-"), line),
+            // The form knows these.
+            Atom::Process | Atom::Time | Atom::Variable(_) => {}
+            Atom::Dash | Atom::Method | Atom::Path | Atom::Query => line.push(b'-'),
+        }
+    }
+
+    /// REMOTE_ADDR, as far as one is known.
+    fn with_client(&self, take: impl FnOnce(&[u8])) {
+        let mut text = Short { bytes: [0; 48], length: 0 };
+        // Addresses fit, and so does `unix`.
+        let _ = match self.connection.turn.origin().client {
+            Some((address, _)) if self.connection.turn.has_head() => write!(text, "{address}"),
+            Some(_) | None => write!(text, "{}", self.connection.peer),
+        };
+        take(text.bytes());
+    }
+
+    /// The user of HTTP Basic authentication (RFC 7617), or a dash.
+    fn user(&self) -> Cow<'_, [u8]> {
+        let value = self.asked("authorization");
+        let encoded = value.get(..6).filter(|scheme| scheme.eq_ignore_ascii_case(b"basic ")).map(|_| &value[6..]);
+        let decoded = encoded.and_then(|encoded| base64(encoded.trim_ascii()));
+        let user = decoded.and_then(|pair| pair.split(|&byte| byte == b':').next().map(<[u8]>::to_vec));
+        user.filter(|user| !user.is_empty()).map_or(Cow::Borrowed(b"-"), Cow::Owned)
+    }
+
+    fn bytes(&self) -> u64 {
+        if self.connection.turn.has_begun() { self.connection.turn.content_sent() } else { 0 }
+    }
+
+    fn protocol(&self) -> &'static [u8] {
+        match self.connection.turn.head().version {
+            _ if !self.connection.turn.has_head() => b"-",
+            Version::Http10 => b"HTTP/1.0",
+            Version::Http11 => b"HTTP/1.1",
+        }
+    }
+
+    /// A field of the request, or a dash.
+    fn asked(&self, name: &str) -> &[u8] {
+        let turn = &self.connection.turn;
+        if !turn.has_head() {
+            return b"-";
+        }
+        let named = |field: &&Field| turn.text(field.name).eq_ignore_ascii_case(name.as_bytes());
+        turn.head().fields.iter().find(named).map_or(b"-", |field| turn.text(field.value))
+    }
+
+    /// The first line of what was not understood.
+    fn strange_line(&self) -> &[u8] {
+        let bytes = self.connection.turn.unread().trim_ascii_start();
+        let end = memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len());
+        &bytes[..end.min(STRANGE_BYTES_MAX)]
+    }
+}
+
+/// A short text on the stack.
+struct Short {
+    bytes: [u8; 48],
+    length: usize,
+}
+
+impl Short {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl std::fmt::Write for Short {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let mut room = &mut self.bytes[self.length..];
+        room.write_all(text.as_bytes()).map_err(|_| std::fmt::Error)?;
+        self.length += text.len();
+        Ok(())
+    }
+}
+
+/// RFC 4648 4, padding optional; `None` when it is none.
+fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text);
+    let mut bits = 0_u32;
+    let mut decoded = Vec::new();
+    for (at, &digit) in digits.iter().enumerate() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        if at % 4 > 0 {
+            decoded.push((bits >> (6 - 2 * (at % 4))) as u8);
+        }
+    }
+    Some(decoded)
+}
+
+/// The time as lines tell it.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// `2026-11-23T05:48:00.123Z`
+    iso: [u8; 24],
+    /// `[23/Nov/2026:05:48:00 +0000]`
+    common: [u8; 28],
+}
+
+/// What the time was when it was last asked for; most lines share its second.
+#[derive(Debug)]
+pub struct Stamp {
+    second: u64,
+    now: Now,
+}
+
+impl Default for Stamp {
+    fn default() -> Stamp {
+        Stamp {
+            second: u64::MAX,
+            now: Now { iso: *b"1970-01-01T00:00:00.000Z", common: *b"[01/Jan/1970:00:00:00 +0000]" },
+        }
+    }
+}
+
+impl Stamp {
+    /// Now.
+    pub fn now(&mut self) -> &Now {
+        self.at(crate::clock::since_1970())
+    }
+
+    /// The time so long after the beginning of 1970.
+    fn at(&mut self, since: Duration) -> &Now {
+        const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+        if since.as_secs() != self.second {
+            self.second = since.as_secs();
+            let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(self.second));
+            // `Sun, 06 Nov 1994 08:49:37 GMT`
+            let (day, month, year, time) = (&date[5..7], &date[8..11], &date[12..16], &date[17..25]);
+            let number = MONTHS.chunks_exact(3).position(|known| known == month.as_bytes()).unwrap_or_default() + 1;
+            let iso = format!("{year}-{number:02}-{day}T{time}.000Z");
+            self.now.iso.copy_from_slice(iso.as_bytes());
+            self.now.common.copy_from_slice(format!("[{day}/{month}/{year}:{time} +0000]").as_bytes());
+        }
+        let milliseconds = since.subsec_millis();
+        let digit = |divisor: u32| b'0' + (milliseconds / divisor % 10) as u8;
+        self.now.iso[20..23].copy_from_slice(&[digit(100), digit(10), digit(1)]);
+        &self.now
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A time of 1994.
+    pub fn then() -> Now {
+        *Stamp::default().at(Duration::from_millis(784_111_777_042))
+    }
+
+    #[test]
+    fn the_time_is_told_as_each_form_wants_it() {
+        let mut stamp = Stamp::default();
+        assert_eq!(stamp.at(Duration::from_millis(784_111_777_042)).iso, *b"1994-11-06T08:49:37.042Z");
+        assert_eq!(stamp.at(Duration::from_millis(784_111_777_999)).iso, *b"1994-11-06T08:49:37.999Z");
+        let later = stamp.at(Duration::from_secs(951_782_400));
+        assert_eq!((later.iso, later.common), (*b"2000-02-29T00:00:00.000Z", *b"[29/Feb/2000:00:00:00 +0000]"));
+    }
+
+    #[test]
+    fn base64_is_read_with_and_without_its_padding() {
+        for (text, expected) in [
+            (&b""[..], Some(&b""[..])),
+            (b"Zg==", Some(b"f")),
+            (b"Zm8=", Some(b"fo")),
+            (b"Zm9v", Some(b"foo")),
+            (b"Zm9vYg", Some(b"foob")),
+            (b"QWxhZGRpbjpvcGVuIHNlc2FtZQ==", Some(b"Aladdin:open sesame")),
+            (b"+/8=", Some(b"\xfb\xff")),
+            (b"Zm9v!", None),
+        ] {
+            assert_eq!(base64(text).as_deref(), expected);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Lines of turns fed by bytes, and the writer's behaviour with a slow reader.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use slog::o;
+use socket2::Socket;
+
+use super::line::tests::then;
+use super::line::{Form, Told, Took};
+use super::*;
+use crate::conn::{Connection, Peer};
+use crate::turn::{Limits, Moment, Turn};
+use crate::wire::http::{body, head};
+use monoceros_shared::config::{Access as Config, Piece};
+
+const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
+const CLIENT: &str = "192.0.2.1:4711";
+
+/// A connection that these bytes came by, answered with 200 and `hello` if they are a whole request.
+fn connection(bytes: &[u8]) -> Connection {
+    let limits = Limits {
+        head: head::Limits { request_line_max: 4096, header_count_max: 100, header_bytes_max: 65536 },
+        body: body::Limits { body_bytes_max: 10, trailer_bytes_max: 4096 },
+        body_memory_max: 64,
+        idle_buffer_max: 4096,
+        ending: Arc::default(),
+    };
+    let (socket, _) = UnixStream::pair().unwrap();
+    let peer = Peer::Tcp(CLIENT.parse::<SocketAddr>().unwrap());
+    let turn = Turn::new(Arc::new(limits));
+    let mut connection = Connection::new(Socket::from(OwnedFd::from(socket)), peer, 0, turn, Duration::from_secs(1));
+    let turn = &mut connection.turn;
+    turn.receive(bytes, &MOMENT);
+    if turn.next() == crate::turn::Next::Call {
+        turn.run(&MOMENT);
+        turn.identify("X-Request-ID", || [b'a'; 32]);
+        turn.begin(b"200 OK").unwrap();
+        turn.field(b"X-Own", b"an \"own\" one").unwrap();
+        turn.total(5);
+        turn.write(b"hello");
+        turn.finish();
+    }
+    connection
+}
+
+fn line(form: &Form, connection: &Connection, verdict: (u16, Option<&'static str>)) -> String {
+    let took = Took {
+        queue: Duration::from_micros(7),
+        app: Duration::from_millis(20),
+        total: Duration::from_micros(3_020_050),
+    };
+    let (status, why) = verdict;
+    let mut line = Vec::new();
+    form.write(&Told { connection, status, why, took }, &then(), &mut line);
+    String::from_utf8(line).unwrap()
+}
+
+fn text() -> Form {
+    Form::Text { context: " app=shop worker=1".into() }
+}
+
+fn json() -> Form {
+    Form::Json { context: ",\"app\":\"shop\"}\n".into() }
+}
+
+/// A format of gunicorn's, as the config reads it.
+fn format(format: &str) -> Form {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("server.yaml");
+    let text = format!("log: {{access: {{format: '{format}'}}}}\napps: {{a: {{wsgi: \"a:b\", listen: \":1\"}}}}\n");
+    std::fs::write(&file, text).unwrap();
+    let access = monoceros_shared::config::read(&file).unwrap_or_else(|why| panic!("{why}")).config.log.access;
+    let pieces: Vec<Piece> = match access {
+        Config::Format(pieces) => pieces,
+        Config::Off | Config::Lines | Config::Json => panic!("a format: {access:?}"),
+    };
+    Form::Format { pieces, process: "<4711>".into() }
+}
+
+const GET: &[u8] =
+    b"GET /a%20b?c=d HTTP/1.1\r\nHost: a\r\nUser-Agent: x \"y\"\\z\r\nAuthorization: Basic bWU6cHc=\r\n\r\n";
+
+#[test]
+fn a_line_for_eyes_is_as_the_logs_own_lines_are() {
+    assert_eq!(
+        line(&text(), &connection(GET), (200, None)),
+        "1994-11-06T08:49:37.042Z INFO     request app=shop worker=1 client=192.0.2.1 method=GET path=\"/a%20b?c=d\" status=200 \
+         bytes=5 ms=3020.050 queue_ms=0.007 app_ms=20.000 request_id=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa referer=- \
+         agent=\"x \\\"y\\\"\\z\"\n"
+    );
+}
+
+#[test]
+fn a_line_for_programs_is_a_json_object() {
+    assert_eq!(
+        line(&json(), &connection(GET), (499, Some("the client left"))),
+        "{\"ts\":\"1994-11-06T08:49:37.042Z\",\"level\":\"info\",\"msg\":\"request\",\"client\":\"192.0.2.1\",\"method\":\"GET\",\
+         \"path\":\"/a%20b?c=d\",\"status\":499,\"bytes\":5,\"ms\":3020.050,\"queue_ms\":0.007,\"app_ms\":20.000,\
+         \"request_id\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"referer\":\"-\",\"agent\":\"x \\\"y\\\"\\\\z\",\
+         \"why\":\"the client left\",\"app\":\"shop\"}\n"
+    );
+}
+
+#[test]
+fn gunicorns_atoms_tell_what_they_tell_there() {
+    let mut connection = connection(GET);
+    connection.notes = vec!["some".into(), "-".into()];
+    for (written, expected) in [
+        ("%(h)s %(l)s %(u)s %(t)s", "192.0.2.1 - me [06/Nov/1994:08:49:37 +0000]"),
+        ("%(r)s", "GET /a%20b?c=d HTTP/1.1"),
+        ("%(m)s %(U)s %(q)s %(H)s", "GET /a b c=d HTTP/1.1"),
+        ("%(s)s %(b)s %(B)d", "200 5 5"),
+        ("%(f)s \"%(a)s\"", "- \"x \\\"y\\\"\\\\z\""),
+        ("%(T)s %(M)s %(D)s %(L)s %(p)s", "3 3020 3020050 3.020050 <4711>"),
+        ("%({Host}i)s %({x-none}i)s", "a -"),
+        ("%({x-own}o)s %({x-none}o)s", "an \\\"own\\\" one -"),
+        ("%({REMOTE_USER}e)s%%%({x}e)s", "some%-"),
+    ] {
+        assert_eq!(line(&format(written), &connection, (200, None)), format!("{expected}\n"), "{written}");
+    }
+}
+
+#[test]
+fn a_request_that_was_not_understood_has_its_first_line() {
+    let strange = connection(b"\r\nGET /\x1b[2J \"x\"\r\nHost: a\r\n\r\n");
+    let verdict = (400, Some("no"));
+    let told = line(&text(), &strange, verdict);
+    assert!(told.contains(" line=\"GET /\\u{1b}[2J \\\"x\\\"\" status=400 bytes=0 "), "{told}");
+    assert!(told.ends_with(" why=no\n") && !told.contains("method"), "{told}");
+    let told = line(&json(), &strange, verdict);
+    assert!(told.contains("\"line\":\"GET /\\u001b[2J \\\"x\\\"\",\"status\":400"), "{told}");
+    let told = line(&format("%(h)s \"%(r)s\" %(m)s %(U)s %(q)s %(H)s %(a)s %(u)s %(b)s"), &strange, verdict);
+    assert_eq!(told, "192.0.2.1 \"GET /\\x1b[2J \\\"x\\\"\" - - - - - - 0\n");
+    let long = connection(&[b"GET /", &[b'a'; 4200][..]].concat());
+    assert!(line(&format("%(r)s"), &long, (414, None)).len() == 257);
+}
+
+#[test]
+fn nothing_of_the_request_before_is_told_of_one_that_was_not_understood() {
+    let mut connection = connection(GET);
+    while !connection.turn.output().is_empty() {
+        connection.turn.output().sent(1);
+    }
+    connection.turn.restart(&MOMENT);
+    connection.turn.receive(b"nonsense\r\n", &MOMENT);
+    let told = line(&json(), &connection, (400, None));
+    assert!(told.contains("\"line\":\"nonsense\"") && !told.contains("GET") && !told.contains("aaaa"), "{told}");
+}
+
+#[test]
+fn no_path_can_forge_a_line() {
+    let connection = connection(b"GET /%0a%0dforged%22?\"\\\xff HTTP/1.1\r\nHost: a\r\nReferer: \xff\xfe\r\n\r\n");
+    for form in [text(), json(), format("%(U)s %(q)s %(f)s %(r)s")] {
+        let line = line(&form, &connection, (200, None));
+        assert_eq!(line.matches(['\n', '\r']).count(), 1, "{line}");
+    }
+    assert_eq!(
+        line(&format("%(U)s %(q)s %(f)s"), &connection, (200, None)),
+        "/\\x0a\\x0dforged\\\" \\\"\\\\\\xff \\xff\\xfe\n"
+    );
+}
+
+/// What was written, and a gate before it.
+#[derive(Clone, Default)]
+struct Sink {
+    written: Arc<Mutex<Vec<Vec<u8>>>>,
+    gate: Arc<(Mutex<Gate>, Condvar)>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Gate {
+    #[default]
+    Open,
+    Shut,
+}
+
+impl Sink {
+    fn turn(&self, gate: Gate) {
+        *self.gate.0.lock().unwrap() = gate;
+        self.gate.1.notify_all();
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.written.lock().unwrap().concat()).unwrap()
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let gate = self.gate.0.lock().unwrap();
+        drop(self.gate.1.wait_while(gate, |gate| *gate == Gate::Shut).unwrap());
+        self.written.lock().unwrap().push(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A log that keeps its records in the sink.
+fn log(sink: &Sink) -> Logger {
+    struct Records(Sink);
+    impl slog::Drain for Records {
+        type Ok = ();
+        type Err = slog::Never;
+        fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+            self.0.written.lock().unwrap().push(format!("LOG {}\n", record.msg()).into_bytes());
+            Ok(())
+        }
+    }
+    Logger::root(slog::Fuse(Records(sink.clone())), o!())
+}
+
+fn told(connection: &Connection) -> Told<'_> {
+    Told { connection, status: 200, why: None, took: Took::default() }
+}
+
+#[test]
+fn every_line_is_written_once_and_in_order_and_the_last_before_the_end() {
+    let sink = Sink::default();
+    let access = Access::start(format("%(U)s"), sink.clone(), &log(&sink)).unwrap();
+    let mut expected = String::new();
+    for number in 0..10_000 {
+        let connection = connection(format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        access.tell(&told(&connection));
+        expected += &format!("/{number}\n");
+    }
+    access.finish();
+    assert_eq!(sink.text(), expected);
+    let written = sink.written.lock().unwrap();
+    assert!(written.len() < 2000, "{} writes", written.len());
+    assert!(written.iter().all(|piece| piece.len() <= PIPE_BYTES && piece.ends_with(b"\n")), "whole lines");
+}
+
+#[test]
+fn a_reader_that_stands_still_blocks_nobody_and_the_loss_is_said() {
+    let sink = Sink::default();
+    sink.turn(Gate::Shut);
+    let access = Access::start(format("%(U)s"), sink.clone(), &log(&sink)).unwrap();
+    let connection = connection(&[b"GET /", &[b'a'; 1000][..], b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
+    let count = 3 * BUFFER_BYTES_MAX / 1000;
+    for _ in 0..count {
+        access.tell(&told(&connection));
+    }
+    sink.turn(Gate::Open);
+    access.finish();
+    let text = sink.text();
+    let lines = text.lines().filter(|line| line.starts_with("/a")).count();
+    assert!(lines > BUFFER_BYTES_MAX / 1100 && lines < count, "{lines} of {count}");
+    assert!(text.contains("LOG lines of the access log were dropped"), "the loss is not said");
+}
+
+#[test]
+fn a_long_line_is_whole_and_alone() {
+    let long = [&[b'b'; 5000][..], b"\n"].concat();
+    let lines = [b"a\n", &long[..], b"c\nd\n"].concat();
+    let cut: Vec<usize> = pieces(&lines).map(<[u8]>::len).collect();
+    assert_eq!(cut.iter().sum::<usize>(), lines.len());
+    assert!(pieces(&lines).all(|piece| piece.ends_with(b"\n")), "{cut:?}");
+    assert_eq!(pieces(b"").count(), 0);
+}
