@@ -22,6 +22,8 @@ mod wsgi;
 mod home;
 // Proxies, and whose word counts.
 mod trust;
+// The access log, identifiers of requests, early hints.
+mod access;
 // Killed workers, slow clients, floods of nonsense.
 mod faults;
 // Signals, processes, descriptors.

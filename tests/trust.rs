@@ -358,7 +358,7 @@ fn a_client_that_leaves_within_its_header_leaves_nothing_behind() {
     slow.send(LINE);
     assert!(matches!(slow.pause(Duration::from_millis(50)), Ok(()) | Err(Broken::Ended(Ending::Silence, _))));
     asked(&mut slow, "/", "");
-    let open = || server.status()["apps"][0]["workers"][0]["connections"].as_u64();
+    let open = || server.status()["apps"][0]["workers"][0]["work"]["connections"].as_u64();
     let seen = || open().filter(|open| *open <= 1).ok_or(open());
     eventually("the connections that ended to be gone", seen);
 }

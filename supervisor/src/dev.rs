@@ -71,7 +71,7 @@ mod tests {
             (app.workers, app.threads, app.reload.on_change.as_slice()),
             (1, 4, ["**/*.py".to_owned()].as_slice())
         );
-        assert!(checked.config.log.access);
+        assert_eq!(checked.config.log.access, Access::Lines);
         let greeting = greeting(&checked);
         assert!(greeting.starts_with("http://127.0.0.1:8123/\nunix:/tmp/dev.sock\n"), "{greeting}");
         assert!(config("no callable".into(), Vec::new()).is_err());

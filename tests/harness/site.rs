@@ -62,6 +62,12 @@ impl Site {
         self
     }
 
+    /// Puts these lines in the place of all that stood at the top level.
+    pub fn top_instead(mut self, lines: &str) -> Site {
+        self.top.clear();
+        self.top(lines)
+    }
+
     /// Adds a variable to the supervisor's environment.
     pub fn variable(mut self, name: &str, value: &str) -> Site {
         self.variables.push((name.to_owned(), value.to_owned()));

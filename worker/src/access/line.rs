@@ -257,7 +257,7 @@ impl Told<'_> {
     }
 
     fn bytes(&self) -> u64 {
-        if self.connection.turn.has_begun() { self.connection.turn.content_sent() } else { 0 }
+        if self.connection.turn.has_reply() { self.connection.turn.content_sent() } else { 0 }
     }
 
     fn protocol(&self) -> &'static [u8] {

@@ -73,7 +73,7 @@ impl Runner {
         let turn = &guest.connection.turn;
         if let Some(times) = guest.times.take() {
             let why = guest.why.unwrap_or("the client left before it had the whole answer");
-            let status = if turn.is_head_out() { turn.status() } else { CLIENT_LEFT };
+            let status = if turn.has_reply() && turn.is_head_out() { turn.status() } else { CLIENT_LEFT };
             self.engine.tell(&guest.connection, (status, Some(why)), times.took());
         } else if turn.is_within_a_request() {
             let why = "the client left before its request was whole";

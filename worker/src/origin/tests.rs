@@ -157,8 +157,8 @@ fn the_scheme_is_what_all_its_fields_say() {
         (&["X-Forwarded-Proto: https", "X-Forwarded-Ssl: on", "X-Forwarded-Protocol: ssl"], Ok("https")),
         (&["X-Forwarded-Proto: http", "X-Forwarded-Ssl: off"], Ok("http")),
         (&["X-Forwarded-Proto: "], Ok("")),
-        (&["X-Forwarded-Proto: https", "X-Forwarded-Ssl: off"], disagree.clone()),
-        (&["X-Forwarded-Proto: https", "X-Forwarded-Proto: http"], disagree.clone()),
+        (&["X-Forwarded-Proto: https", "X-Forwarded-Ssl: off"], disagree),
+        (&["X-Forwarded-Proto: https", "X-Forwarded-Proto: http"], disagree),
         (&["X-Forwarded-Proto: http", "X-Forwarded-Protocol: ssl"], disagree),
     ] {
         assert_eq!(judged("", fields), expected.map(str::to_owned), "{fields:?}");

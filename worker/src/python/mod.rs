@@ -25,6 +25,7 @@ mod names;
 mod ready;
 mod respond;
 mod shutdown;
+mod template;
 #[cfg(test)]
 mod tests;
 

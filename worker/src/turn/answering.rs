@@ -46,7 +46,12 @@ impl Turn {
 
     /// The value that the application gave a field of its answer.
     pub fn answer_field(&self, name: &str) -> Option<&[u8]> {
-        self.reply.field(name.as_bytes())
+        self.has_reply().then(|| self.reply.field(name.as_bytes()))?
+    }
+
+    /// Whether the application was called for this request, so that the reply is not the one before's.
+    pub fn has_reply(&self) -> bool {
+        self.has_head && matches!(self.phase, Phase::Running | Phase::Answered(_))
     }
 
     /// The request's head; its spans are of [`Turn::bytes`].

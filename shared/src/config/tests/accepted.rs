@@ -15,6 +15,20 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// What is believed when nobody says otherwise.
+fn usual_origin() -> Origin {
+    Origin {
+        proxies: Proxies::default(),
+        client: None,
+        host: None,
+        prefix: None,
+        https: pairs(&[("x-forwarded-proto", "https"), ("x-forwarded-protocol", "ssl"), ("x-forwarded-ssl", "on")]),
+        mount: String::new(),
+        underscores: Underscores::Drop,
+        request_id: RequestId::WithAccessLog,
+    }
+}
+
 #[test]
 fn four_lines_are_enough() {
     let folder = Folder::new();
@@ -63,16 +77,7 @@ fn four_lines_are_enough() {
         reload: Reload { ready: None, on_change: vec![], ignore: vec![], surge: None },
         on_broken_start: BrokenStart::Apologise,
         recycle: Recycle { requests: None, memory: None, age: None },
-        origin: Origin {
-            proxies: Proxies::default(),
-            client: None,
-            host: None,
-            prefix: None,
-            https: pairs(&[("x-forwarded-proto", "https"), ("x-forwarded-protocol", "ssl"), ("x-forwarded-ssl", "on")]),
-            mount: String::new(),
-            underscores: Underscores::Drop,
-            request_id: RequestId::WithAccessLog,
-        },
+        origin: usual_origin(),
     };
     let log = Log { format: LogFormat::Text, level: LogLevel::Info, access: Access::Off, file: None };
     let expected = Config {
