@@ -26,9 +26,9 @@ use crate::bridge::{self, News};
 use crate::core::line::span;
 use crate::core::{Event, Exit, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
-use crate::memory;
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program};
+use crate::{environment, memory};
 
 /// How long the exit of a worker waits for its bridge. The bridge ends within microseconds of the process, unless a
 /// child of the application's holds the channel; then a failure's reason may come after its exit, and is lost.
@@ -112,7 +112,7 @@ impl Workers {
             carrier.send(&listener.name, listener.as_fd())?;
         }
         let title = [app.name.clone(), "generation".to_owned(), recruit.generation.to_string()];
-        let process = self.means.program.spawn(&title, &app.environment, theirs.into())?;
+        let process = self.means.program.spawn(&title, &environment::of(app), theirs.into())?;
         let pid = process.pid();
         let begun = self.means.watch.begin(worker, process.as_fd());
         if let Err(error) = begun.and_then(|()| bridge::start(worker, door, self.means.post.clone())) {

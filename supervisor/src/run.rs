@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{PathBuf, absolute};
+use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant};
 
 use monoceros_shared::config::{self, Config};
@@ -22,6 +22,7 @@ use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Stop, W
 use crate::effects::{Means, Workers, now_ms};
 use crate::journal;
 use crate::listen::Sockets;
+use crate::pid_file::PidFile;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 use crate::status::{Report, Work};
@@ -66,6 +67,8 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
     let mut listeners = Sockets::default();
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
+    let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose();
+    let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
     let means = Means { program, post: sources.post(), watch };
     Ok(Server {
         log,
@@ -76,6 +79,7 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
         watch: watch_files,
         workers: Workers::new(means),
         listeners,
+        pid_file,
         began: Instant::now(),
         observed: Instant::now(),
         settled: None,
@@ -91,6 +95,7 @@ struct Server<'a> {
     watch: Watch,
     workers: Workers,
     listeners: Sockets,
+    pid_file: Option<PidFile>,
     began: Instant,
     /// When it was looked last at what workers have used up.
     observed: Instant,
@@ -180,11 +185,23 @@ impl Server<'_> {
             (Outcome::Adopted, Some(config)) => {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
                 self.watch.aim(file, &config.apps);
+                self.move_pid_file(config.pid_file.as_deref());
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
                 self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));
             }
             (Outcome::Adopted, None) | (Outcome::Abandoned, _) => {}
+        }
+    }
+
+    /// Has the pid file where the new config says. What fails leaves the old one.
+    fn move_pid_file(&mut self, to: Option<&Path>) {
+        if self.pid_file.as_ref().map(PidFile::path) == to {
+            return;
+        }
+        match to.map(PidFile::write).transpose() {
+            Ok(moved) => self.pid_file = moved,
+            Err(why) => warn!(self.log, "the pid file stays where it was"; "why" => why),
         }
     }
 

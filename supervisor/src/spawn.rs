@@ -32,6 +32,7 @@ use rustix::process::{
 };
 
 use crate::core::Exit;
+use crate::environment::NOT_INHERITED;
 use crate::listen::cause;
 
 /// The worker's binary.
@@ -75,7 +76,11 @@ impl Program {
         let _ = keep_strangers_from_workers();
         let path = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
         let mut command = Command::new(path);
-        command.arg0(OsString::from("worker:")).args(title).envs(environment).stdin(carrier).process_group(0);
+        command.arg0(OsString::from("worker:")).args(title).stdin(carrier).process_group(0);
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        command.envs(environment);
         let child = command.spawn()?;
         // The number cannot have come to mean another process: only `reap` below waits for it.
         let pid = Pid::from_child(&child);

@@ -13,6 +13,7 @@ pub mod conn;
 pub mod descriptors;
 pub mod engine;
 pub mod output;
+pub mod privileges;
 pub mod python;
 pub mod run;
 pub mod turn;
