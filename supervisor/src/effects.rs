@@ -28,6 +28,7 @@ use crate::core::{Event, Exit, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program};
+use crate::strangers::Strangers;
 use crate::{environment, memory};
 
 /// How long the exit of a worker waits for its bridge. The bridge ends within microseconds of the process, unless a
@@ -49,6 +50,8 @@ pub struct Workers {
     means: Means,
     register: BTreeMap<WorkerId, Worker>,
     loaded: Vec<Loaded>,
+    /// What workers leave behind.
+    pub strangers: Strangers,
 }
 
 /// What a worker said to have loaded.
@@ -88,7 +91,7 @@ enum Words {
 impl Workers {
     /// None yet.
     pub fn new(means: Means) -> Workers {
-        Workers { means, register: BTreeMap::new(), loaded: Vec::new() }
+        Workers { means, register: BTreeMap::new(), loaded: Vec::new(), strangers: Strangers::default() }
     }
 
     /// Makes a process and tells it everything but to serve.
@@ -253,6 +256,7 @@ impl Workers {
         {
             known.exit = Some((exit, Instant::now() + LAST_WORDS));
             self.means.watch.end(known.process.as_fd());
+            self.strangers.left_by(known.process.pid(), Instant::now());
             if matches!(known.words, Words::NotYet) {
                 channel::release(&known.door);
             }
@@ -363,6 +367,7 @@ mod tests {
                         workers.hear(worker, news)
                     }
                     Stir::Signal(event) => vec![event],
+                    Stir::Child => Vec::new(),
                     Stir::Control(ready) => panic!("{ready:?}"),
                 };
                 if let Some(exit) = events.into_iter().find(|event| matches!(event, Event::Exited { .. })) {

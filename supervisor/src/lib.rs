@@ -24,4 +24,5 @@ pub mod run;
 pub mod sources;
 pub mod spawn;
 pub mod status;
+pub mod strangers;
 pub mod watch;

@@ -26,6 +26,7 @@ use crate::pid_file::PidFile;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 use crate::status::{Report, Work};
+use crate::strangers;
 use crate::watch::Watch;
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
@@ -54,6 +55,9 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     }
     if let Err(error) = keep_strangers_from_workers() {
         warn!(log, "workers inherit what was left open for the supervisor"; "why" => error.to_string());
+    }
+    if let Err(error) = strangers::adopt_orphans() {
+        warn!(log, "orphans of workers go to init"; "why" => error.to_string());
     }
     let program = Program::find()?;
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
@@ -109,10 +113,12 @@ impl Server<'_> {
         while status.is_none() {
             let stirs = self.sources.wait(self.patience())?;
             let mut events = Vec::new();
+            let mut a_child_ended = self.workers.strangers.is_behind();
             for stir in stirs {
                 match stir {
                     Stir::Signal(event) => events.push(event),
                     Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
+                    Stir::Child => a_child_ended = true,
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
@@ -120,6 +126,10 @@ impl Server<'_> {
                     }
                 }
             }
+            if a_child_ended {
+                self.workers.strangers.reap();
+            }
+            self.workers.strangers.tick(Instant::now());
             self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
             let changes = self.watch.take(Instant::now()).into_iter();
             events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
@@ -132,13 +142,25 @@ impl Server<'_> {
             status = self.happen(events);
             self.settle();
         }
+        self.end_strangers()?;
         Ok(status.unwrap_or(exit::DONE))
+    }
+
+    /// Gives what the last workers left behind its time to go.
+    fn end_strangers(&mut self) -> io::Result<()> {
+        while let Some(until) = self.workers.strangers.deadline().filter(|until| *until > Instant::now()) {
+            self.sources.wait(Some(until.saturating_duration_since(Instant::now())))?;
+            self.workers.strangers.reap();
+        }
+        self.workers.strangers.kill_all();
+        Ok(())
     }
 
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
         let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
+        let shell = shell.chain(self.workers.strangers.deadline());
         core.into_iter().chain(shell.map(|at| at.saturating_duration_since(Instant::now()))).min()
     }
 
