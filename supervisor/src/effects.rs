@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use monoceros_shared::config::{App, Recycle};
@@ -29,6 +29,7 @@ use crate::listen::{Bound, cause};
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program};
 use crate::strangers::Strangers;
+use crate::systemd::notify::Beats;
 use crate::{environment, memory};
 
 /// How long the exit of a worker waits for its bridge. The bridge ends within microseconds of the process, unless a
@@ -73,6 +74,7 @@ struct Worker {
     words: Words,
     app: String,
     recycle: Recycle,
+    heartbeat: Duration,
     exit: Option<(Exit, Instant)>,
 }
 
@@ -141,6 +143,7 @@ impl Workers {
             words: Words::NotYet,
             app: app.name.clone(),
             recycle: app.recycle.clone(),
+            heartbeat: app.timeouts.heartbeat,
             exit: None,
         };
         self.register.insert(worker, known);
@@ -192,6 +195,14 @@ impl Workers {
     /// What a worker shows of its work.
     pub fn scoreboard(&self, worker: WorkerId) -> Option<&Scoreboard> {
         self.living(worker).map(|known| &known.scoreboard)
+    }
+
+    /// How many of these workers show by their scoreboards that they live.
+    pub fn beats(&self, workers: impl Iterator<Item = WorkerId>) -> Beats {
+        let now_ms = now_ms();
+        let known: Vec<&Worker> = workers.filter_map(|worker| self.living(worker)).collect();
+        let beating = known.iter().filter(|known| is_beating(&known.scoreboard, known.heartbeat, now_ms)).count();
+        Beats { serving: known.len(), beating }
     }
 
     /// Has the workers show browsers why there is no newer code. Who cannot be told shows nothing.
@@ -315,6 +326,16 @@ fn running(scoreboard: &Scoreboard) -> Vec<String> {
     lines.map(told).collect()
 }
 
+/// Whether both beats of a worker are younger than `limit`. One that has not begun counts as alive: something else waits for it.
+fn is_beating(scoreboard: &Scoreboard, limit: Duration, now_ms: u64) -> bool {
+    let counters = scoreboard.counters();
+    let is_young = |beat: &AtomicU64| {
+        let beat_ms = beat.load(Ordering::Relaxed);
+        beat_ms == 0 || Duration::from_millis(now_ms.saturating_sub(beat_ms)) <= limit
+    };
+    is_young(&counters.io_beat) && is_young(&counters.python_beat)
+}
+
 /// The clock of scoreboards.
 pub fn now_ms() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC)
@@ -375,6 +396,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_worker_beats_while_both_its_beats_are_young_or_have_not_begun() {
+        let (scoreboard, _memory) = Scoreboard::create(1).unwrap();
+        let beats = |io: u64, python: u64| {
+            scoreboard.counters().io_beat.store(io, Ordering::Relaxed);
+            scoreboard.counters().python_beat.store(python, Ordering::Relaxed);
+            is_beating(&scoreboard, Duration::from_secs(1), 5000)
+        };
+        assert!(beats(0, 0) && beats(4000, 0) && beats(5000, 4000) && beats(6000, 5000));
+        assert!(!beats(3999, 5000) && !beats(5000, 3999));
     }
 
     #[test]

@@ -25,4 +25,5 @@ pub mod sources;
 pub mod spawn;
 pub mod status;
 pub mod strangers;
+pub mod systemd;
 pub mod watch;

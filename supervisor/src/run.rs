@@ -27,6 +27,8 @@ use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 use crate::status::{Report, Work};
 use crate::strangers;
+use crate::systemd::notify::View;
+use crate::systemd::{self, Manager};
 use crate::watch::Watch;
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
@@ -44,6 +46,8 @@ pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger)
 }
 
 fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Logger) -> Result<Server<'a>, String> {
+    // First of all, while nothing else is open.
+    let (given, wrong) = systemd::given::take();
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"),
         "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
@@ -69,7 +73,12 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     let control = Control::open(found, registry, log)?;
     let mut watch_files = Watch::new(sources.wake(), log);
     watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
+    let mut manager = Manager::from_environment(log);
+    manager.keeps_already(given.iter().filter(|given| given.was_ours()).map(|given| given.name.clone()));
     let mut listeners = Sockets::default();
+    for why in wrong.into_iter().chain(listeners.offer(given, &config.apps)) {
+        warn!(log, "a socket of the service manager's is not used"; "why" => why);
+    }
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
     let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose();
     let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
@@ -80,6 +89,7 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
         source: Source { file, plan, pending: None },
         sources,
         control,
+        manager,
         watch: watch_files,
         workers: Workers::new(means),
         listeners,
@@ -96,6 +106,7 @@ struct Server<'a> {
     source: Source,
     sources: Sources,
     control: Control,
+    manager: Manager,
     watch: Watch,
     workers: Workers,
     listeners: Sockets,
@@ -110,6 +121,7 @@ struct Server<'a> {
 impl Server<'_> {
     fn serve(mut self) -> io::Result<i32> {
         let mut status = self.happen(vec![Event::Start]);
+        self.tell_manager();
         while status.is_none() {
             let stirs = self.sources.wait(self.patience())?;
             let mut events = Vec::new();
@@ -141,6 +153,7 @@ impl Server<'_> {
             events.push(Event::Tick);
             status = self.happen(events);
             self.settle();
+            self.tell_manager();
         }
         self.end_strangers()?;
         Ok(status.unwrap_or(exit::DONE))
@@ -160,7 +173,7 @@ impl Server<'_> {
     fn patience(&self) -> Option<Duration> {
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
         let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
-        let shell = shell.chain(self.workers.strangers.deadline());
+        let shell = shell.chain(self.workers.strangers.deadline()).chain(self.manager.deadline());
         core.into_iter().chain(shell.map(|at| at.saturating_duration_since(Instant::now()))).min()
     }
 
@@ -192,6 +205,19 @@ impl Server<'_> {
         let work = |worker| self.workers.scoreboard(worker).map(|scoreboard| Work::of(scoreboard, now_ms));
         let config = self.source.file.as_ref().map(|file| file.display().to_string());
         Report::new(self.core.status(self.began.elapsed()), config, work)
+    }
+
+    /// Tells the service manager how things are, and which listeners to keep.
+    fn tell_manager(&mut self) {
+        if self.manager.is_there() {
+            let status = self.core.status(self.began.elapsed());
+            let workers = status.apps.iter().flat_map(|app| &app.workers).filter(|worker| worker.state == "serving");
+            let beats = self.workers.beats(workers.map(|worker| worker.id));
+            self.manager.tell(&View { status: &status, beats });
+            if !self.core.is_stopping() {
+                self.manager.keep(self.listeners.ours());
+            }
+        }
     }
 
     /// What follows from a reload that has been decided: files are watched as the new config says, or who works on the
@@ -261,6 +287,9 @@ impl Server<'_> {
             Effect::Kill { worker } => self.workers.kill(worker),
             Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
             Effect::Bind { listeners } => {
+                if let Some(config) = &self.source.pending {
+                    self.listeners.claim(&config.apps);
+                }
                 return Some(match self.listeners.bind(&listeners) {
                     Ok(()) => Event::Bound,
                     Err(why) => Event::NotBound { why },
@@ -272,6 +301,8 @@ impl Server<'_> {
                 }
             }
             Effect::Unbind { addresses } => self.listeners.close(&addresses),
+            // They wait in the manager's store for the next start, with all who connect meanwhile.
+            Effect::CloseListeners if self.manager.keeps_listeners() => self.listeners.leave_all(),
             Effect::CloseListeners => self.listeners.close_all(),
             Effect::Log(line) => journal::write(self.log, &line),
             Effect::Answer { asker, answer } => {

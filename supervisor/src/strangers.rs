@@ -140,7 +140,7 @@ fn next_zombie() -> io::Result<Option<Pid>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader};
+    use std::io::{BufRead, BufReader, Read};
     use std::process::{ChildStdout, Command, Stdio};
 
     use super::*;
@@ -168,7 +168,7 @@ mod tests {
     /// Waits until nobody holds the group's output.
     fn until_it_is_gone(mut heard: BufReader<ChildStdout>) -> String {
         let mut rest = String::new();
-        std::io::Read::read_to_string(&mut heard, &mut rest).unwrap();
+        heard.read_to_string(&mut rest).unwrap();
         rest
     }
 
