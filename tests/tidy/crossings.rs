@@ -103,6 +103,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("shared/src/link/fd.rs", "the kernel gives received descriptors as numbers"),
     ("shared/src/scoreboard.rs", "a typed view of memory that two processes share"),
     ("supervisor/src/spawn.rs", "close_range is wrapped by no crate of ours"),
+    ("worker/src/python/deadline.rs", "pyo3 cannot raise an exception in another thread"),
     ("worker/src/python/file.rs", "Python gives a file's descriptor as a number"),
     ("worker/src/python/fork.rs", "a child forked by the application leaves by _exit"),
     ("worker/src/python/interpreter.rs", "PyConfig is C's way to start an embedded Python"),

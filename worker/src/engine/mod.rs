@@ -28,13 +28,13 @@ mod late;
 mod leader;
 mod listen;
 pub mod pulse;
+mod queue;
 pub mod runner;
 pub mod slots;
 mod stacks;
 pub mod threads;
 mod watch;
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -53,20 +53,13 @@ use deadlines::Deadlines;
 use guest::{Guest, Patiences};
 use heir::Heir;
 use leader::Leader;
+use queue::Ready;
+pub use queue::Task;
 use slots::{Slots, lock};
 use watch::Watch;
 
-use crate::python::Rest;
 use crate::turn::Limits;
 use crate::wire::http;
-
-/// Work for a thread that has Python.
-pub enum Task {
-    /// Call the application for a whole request, or pull the next piece of its answer.
-    Serve(Box<Guest>),
-    /// Close what is left of an answer whose client is gone.
-    Abandon(Rest),
-}
 
 /// What the engine is told to do, in the order it can come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,20 +123,6 @@ pub type Say = Box<dyn Fn(FromWorker) + Send + Sync>;
 
 /// Ends the process with this status, its log written.
 pub type Leave = Box<dyn Fn(i32) + Send + Sync>;
-
-/// Work that any runner may take.
-#[derive(Default)]
-struct Ready {
-    now: VecDeque<Task>,
-    /// Answers that go on and on: their next pieces come after everybody else, and after a look at the poll.
-    later: VecDeque<Task>,
-}
-
-impl Ready {
-    fn is_empty(&self) -> bool {
-        self.now.is_empty() && self.later.is_empty()
-    }
-}
 
 /// What the config says to the engine.
 struct Settings {
@@ -336,70 +315,12 @@ impl Engine {
         self.mode.load(Ordering::Acquire) == mode as u8
     }
 
-    /// Puts work into the queue that all runners share.
-    fn queue(&self, tasks: impl IntoIterator<Item = Task>) {
-        lock(&self.ready).now.extend(tasks);
-    }
-
-    /// Puts the next piece of a long answer behind all other work.
-    fn queue_later(&self, task: Task) {
-        lock(&self.ready).later.push_back(task);
-    }
-
-    /// The next piece of work, if one stands ready.
-    fn pop(&self) -> Option<Task> {
-        lock(&self.ready).now.pop_front()
-    }
-
-    fn has_later(&self) -> bool {
-        !lock(&self.ready).later.is_empty()
-    }
-
-    fn pop_later(&self) -> Option<Task> {
-        lock(&self.ready).later.pop_front()
-    }
-
-    /// Whether no other work waits for a thread.
-    fn is_queue_empty(&self) -> bool {
-        lock(&self.ready).is_empty()
-    }
-
-    /// Whether work stands in the queue, or the poll has nobody.
-    fn wants_runner(&self) -> bool {
-        !self.led.load(Ordering::Acquire) || !lock(&self.ready).is_empty()
-    }
-
-    /// Wakes an idle runner, if there is one.
-    fn wake_idle(&self) {
-        if self.idlers.load(Ordering::Acquire) > 0 {
-            drop(lock(&self.ready));
-            self.idle.notify_one();
-        }
-    }
-
     fn try_lead(&self) -> Option<MutexGuard<'_, Leader>> {
         match self.lead.try_lock() {
             Ok(leader) => Some(leader),
             Err(TryLockError::WouldBlock) => None,
             Err(TryLockError::Poisoned(_)) => unreachable!("a panic ends the process"),
         }
-    }
-
-    /// Whether a thread leads that need not be asked to step down.
-    fn is_led(&self) -> bool {
-        self.led.load(Ordering::Acquire) && !self.deputy.load(Ordering::SeqCst)
-    }
-
-    /// Waits until there may be something to do for an idle runner.
-    fn rest(&self) {
-        let ready = lock(&self.ready);
-        self.idlers.fetch_add(1, Ordering::AcqRel);
-        if ready.is_empty() && self.is_led() && !self.mode_is(Mode::Done) {
-            drop(self.idle.wait(ready).expect("no thread panics while it holds a lock"));
-        } else {
-            drop(ready);
-        }
-        self.idlers.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

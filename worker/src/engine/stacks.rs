@@ -29,7 +29,10 @@ impl Engine {
             let before = self.sights();
             match told.recv_timeout(Duration::from_millis(PROBE_PATIENCE)) {
                 Ok(text) => {
-                    return format!("stacks of {} threads, told by Python\n\n{text}", text.matches("Thread 0x").count());
+                    return format!(
+                        "stacks of {} threads, told by Python\n\n{text}",
+                        text.matches("Thread 0x").count()
+                    );
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) if self.sights() == before => return self.stacks_without_gil(),

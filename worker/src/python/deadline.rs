@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn seconds_are_granted_to_a_call_that_runs_and_to_no_other() {
         with_lease(|py, lease| {
-            assert_eq!(extended(py, "5"), "monoceros.RequestTimeout: it is too late to extend the timeout");
+            assert_eq!(extended(py, "5"), "RequestTimeout: it is too late to extend the timeout");
             lease.begin(None, Heard::Nothing, 0);
             let now = clock::now();
             assert_eq!(extended(py, "5.5"), "granted");
