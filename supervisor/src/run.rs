@@ -9,7 +9,7 @@ use std::io;
 use std::path::{PathBuf, absolute};
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{self, Config};
+use monoceros_shared::config::{self, Checked, Config};
 use monoceros_shared::exit;
 use nix::unistd::geteuid;
 use slog::{Logger, error, info, warn};
@@ -22,9 +22,11 @@ use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Stop, W
 use crate::effects::{Means, Workers, now_ms};
 use crate::journal;
 use crate::listen::Sockets;
+use crate::logs::Logs;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 use crate::status::{Report, Work};
+use crate::stdio::Outputs;
 use crate::watch::Watch;
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
@@ -32,8 +34,19 @@ use crate::watch::Watch;
 const OBSERVATION: Duration = Duration::from_secs(5);
 
 /// Serves until it is asked to stop; the exit status. `file` is as the user named it, and is read again at each reload.
-pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger) -> i32 {
-    let server = start(config, file, manner, log);
+pub fn run(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
+    let (logs, _guard) = match Logs::start(&checked.config.log) {
+        Ok(started) => started,
+        Err(why) => {
+            eprintln!("supervisor: {why}");
+            return exit::FAILED;
+        }
+    };
+    let log = &logs.logger;
+    for warning in &checked.warnings {
+        warn!(log, "config"; "why" => warning.to_string());
+    }
+    let server = start(&checked.config, file, manner, &logs);
     let ended = server.and_then(|server| server.serve().map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
         error!(log, "stopped"; "why" => why);
@@ -41,7 +54,8 @@ pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger)
     })
 }
 
-fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Logger) -> Result<Server<'a>, String> {
+fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, logs: &'a Logs) -> Result<Server<'a>, String> {
+    let log = &logs.logger;
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"),
         "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
@@ -66,9 +80,15 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
     let mut listeners = Sockets::default();
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
-    let means = Means { program, post: sources.post(), watch };
+    let registry = sources.registry().map_err(|error| format!("cannot watch what workers print: {error}"))?;
+    let outputs = match manner {
+        Manner::Production => Outputs::into_log(log, registry),
+        Manner::Development => Outputs::inherited(),
+    };
+    let means = Means { program, post: sources.post(), watch, outlet: logs.outlet().clone(), outputs };
     Ok(Server {
         log,
+        logs,
         core: Core::new(plan.clone(), u64::from(std::process::id())),
         source: Source { file, plan, pending: None },
         sources,
@@ -84,6 +104,7 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
 
 struct Server<'a> {
     log: &'a Logger,
+    logs: &'a Logs,
     core: Core,
     source: Source,
     sources: Sources,
@@ -109,12 +130,15 @@ impl Server<'_> {
                     Stir::Signal(event) => events.push(event),
                     Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
+                    Stir::Output(token) => self.workers.outputs().stir(token),
+                    Stir::Reopen => drop(self.reopen()),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
                         events.extend(asked.into_iter().filter_map(|asked| self.asked(Some(asked))));
                     }
                 }
             }
+            self.workers.outputs().read(Instant::now());
             self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
             let changes = self.watch.take(Instant::now()).into_iter();
             events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
@@ -151,6 +175,11 @@ impl Server<'_> {
                     asked = self.control.answer(asker, &report);
                     continue;
                 }
+                Request::Reopen => {
+                    let reply = self.reopen();
+                    asked = self.control.answer(asker, &reply);
+                    continue;
+                }
                 Request::Reload => Wish::Reload { cause: Cause::Command },
                 Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
                 Request::Stop => Wish::Stop(Stop::Graceful),
@@ -158,6 +187,33 @@ impl Server<'_> {
             return Some(Event::Wanted { wish, asker: Some(asker) });
         }
         None
+    }
+
+    /// Opens the log anew, and has the workers do the same.
+    fn reopen(&self) -> Reply {
+        let reopened = self.logs.reopen().and_then(|file| self.workers.pass_log().map(|()| file));
+        match reopened {
+            Ok(Some(file)) => {
+                info!(self.log, "log reopened"; "file" => file.display().to_string());
+                Reply::Done { text: format!("log reopened: {}", file.display()) }
+            }
+            Ok(None) => Reply::Done { text: "the log is standard error, which stays as it is".into() },
+            Err(why) => {
+                warn!(self.log, "the log stays as it was"; "why" => &why);
+                Reply::Failed { why, detail: String::new() }
+            }
+        }
+    }
+
+    /// Logs as a new config says.
+    fn follow_log(&self, config: &Config) {
+        let followed = self
+            .logs
+            .follow(&config.log)
+            .and_then(|is_elsewhere| if is_elsewhere { self.workers.pass_log() } else { Ok(()) });
+        if let Err(why) = followed {
+            warn!(self.log, "the log stays as it was"; "why" => why);
+        }
     }
 
     fn report(&self) -> Report {
@@ -180,6 +236,7 @@ impl Server<'_> {
             (Outcome::Adopted, Some(config)) => {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
                 self.watch.aim(file, &config.apps);
+                self.follow_log(&config);
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
                 self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));

@@ -25,7 +25,7 @@ use std::time::Instant;
 use monoceros_shared::stdio::{self, Kept, Lines, Stream};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use slog::{Logger, warn};
+use slog::Logger;
 
 /// Bytes of the thread's stack: it calls nothing deep.
 const STACK_BYTES: usize = 256 * 1024;
@@ -164,9 +164,7 @@ impl Pipes {
 }
 
 fn tell(kept: &Kept, log: &Logger) {
-    if kept.lost > 0 {
-        warn!(log, "output was lost: there was no supervisor to read it"; "bytes" => kept.lost);
-    }
+    stdio::tell_lost(log, kept.lost);
     let mut lines = [Lines::default(), Lines::default()];
     let mut ready = Vec::new();
     let now = Instant::now();

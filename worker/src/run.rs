@@ -14,14 +14,16 @@ use monoceros_shared::config::RunAs;
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::link::{Assignment, Failure, FromWorker, Purpose, ToWorker, VERSION};
-use monoceros_shared::log;
+use monoceros_shared::link::{Assignment, Failure, FromWorker, LOG, Output, Purpose, ToWorker, VERSION};
+use monoceros_shared::log::{self, Outlet};
 use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::stdio::Stream;
 use nix::unistd::{Gid, Uid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
 use crate::engine::{Engine, Mode, Parts, apology, threads};
+use crate::keeper::Keeper;
 use crate::python::Application;
 use crate::{descriptors, python};
 
@@ -53,11 +55,12 @@ fn live() -> io::Result<i32> {
             "cannot begin: the first word was no assignment (link version {VERSION})"
         )));
     };
-    let (logger, guard) = log::start(&assignment.log);
+    let outlet = Outlet::new(receive(&carrier, LOG)?);
+    let (logger, guard) = log::start(&assignment.log, &outlet);
     let logger = logger.new(
         o!("app" => assignment.app.name.clone(), "worker" => assignment.worker, "generation" => assignment.generation),
     );
-    let worker = Worker { carrier, sender, receiver, assignment: *assignment, log: logger };
+    let worker = Worker { carrier, sender, receiver, assignment: *assignment, log: logger, outlet };
     let status = worker.serve();
     drop(guard);
     status
@@ -79,10 +82,12 @@ struct Worker {
     receiver: Receiver<ToWorker>,
     assignment: Assignment,
     log: Logger,
+    outlet: Outlet,
 }
 
 impl Worker {
     fn serve(self) -> io::Result<i32> {
+        let keeper = Keeper::new(self.receive_output()?)?;
         let (scoreboard, listeners) = self.receive_descriptors()?;
         if let Some(run_as) = &self.assignment.app.run_as {
             become_user(run_as)?;
@@ -92,6 +97,8 @@ impl Worker {
             carrier: self.carrier,
             scoreboard,
             log: self.log.clone(),
+            outlet: self.outlet,
+            keeper,
             access: self.assignment.log.access,
             alarm: on_signals()?,
         };
@@ -115,24 +122,36 @@ impl Worker {
             self.sender.send(&FromWorker::Loaded { files })?;
             threads::run(&engine, &application)?;
         }
+        engine.keeper().finish(&self.log);
         Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
+    }
+
+    /// The read ends of what we print to, if those are pipes.
+    fn receive_output(&self) -> io::Result<Option<[OwnedFd; 2]>> {
+        match self.assignment.output {
+            Output::Inherited => Ok(None),
+            Output::Piped => {
+                let [out, err] = Stream::BOTH.map(|stream| receive(&self.carrier, stream.name()));
+                Ok(Some([out?, err?]))
+            }
+        }
     }
 
     /// The scoreboard and the listeners, in the assignment's order.
     fn receive_descriptors(&self) -> io::Result<(Arc<Scoreboard>, Vec<OwnedFd>)> {
-        let scoreboard = Scoreboard::open(self.receive("scoreboard")?)?;
-        let listeners = self.assignment.listeners.iter().map(|name| self.receive(name)).collect::<io::Result<_>>()?;
-        Ok((Arc::new(scoreboard), listeners))
+        let scoreboard = Scoreboard::open(receive(&self.carrier, "scoreboard")?)?;
+        let listeners = self.assignment.listeners.iter().map(|name| receive(&self.carrier, name));
+        Ok((Arc::new(scoreboard), listeners.collect::<io::Result<_>>()?))
     }
+}
 
-    fn receive(&self, name: &str) -> io::Result<OwnedFd> {
-        match self.carrier.receive()? {
-            Some((received, descriptor)) if received == name => Ok(descriptor),
-            Some((received, _)) => {
-                Err(io::Error::other(format!("cannot take descriptors: expected {name}, not {received}")))
-            }
-            None => Err(io::Error::other("cannot take descriptors: the supervisor is gone")),
+fn receive(carrier: &Carrier, name: &str) -> io::Result<OwnedFd> {
+    match carrier.receive()? {
+        Some((received, descriptor)) if received == name => Ok(descriptor),
+        Some((received, _)) => {
+            Err(io::Error::other(format!("cannot take descriptors: expected {name}, not {received}")))
         }
+        None => Err(io::Error::other("cannot take descriptors: the supervisor is gone")),
     }
 }
 

@@ -51,3 +51,10 @@ pub fn write(log: &Logger, stream: Stream, text: impl Value + Send + Sync + RefU
         Stream::Err => warn!(log, "output"),
     }
 }
+
+/// Says that there was more than could be kept while there was no supervisor.
+pub fn tell_lost(log: &Logger, bytes: u64) {
+    if bytes > 0 {
+        warn!(log, "output was lost: there was no supervisor to read it"; "bytes" => bytes);
+    }
+}

@@ -40,6 +40,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
 use monoceros_shared::config::App;
 use monoceros_shared::link::fd::Carrier;
+use monoceros_shared::log::Outlet;
 use monoceros_shared::scoreboard::Scoreboard;
 use slog::Logger;
 
@@ -50,6 +51,7 @@ use leader::Leader;
 use slots::{Slots, lock};
 use watch::Watch;
 
+use crate::keeper::Keeper;
 use crate::python::Rest;
 use crate::turn::Limits;
 use crate::wire::http;
@@ -107,6 +109,8 @@ pub struct Engine {
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
     log: Logger,
+    outlet: Outlet,
+    keeper: Keeper,
 }
 
 /// Work that any runner may take.
@@ -146,6 +150,10 @@ pub struct Parts {
     pub scoreboard: Arc<Scoreboard>,
     /// Where it logs.
     pub log: Logger,
+    /// Where those lines go.
+    pub outlet: Outlet,
+    /// Who keeps what is printed while there is no supervisor.
+    pub keeper: Keeper,
     /// Whether each request is logged.
     pub access: bool,
     /// Readable when a signal says that it is time to drain.
@@ -199,6 +207,8 @@ impl Engine {
             },
             scoreboard: parts.scoreboard,
             log: parts.log,
+            outlet: parts.outlet,
+            keeper: parts.keeper,
         })
     }
 
@@ -222,6 +232,11 @@ impl Engine {
         if let Err(error) = self.waker.wake() {
             slog::error!(self.log, "cannot wake the poll"; "why" => %error);
         }
+    }
+
+    /// Who keeps what is printed while there is no supervisor.
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     /// Whether it was ever told to serve.
