@@ -1,6 +1,5 @@
 //! `supervisor`: from the command line to an exit status. What it does is in the library.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
