@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use monoceros_shared::config::{App, Recycle};
@@ -24,9 +24,10 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::bridge::{self, News};
 use crate::core::line::span;
-use crate::core::{Event, Exit, Recruit, Word, WorkerId};
+use crate::core::{Event, Exit, LastSeen, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
 use crate::memory;
+use crate::pulse::Vital;
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program};
 
@@ -70,7 +71,17 @@ struct Worker {
     words: Words,
     app: String,
     recycle: Recycle,
+    heartbeat: Duration,
+    inspection: Inspection,
     exit: Option<(Exit, Instant)>,
+}
+
+/// Whether a worker was asked for its stacks. One question at a time: more would fill the channel of one that stands still, and a
+/// full channel blocks whoever writes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inspection {
+    None,
+    Asked,
 }
 
 impl Worker {
@@ -138,6 +149,8 @@ impl Workers {
             words: Words::NotYet,
             app: app.name.clone(),
             recycle: app.recycle.clone(),
+            heartbeat: app.timeouts.heartbeat,
+            inspection: Inspection::None,
             exit: None,
         };
         self.register.insert(worker, known);
@@ -179,6 +192,41 @@ impl Workers {
             memory: known.recycle.memory.map_or(0, |_| memory::of(known.process.pid())),
         });
         told.collect()
+    }
+
+    /// Asks a worker for its stacks; whether an answer may come.
+    pub fn inspect(&mut self, worker: WorkerId) -> bool {
+        let Some(known) = self.register.get_mut(&worker).filter(|known| known.exit.is_none()) else {
+            return false;
+        };
+        if known.inspection == Inspection::None
+            && let Words::By(sender) = &known.words
+            && sender.send(&ToWorker::Stacks).is_ok()
+        {
+            known.inspection = Inspection::Asked;
+        }
+        known.inspection == Inspection::Asked
+    }
+
+    /// What the workers show of their beats.
+    pub fn vitals(&self) -> BTreeMap<WorkerId, Vital> {
+        let living = self.register.iter().filter(|(_, known)| known.exit.is_none());
+        let vital = |known: &Worker| {
+            let counters = known.scoreboard.counters();
+            let at = |beat: &AtomicU64| beat.load(Ordering::Relaxed);
+            Vital { io_ms: at(&counters.io_beat), python_ms: at(&counters.python_beat), heartbeat: known.heartbeat }
+        };
+        living.map(|(worker, known)| (*worker, vital(known))).collect()
+    }
+
+    /// The shortest pace at which any worker is to beat.
+    pub fn shortest_heartbeat(&self) -> Option<Duration> {
+        self.register.values().map(|known| known.heartbeat).min()
+    }
+
+    /// How much memory a worker's process takes.
+    pub fn memory(&self, worker: WorkerId) -> Option<u64> {
+        self.living(worker).map(|known| memory::resident(known.process.pid()))
     }
 
     /// What was loaded since this was last asked.
@@ -235,7 +283,11 @@ impl Workers {
                 vec![Event::Loaded { worker }]
             }
             News::Word(FromWorker::Failed(failure)) => vec![Event::Failed { worker, failure }],
-            News::Word(FromWorker::Stacks(_) | FromWorker::Stuck(_)) => Vec::new(),
+            News::Word(FromWorker::Stacks(stacks)) => {
+                known.inspection = Inspection::None;
+                vec![Event::Stacks { worker, stacks }]
+            }
+            News::Word(FromWorker::Stuck(why)) => vec![Event::Stuck { worker, why }],
             News::Ended => {
                 known.words = Words::Ended;
                 self.farewells()
@@ -280,7 +332,7 @@ impl Workers {
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
         let (exit, _) = known.exit?;
-        Some(Event::Exited { worker, exit, running: running(&known.scoreboard) })
+        Some(Event::Exited { worker, exit, last: last_seen(&known.scoreboard) })
     }
 
     fn tell(&self, worker: WorkerId, word: &ToWorker) -> Option<Event> {
@@ -299,16 +351,16 @@ impl Workers {
     }
 }
 
-/// What a worker's threads were at when it ended: `GET /report HTTP/1.1 (for 12.3s)`.
-fn running(scoreboard: &Scoreboard) -> Vec<String> {
+/// What a worker's scoreboard shows.
+pub fn last_seen(scoreboard: &Scoreboard) -> LastSeen {
     let now_ms = now_ms();
-    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
     let lines = scoreboard.threads().iter().filter_map(|row| row.current());
     let told = |(line, since_ms)| {
         let age = Duration::from_millis(now_ms.saturating_sub(since_ms));
-        format!("{line} (for {}, after {requests} requests)", span(age))
+        format!("{line} (for {})", span(age))
     };
-    lines.map(told).collect()
+    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
+    LastSeen { requests, running: lines.map(told).collect() }
 }
 
 /// The clock of scoreboards.

@@ -18,10 +18,12 @@ use crate::control::words::{Reply, Request};
 use crate::control::{Control, Found};
 use crate::core::plan::{Manner, Plan};
 use crate::core::status::Outcome;
-use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Stop, Wish};
-use crate::effects::{Means, Workers, now_ms};
+use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Silence, Stop, Wish};
+use crate::effects::{Means, Workers, last_seen, now_ms};
+use crate::inquiry::{self, Inquiries};
 use crate::journal;
 use crate::listen::Sockets;
+use crate::pulse::{Pulse, Verdict};
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 use crate::status::{Report, Work};
@@ -78,6 +80,8 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
         listeners,
         began: Instant::now(),
         observed: Instant::now(),
+        pulse: Pulse::default(),
+        inquiries: Inquiries::default(),
         settled: None,
     })
 }
@@ -94,6 +98,8 @@ struct Server<'a> {
     began: Instant,
     /// When it was looked last at what workers have used up.
     observed: Instant,
+    pulse: Pulse,
+    inquiries: Inquiries,
     /// When the last reload was decided whose consequences have been drawn.
     settled: Option<Now>,
 }
@@ -111,10 +117,12 @@ impl Server<'_> {
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
-                        events.extend(asked.into_iter().filter_map(|asked| self.asked(Some(asked))));
+                        events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
                     }
                 }
             }
+            let asked = self.control.hear_more();
+            events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
             self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
             let changes = self.watch.take(Instant::now()).into_iter();
             events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
@@ -123,18 +131,26 @@ impl Server<'_> {
                 self.observed = Instant::now();
                 events.extend(self.workers.observe());
             }
+            events.extend(self.judge());
             events.push(Event::Tick);
             status = self.happen(events);
             self.settle();
+            self.reply();
         }
         Ok(status.unwrap_or(exit::DONE))
     }
 
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
+        if self.control.has_more() {
+            return Some(Duration::ZERO);
+        }
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
+        let pulse = self.pulse.due_ms(self.workers.shortest_heartbeat());
+        let pulse = pulse.map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
         let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
-        core.into_iter().chain(shell.map(|at| at.saturating_duration_since(Instant::now()))).min()
+        let shell = shell.chain(self.inquiries.deadline()).map(|at| at.saturating_duration_since(Instant::now()));
+        core.into_iter().chain(pulse).chain(shell).min()
     }
 
     /// When it is looked next at what workers have used up, if anybody wants to know.
@@ -142,27 +158,68 @@ impl Server<'_> {
         self.workers.are_measured().then(|| self.observed + OBSERVATION)
     }
 
-    /// What a request is to the core. Who only wants to know how things are is answered here.
-    fn asked(&mut self, mut asked: Option<(Asker, Request)>) -> Option<Event> {
-        while let Some((asker, request)) = asked {
-            let wish = match request {
-                Request::Status => {
-                    let report = Reply::Status(Box::new(self.report()));
-                    asked = self.control.answer(asker, &report);
-                    continue;
-                }
-                Request::Reload => Wish::Reload { cause: Cause::Command },
-                Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
-                Request::Stop => Wish::Stop(Stop::Graceful),
-            };
-            return Some(Event::Wanted { wish, asker: Some(asker) });
+    /// Looks at the workers' beats, if it is time.
+    fn judge(&mut self) -> Vec<Event> {
+        let now_ms = now_ms();
+        if self.pulse.due_ms(self.workers.shortest_heartbeat()).is_none_or(|due| due > now_ms) {
+            return Vec::new();
         }
-        None
+        let verdicts = self.pulse.round(now_ms, &self.workers.vitals());
+        let event = |(worker, verdict)| match verdict {
+            Verdict::Silent(organ, length) => {
+                let running = self.workers.scoreboard(worker).map(last_seen).unwrap_or_default().running;
+                Event::Silent { worker, silence: Silence { organ, length, running } }
+            }
+            Verdict::Beats => Event::Beats { worker },
+        };
+        verdicts.into_iter().map(event).collect()
+    }
+
+    /// What a request is to the core. Who only wants to know how things are is answered here.
+    fn asked(&mut self, (asker, request): (Asker, Request)) -> Option<Event> {
+        let wish = match request {
+            Request::Status => {
+                let report = Reply::Status(Box::new(self.report()));
+                self.control.answer(asker, &report);
+                return None;
+            }
+            Request::Stacks { of } => {
+                self.inquire(asker, of.as_deref());
+                return None;
+            }
+            Request::Reload => Wish::Reload { cause: Cause::Command },
+            Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
+            Request::Stop => Wish::Stop(Stop::Graceful),
+        };
+        Some(Event::Wanted { wish, asker: Some(asker) })
+    }
+
+    fn inquire(&mut self, asker: Asker, of: Option<&str>) {
+        match inquiry::meant(&self.core.status(self.began.elapsed()), of) {
+            Ok(meant) => {
+                let workers = meant.iter().map(|stacks| stacks.worker);
+                let asked = workers.filter(|worker| self.workers.inspect(*worker)).collect();
+                self.inquiries.open(asker, meant, asked);
+            }
+            Err(why) => self.control.answer(asker, &Reply::Failed { why, detail: String::new() }),
+        }
+    }
+
+    /// Tells those who wait what there is to tell.
+    fn reply(&mut self) {
+        for (asker, workers) in self.inquiries.close(Instant::now()) {
+            self.control.answer(asker, &Reply::Stacks { workers });
+        }
+        let core = &self.core;
+        self.control.tell(|asker| core.progress(asker));
     }
 
     fn report(&self) -> Report {
         let now_ms = now_ms();
-        let work = |worker| self.workers.scoreboard(worker).map(|scoreboard| Work::of(scoreboard, now_ms));
+        let work = |worker| {
+            let memory = self.workers.memory(worker)?;
+            Some(Work::of(self.workers.scoreboard(worker)?, memory, now_ms))
+        };
         let config = self.source.file.as_ref().map(|file| file.display().to_string());
         Report::new(self.core.status(self.began.elapsed()), config, work)
     }
@@ -193,6 +250,7 @@ impl Server<'_> {
         let mut events = VecDeque::from(events);
         let mut status = None;
         while let Some(event) = events.pop_front() {
+            self.inquiries.learn(&event);
             for effect in self.core.handle(self.began.elapsed(), event) {
                 if let Effect::Exit(ended) = effect {
                     status = Some(ended);
@@ -218,6 +276,10 @@ impl Server<'_> {
                     warn!(self.log, "connections are not handed over"; "why" => why);
                 }
             }
+            Effect::Inspect { worker } => {
+                // Of one that cannot be asked there are no stacks.
+                let _ = self.workers.inspect(worker);
+            }
             Effect::Terminate { worker } => self.workers.terminate(worker),
             Effect::Kill { worker } => self.workers.kill(worker),
             Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
@@ -240,8 +302,7 @@ impl Server<'_> {
                     Answer::Done(text) => Reply::Done { text },
                     Answer::Failed { why, detail } => Reply::Failed { why, detail },
                 };
-                let next = self.control.answer(asker, &reply);
-                return self.asked(next);
+                self.control.answer(asker, &reply);
             }
             Effect::Exit(_) => {}
         }

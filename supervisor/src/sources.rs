@@ -156,7 +156,14 @@ fn meaning(signal: i32) -> Option<Event> {
         SIGTTOU => wanted(Wish::ScaleAll { to: Scale::Less }),
         SIGUSR1 => not_yet("USR1", "reopen logs"),
         SIGUSR2 => not_yet("USR2", "upgrade in place"),
-        SIGWINCH => not_yet("WINCH", "drain workers and keep the sockets"),
+        SIGWINCH if has_terminal() => Some(Event::Resized),
+        SIGWINCH => wanted(Wish::Park),
         _ => None,
     }
+}
+
+/// Whether a terminal controls us; then it is the one that says WINCH, and TERM and HUP are there for the rest.
+fn has_terminal() -> bool {
+    // Opens whatever terminal controls the process that asks, and fails with ENXIO when none does (tty(4)).
+    std::fs::File::open("/dev/tty").is_ok()
 }

@@ -68,7 +68,7 @@ impl World {
                 assert!(old.appointed || orphaned, "{effect:?} after it was told to leave");
                 assert!(new.counts_for(old.app()) && !new.killed, "{effect:?}, which does not serve");
             }
-            Effect::Terminate { worker } => self.law_of_the_living(*worker, effect),
+            Effect::Terminate { worker } | Effect::Inspect { worker } => self.law_of_the_living(*worker, effect),
             Effect::Kill { worker } => {
                 assert!(self.processes.contains_key(worker), "{effect:?} of a stranger");
                 assert!(!self.processes[worker].killed, "worker {worker} is killed twice");
@@ -192,7 +192,7 @@ impl World {
         let mut seen = BTreeSet::new();
         for team in &self.core.teams {
             let apologist = team.apology.iter().filter_map(|apology| apology.slot.worker());
-            let spare = team.spare.boots.iter().map(|(spare, _)| *spare);
+            let spare = team.spares.workers();
             for worker in team.occupants().chain(team.elders.iter().copied()).chain(spare).chain(apologist) {
                 assert!(self.core.lives.contains_key(&worker), "worker {worker} is gone and has a place");
                 assert!(seen.insert(worker), "worker {worker} has two places");

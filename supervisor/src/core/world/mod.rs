@@ -22,7 +22,7 @@ use monoceros_shared::config::{Address, Listener};
 use monoceros_shared::link::{Failure, Purpose};
 
 use super::backoff::Jitter;
-use super::event::{Asker, Cause, Event, Exit, Wish};
+use super::event::{Asker, Cause, Event, Exit, LastSeen, Wish};
 use super::plan::Plan;
 use super::{Answer, Core, Effect, Now, QUIT_GRACE, Recruit, Word, WorkerId};
 use laws::Told;
@@ -202,7 +202,7 @@ impl World {
             Turn::Die(worker, exit) => {
                 if self.processes[&worker].doing != Doing::Dead {
                     self.become_(worker, Doing::Dead);
-                    self.tell(Event::Exited { worker, exit, running: Vec::new() });
+                    self.tell(Event::Exited { worker, exit, last: LastSeen::default() });
                 }
             }
             Turn::Do(deed) => self.do_(deed),
@@ -300,6 +300,10 @@ impl World {
             Effect::Say { worker, word } => self.hear(worker, word),
             Effect::Introduce { from, to } => self.processes.get_mut(&from).unwrap().heir = Some(to),
             Effect::Adjust { .. } => {}
+            Effect::Inspect { worker } => {
+                let stacks = "Thread 1".to_owned();
+                self.after(Duration::ZERO, Turn::Tell(Event::Stacks { worker, stacks }));
+            }
             Effect::Terminate { worker } => self.leave(worker, DRAIN),
             Effect::Kill { worker } => {
                 let process = self.processes.get_mut(&worker).unwrap();
