@@ -312,7 +312,7 @@ impl Worker {
 /// Columns as wide as their widest text.
 fn aligned(rows: &[[String; 8]]) -> Vec<String> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; 7] = std::array::from_fn(width);
+    let widths: [usize; 8] = std::array::from_fn(width);
     let line = |row: &[String; 8]| {
         let mut line = String::new();
         for (text, width) in row.iter().zip(widths) {

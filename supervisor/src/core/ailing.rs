@@ -76,6 +76,8 @@ pub struct Silence {
 /// How a worker is, as far as anybody knows.
 #[derive(Debug, Default)]
 pub struct Health {
+    /// Before this it is not replaced for an ailment.
+    pub stays_until: Now,
     is_stuck: bool,
     silent: Option<Organ>,
     /// Whether its stacks were asked for, and are for the log.

@@ -107,6 +107,8 @@ pub struct Core {
     lives: BTreeMap<WorkerId, Life>,
     heirs: BTreeMap<WorkerId, Heritage>,
     bound: BTreeMap<Address, Listener>,
+    /// Listeners that are being bound for a reload that is over.
+    forsaken: Vec<Listener>,
     /// The newest generation that was adopted.
     generation: u64,
     /// The newest that was tried.
@@ -139,6 +141,7 @@ impl Core {
             lives: BTreeMap::new(),
             heirs: BTreeMap::new(),
             bound,
+            forsaken: Vec::new(),
             generation: 1,
             last_generation: 1,
             last_worker: 0,
@@ -205,7 +208,7 @@ impl Core {
             Wish::Reload { cause } => self.want_reload(cause, asker),
             Wish::Scale { app, to } => self.want_scale(now, Some(app), to, asker),
             Wish::ScaleAll { to } => self.want_scale(now, None, to, asker),
-            Wish::Park => self.park(now),
+            Wish::Park => self.park(now, asker),
             Wish::Stop(stop) => self.want_stop(now, stop, asker),
         }
     }
@@ -226,6 +229,8 @@ impl Core {
             self.fill_places(now);
             self.spawn_spares(now);
             self.answer_scalings();
+        }
+        if self.phase.is_up() || self.phase == Phase::Parked {
             self.close_unneeded();
         }
         self.exit_when_gone();

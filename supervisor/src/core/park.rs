@@ -12,7 +12,8 @@
 //!
 //! Known fault: what waits in the backlog when a parked server is stopped is refused.
 
-use super::event::Cause;
+use super::effect::{Answer, Effect};
+use super::event::{Asker, Cause};
 use super::line::{Level, Line};
 use super::worker::Happening;
 use super::{Core, Now, Phase};
@@ -22,8 +23,15 @@ pub(super) const PARKED: &str = "the workers were drained by WINCH: reload first
 
 impl Core {
     /// Lets all workers go.
-    pub(super) fn park(&mut self, now: Now) {
-        if self.phase != Phase::Up {
+    pub(super) fn park(&mut self, now: Now, asker: Option<Asker>) {
+        let is_stopping = !matches!(self.phase, Phase::Up | Phase::Parked);
+        if is_stopping {
+            return self.refuse(asker, "the server is stopping");
+        }
+        if let Some(asker) = asker {
+            self.effects.push(Effect::Answer { asker, answer: Answer::Done("parked".into()) });
+        }
+        if self.phase == Phase::Parked {
             return;
         }
         self.abandon_all(now, PARKED);

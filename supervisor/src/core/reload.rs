@@ -150,7 +150,11 @@ impl Core {
     pub(super) fn begin_reload(&mut self, now: Now) {
         let draining = self.lives.values().filter(|life| life.is_draining()).map(|life| life.generation);
         let room = draining.collect::<BTreeSet<_>>().len() < DRAINING_MAX;
-        if !matches!(self.phase, Phase::Up | Phase::Parked) || self.reload.is_some() || !room {
+        if !matches!(self.phase, Phase::Up | Phase::Parked)
+            || self.reload.is_some()
+            || !room
+            || !self.forsaken.is_empty()
+        {
             return;
         }
         let Some(request) = self.waiting.take() else {
@@ -188,6 +192,9 @@ impl Core {
     }
 
     pub(super) fn fresh_bound(&mut self, now: Now) {
+        // What was asked for by a reload that is over is closed again, for nobody needs it.
+        let forsaken = std::mem::take(&mut self.forsaken);
+        self.bound.extend(forsaken.into_iter().map(|listener| (listener.address.clone(), listener)));
         let Some(Reload { stage: Stage::Binding(plan, fresh), .. }) = &mut self.reload else {
             return;
         };
@@ -201,6 +208,7 @@ impl Core {
         if let Some(Reload { stage: Stage::Binding(..), .. }) = &self.reload {
             self.abandon(now, Failure::new(why, ""));
         }
+        self.forsaken.clear();
     }
 
     /// Spawns the first workers of all that is to be replaced.
@@ -279,7 +287,10 @@ impl Core {
         for worker in reload.workers() {
             self.step(now, worker, Happening::Quit);
         }
-        let Reload { request, generation, stage: _ } = reload;
+        let Reload { request, generation, stage } = reload;
+        if let Stage::Binding(_, fresh) = stage {
+            self.forsaken = fresh;
+        }
         let line = Line::new(Level::Error, "reload abandoned").with("generation", generation);
         let line = line.with("cause", request.cause.to_string()).with("why", failure.why.as_str());
         self.log(line.with("next", format!("generation {} stays", self.generation)));

@@ -11,6 +11,7 @@
 //! * Who ails does not: all at once, up to `reload.surge`, for each of them is capacity that is missing.
 //! * Nobody is sent off for an ailment before another serves in his place: some of his threads may be well.
 
+use super::ailing::Ailment;
 use super::backoff::Backoff;
 use super::line::Level;
 use super::losses::Loss;
@@ -72,10 +73,12 @@ impl Core {
         let not_before = |at: Now| at.max(team.spares.not_before);
         let lives = team.occupants().filter(|worker| self.is_serving(*worker) && !team.spares.replaces(*worker));
         let lives: Vec<(WorkerId, &Life)> = lives.map(|worker| (worker, &self.lives[&worker])).collect();
-        let ailing = lives.iter().find_map(|(worker, life)| Some((*worker, life.health.ailment()?.loss())));
+        let ailing = lives.iter().filter(|(_, life)| life.health.ailment().is_some());
+        let ailing = ailing.min_by_key(|(_, life)| life.health.stays_until);
         let surge = team.plan.app.reload.surge.unwrap_or(usize::MAX).max(1);
-        if let Some((worker, loss)) = ailing.filter(|_| team.spares.boots.len() < surge) {
-            return Some((not_before(Now::ZERO), worker, loss));
+        if let Some((worker, life)) = ailing.filter(|_| team.spares.boots.len() < surge) {
+            let loss = life.health.ailment().map_or(Loss::Stuck, Ailment::loss);
+            return Some((not_before(life.health.stays_until), *worker, loss));
         }
         if self.reload.is_some() || !team.elders.is_empty() || !team.spares.boots.is_empty() {
             return None;
@@ -107,8 +110,11 @@ impl Core {
         spares.backoff = Backoff::default();
         self.lose(now, index, loss, || format!("worker {instead_of} was {}", loss.word()));
         let team = &mut self.teams[index];
-        // While too many are lost, those that ail are replaced as slowly as those that die.
-        team.spares.not_before = now + team.losses.pace(Now::ZERO, &mut self.jitter);
+        team.spares.not_before = now;
+        // While too many are lost, who ails is replaced as slowly as who dies.
+        if let Some(life) = self.lives.get_mut(&worker) {
+            life.health.stays_until = now + team.losses.pace(Now::ZERO, &mut self.jitter);
+        }
         if let Some(slot) = team.slot_of(instead_of) {
             slot.occupy(worker);
         }

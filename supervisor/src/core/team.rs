@@ -101,8 +101,11 @@ impl Team {
         self.slots.iter().filter_map(Slot::worker)
     }
 
-    /// Takes the workers out of all its slots, which are due at once.
+    /// All its workers lose their places, and its slots are due at once.
     pub fn clear(&mut self) {
+        self.elders.clear();
+        self.apology = None;
+        self.spares = Spares::default();
         self.slots.iter_mut().for_each(|slot| *slot = Slot::default());
     }
 
