@@ -11,6 +11,7 @@
 //! A seed that fails is printed; `SEED=n` plays it again, aloud; `SEEDS=n` plays so many.
 
 mod cases;
+mod ills;
 mod laws;
 mod story;
 
