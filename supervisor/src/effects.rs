@@ -26,10 +26,12 @@ use crate::bridge::{self, News};
 use crate::core::line::span;
 use crate::core::{Event, Exit, LastSeen, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
-use crate::memory;
 use crate::pulse::Vital;
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program};
+use crate::strangers::Strangers;
+use crate::systemd::notify::Beats;
+use crate::{environment, memory};
 
 /// How long the exit of a worker waits for its bridge. The bridge ends within microseconds of the process, unless a
 /// child of the application's holds the channel; then a failure's reason may come after its exit, and is lost.
@@ -50,6 +52,8 @@ pub struct Workers {
     means: Means,
     register: BTreeMap<WorkerId, Worker>,
     loaded: Vec<Loaded>,
+    /// What workers leave behind.
+    pub strangers: Strangers,
 }
 
 /// What a worker said to have loaded.
@@ -85,6 +89,12 @@ enum Inspection {
 }
 
 impl Worker {
+    fn vital(&self) -> Vital {
+        let counters = self.scoreboard.counters();
+        let at = |beat: &AtomicU64| beat.load(Ordering::Relaxed);
+        Vital { io_ms: at(&counters.io_beat), python_ms: at(&counters.python_beat), heartbeat: self.heartbeat }
+    }
+
     fn is_measured(&self) -> bool {
         self.recycle.requests.is_some() || self.recycle.memory.is_some()
     }
@@ -99,7 +109,7 @@ enum Words {
 impl Workers {
     /// None yet.
     pub fn new(means: Means) -> Workers {
-        Workers { means, register: BTreeMap::new(), loaded: Vec::new() }
+        Workers { means, register: BTreeMap::new(), loaded: Vec::new(), strangers: Strangers::default() }
     }
 
     /// Makes a process and tells it everything but to serve.
@@ -123,7 +133,7 @@ impl Workers {
             carrier.send(&listener.name, listener.as_fd())?;
         }
         let title = [app.name.clone(), "generation".to_owned(), recruit.generation.to_string()];
-        let process = self.means.program.spawn(&title, &app.environment, theirs.into())?;
+        let process = self.means.program.spawn(&title, &environment::of(app), theirs.into())?;
         let pid = process.pid();
         let begun = self.means.watch.begin(worker, process.as_fd());
         if let Err(error) = begun.and_then(|()| bridge::start(worker, door, self.means.post.clone())) {
@@ -211,12 +221,7 @@ impl Workers {
     /// What the workers show of their beats.
     pub fn vitals(&self) -> BTreeMap<WorkerId, Vital> {
         let living = self.register.iter().filter(|(_, known)| known.exit.is_none());
-        let vital = |known: &Worker| {
-            let counters = known.scoreboard.counters();
-            let at = |beat: &AtomicU64| beat.load(Ordering::Relaxed);
-            Vital { io_ms: at(&counters.io_beat), python_ms: at(&counters.python_beat), heartbeat: known.heartbeat }
-        };
-        living.map(|(worker, known)| (*worker, vital(known))).collect()
+        living.map(|(worker, known)| (*worker, known.vital())).collect()
     }
 
     /// The shortest pace at which any worker is to beat.
@@ -237,6 +242,14 @@ impl Workers {
     /// What a worker shows of its work.
     pub fn scoreboard(&self, worker: WorkerId) -> Option<&Scoreboard> {
         self.living(worker).map(|known| &known.scoreboard)
+    }
+
+    /// How many of these workers show by their scoreboards that they live.
+    pub fn beats(&self, workers: impl Iterator<Item = WorkerId>) -> Beats {
+        let now_ms = now_ms();
+        let known: Vec<&Worker> = workers.filter_map(|worker| self.living(worker)).collect();
+        let beating = known.iter().filter(|known| known.vital().is_beating(now_ms)).count();
+        Beats { serving: known.len(), beating }
     }
 
     /// Has the workers show browsers why there is no newer code. Who cannot be told shows nothing.
@@ -305,6 +318,7 @@ impl Workers {
         {
             known.exit = Some((exit, Instant::now() + LAST_WORDS));
             self.means.watch.end(known.process.as_fd());
+            self.strangers.left_by(known.process.pid(), Instant::now());
             if matches!(known.words, Words::NotYet) {
                 channel::release(&known.door);
             }
@@ -415,6 +429,7 @@ mod tests {
                         workers.hear(worker, news)
                     }
                     Stir::Signal(event) => vec![event],
+                    Stir::Child => Vec::new(),
                     Stir::Control(ready) => panic!("{ready:?}"),
                 };
                 if let Some(exit) = events.into_iter().find(|event| matches!(event, Event::Exited { .. })) {

@@ -29,6 +29,15 @@ pub struct Vital {
     pub heartbeat: Duration,
 }
 
+impl Vital {
+    /// Whether both beats are young enough. One that has not begun counts as alive: something else waits for it.
+    pub fn is_beating(&self, now_ms: u64) -> bool {
+        let is_young =
+            |beat_ms| beat_ms == 0 || Duration::from_millis(now_ms.saturating_sub(beat_ms)) <= self.heartbeat;
+        is_young(self.io_ms) && is_young(self.python_ms)
+    }
+}
+
 /// What is to be told of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -123,6 +132,13 @@ mod tests {
 
     fn every_second(from: u64, to: u64) -> impl Iterator<Item = u64> {
         (from..to).map(|second| second * 1000)
+    }
+
+    #[test]
+    fn a_worker_beats_while_both_its_beats_are_young_or_have_not_begun() {
+        let beats = |io_ms, python_ms| Vital { io_ms, python_ms, heartbeat: Duration::from_secs(1) }.is_beating(5000);
+        assert!(beats(0, 0) && beats(4000, 0) && beats(5000, 4000) && beats(6000, 5000));
+        assert!(!beats(3999, 5000) && !beats(5000, 3999));
     }
 
     #[test]

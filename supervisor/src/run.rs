@@ -4,9 +4,11 @@
 //!   lock -> bind -> Start -> [ wait -> Stir -> Event -> core -> Effect -> done -> Event ... ] -> Exit
 //! ```
 
+mod asked;
+
 use std::collections::VecDeque;
 use std::io;
-use std::path::{PathBuf, absolute};
+use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant};
 
 use monoceros_shared::config::{self, Config};
@@ -14,19 +16,22 @@ use monoceros_shared::exit;
 use nix::unistd::geteuid;
 use slog::{Logger, error, info, warn};
 
-use crate::control::words::{Reply, Request};
+use crate::control::words::Reply;
 use crate::control::{Control, Found};
 use crate::core::plan::{Manner, Plan};
 use crate::core::status::Outcome;
-use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Silence, Stop, Wish};
-use crate::effects::{Means, Workers, last_seen, now_ms};
-use crate::inquiry::{self, Inquiries};
+use crate::core::{Answer, Core, Effect, Event, Now};
+use crate::effects::{Means, Workers, now_ms};
+use crate::inquiry::Inquiries;
 use crate::journal;
 use crate::listen::Sockets;
-use crate::pulse::{Pulse, Verdict};
+use crate::pid_file::PidFile;
+use crate::pulse::Pulse;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
-use crate::status::{Report, Work};
+use crate::strangers;
+use crate::systemd::notify::View;
+use crate::systemd::{self, Manager};
 use crate::watch::Watch;
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
@@ -44,6 +49,8 @@ pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger)
 }
 
 fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Logger) -> Result<Server<'a>, String> {
+    // First of all, while nothing else is open.
+    let (given, wrong) = systemd::given::take();
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"),
         "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
@@ -56,6 +63,9 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     if let Err(error) = keep_strangers_from_workers() {
         warn!(log, "workers inherit what was left open for the supervisor"; "why" => error.to_string());
     }
+    if let Err(error) = strangers::adopt_orphans() {
+        warn!(log, "orphans of workers go to init"; "why" => error.to_string());
+    }
     let program = Program::find()?;
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
@@ -66,8 +76,15 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     let control = Control::open(found, registry, log)?;
     let mut watch_files = Watch::new(sources.wake(), log);
     watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
+    let mut manager = Manager::from_environment(log);
+    manager.keeps_already(given.iter().filter(|given| given.was_ours()).map(|given| given.name.clone()));
     let mut listeners = Sockets::default();
+    for why in wrong.into_iter().chain(listeners.offer(given, &config.apps)) {
+        warn!(log, "a socket of the service manager's is not used"; "why" => why);
+    }
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
+    let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose();
+    let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
     let means = Means { program, post: sources.post(), watch };
     Ok(Server {
         log,
@@ -75,9 +92,11 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
         source: Source { file, plan, pending: None },
         sources,
         control,
+        manager,
         watch: watch_files,
         workers: Workers::new(means),
         listeners,
+        pid_file,
         began: Instant::now(),
         observed: Instant::now(),
         pulse: Pulse::default(),
@@ -92,9 +111,11 @@ struct Server<'a> {
     source: Source,
     sources: Sources,
     control: Control,
+    manager: Manager,
     watch: Watch,
     workers: Workers,
     listeners: Sockets,
+    pid_file: Option<PidFile>,
     began: Instant,
     /// When it was looked last at what workers have used up.
     observed: Instant,
@@ -107,13 +128,16 @@ struct Server<'a> {
 impl Server<'_> {
     fn serve(mut self) -> io::Result<i32> {
         let mut status = self.happen(vec![Event::Start]);
+        self.tell_manager();
         while status.is_none() {
             let stirs = self.sources.wait(self.patience())?;
             let mut events = Vec::new();
+            let mut a_child_ended = self.workers.strangers.is_behind();
             for stir in stirs {
                 match stir {
                     Stir::Signal(event) => events.push(event),
                     Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
+                    Stir::Child => a_child_ended = true,
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
@@ -123,6 +147,10 @@ impl Server<'_> {
             }
             let asked = self.control.hear_more();
             events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
+            if a_child_ended {
+                self.workers.strangers.reap();
+            }
+            self.workers.strangers.tick(Instant::now());
             self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
             let changes = self.watch.take(Instant::now()).into_iter();
             events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
@@ -136,8 +164,20 @@ impl Server<'_> {
             status = self.happen(events);
             self.settle();
             self.reply();
+            self.tell_manager();
         }
+        self.end_strangers()?;
         Ok(status.unwrap_or(exit::DONE))
+    }
+
+    /// Gives what the last workers left behind its time to go.
+    fn end_strangers(&mut self) -> io::Result<()> {
+        while let Some(until) = self.workers.strangers.deadline().filter(|until| *until > Instant::now()) {
+            self.sources.wait(Some(until.saturating_duration_since(Instant::now())))?;
+            self.workers.strangers.reap();
+        }
+        self.workers.strangers.kill_all();
+        Ok(())
     }
 
     /// How long there is nothing to do, if nothing stirs.
@@ -149,6 +189,7 @@ impl Server<'_> {
         let pulse = self.pulse.due_ms(self.workers.shortest_heartbeat());
         let pulse = pulse.map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
         let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
+        let shell = shell.chain(self.workers.strangers.deadline()).chain(self.manager.deadline());
         let shell = shell.chain(self.inquiries.deadline()).map(|at| at.saturating_duration_since(Instant::now()));
         core.into_iter().chain(pulse).chain(shell).min()
     }
@@ -158,70 +199,17 @@ impl Server<'_> {
         self.workers.are_measured().then(|| self.observed + OBSERVATION)
     }
 
-    /// Looks at the workers' beats, if it is time.
-    fn judge(&mut self) -> Vec<Event> {
-        let now_ms = now_ms();
-        if self.pulse.due_ms(self.workers.shortest_heartbeat()).is_none_or(|due| due > now_ms) {
-            return Vec::new();
+    /// Tells the service manager how things are, and which listeners to keep.
+    fn tell_manager(&mut self) {
+        if self.manager.is_there() {
+            let status = self.core.status(self.began.elapsed());
+            let workers = status.apps.iter().flat_map(|app| &app.workers).filter(|worker| worker.state == "serving");
+            let beats = self.workers.beats(workers.map(|worker| worker.id));
+            self.manager.tell(&View { status: &status, beats });
+            if !self.core.is_stopping() {
+                self.manager.keep(self.listeners.ours());
+            }
         }
-        let verdicts = self.pulse.round(now_ms, &self.workers.vitals());
-        let event = |(worker, verdict)| match verdict {
-            Verdict::Silent(organ, length) => {
-                let running = self.workers.scoreboard(worker).map(last_seen).unwrap_or_default().running;
-                Event::Silent { worker, silence: Silence { organ, length, running } }
-            }
-            Verdict::Beats => Event::Beats { worker },
-        };
-        verdicts.into_iter().map(event).collect()
-    }
-
-    /// What a request is to the core. Who only wants to know how things are is answered here.
-    fn asked(&mut self, (asker, request): (Asker, Request)) -> Option<Event> {
-        let wish = match request {
-            Request::Status => {
-                let report = Reply::Status(Box::new(self.report()));
-                self.control.answer(asker, &report);
-                return None;
-            }
-            Request::Stacks { of } => {
-                self.inquire(asker, of.as_deref());
-                return None;
-            }
-            Request::Reload => Wish::Reload { cause: Cause::Command },
-            Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
-            Request::Stop => Wish::Stop(Stop::Graceful),
-        };
-        Some(Event::Wanted { wish, asker: Some(asker) })
-    }
-
-    fn inquire(&mut self, asker: Asker, of: Option<&str>) {
-        match inquiry::meant(&self.core.status(self.began.elapsed()), of) {
-            Ok(meant) => {
-                let workers = meant.iter().map(|stacks| stacks.worker);
-                let asked = workers.filter(|worker| self.workers.inspect(*worker)).collect();
-                self.inquiries.open(asker, meant, asked);
-            }
-            Err(why) => self.control.answer(asker, &Reply::Failed { why, detail: String::new() }),
-        }
-    }
-
-    /// Tells those who wait what there is to tell.
-    fn reply(&mut self) {
-        for (asker, workers) in self.inquiries.close(Instant::now()) {
-            self.control.answer(asker, &Reply::Stacks { workers });
-        }
-        let core = &self.core;
-        self.control.tell(|asker| core.progress(asker));
-    }
-
-    fn report(&self) -> Report {
-        let now_ms = now_ms();
-        let work = |worker| {
-            let memory = self.workers.memory(worker)?;
-            Some(Work::of(self.workers.scoreboard(worker)?, memory, now_ms))
-        };
-        let config = self.source.file.as_ref().map(|file| file.display().to_string());
-        Report::new(self.core.status(self.began.elapsed()), config, work)
     }
 
     /// What follows from a reload that has been decided: files are watched as the new config says, or who works on the
@@ -237,11 +225,23 @@ impl Server<'_> {
             (Outcome::Adopted, Some(config)) => {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
                 self.watch.aim(file, &config.apps);
+                self.move_pid_file(config.pid_file.as_deref());
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
                 self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));
             }
             (Outcome::Adopted, None) | (Outcome::Abandoned, _) => {}
+        }
+    }
+
+    /// Has the pid file where the new config says. What fails leaves the old one.
+    fn move_pid_file(&mut self, to: Option<&Path>) {
+        if self.pid_file.as_ref().map(PidFile::path) == to {
+            return;
+        }
+        match to.map(PidFile::write).transpose() {
+            Ok(moved) => self.pid_file = moved,
+            Err(why) => warn!(self.log, "the pid file stays where it was"; "why" => why),
         }
     }
 
@@ -284,6 +284,9 @@ impl Server<'_> {
             Effect::Kill { worker } => self.workers.kill(worker),
             Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
             Effect::Bind { listeners } => {
+                if let Some(config) = &self.source.pending {
+                    self.listeners.claim(&config.apps);
+                }
                 return Some(match self.listeners.bind(&listeners) {
                     Ok(()) => Event::Bound,
                     Err(why) => Event::NotBound { why },
@@ -295,6 +298,8 @@ impl Server<'_> {
                 }
             }
             Effect::Unbind { addresses } => self.listeners.close(&addresses),
+            // They wait in the manager's store for the next start, with all who connect meanwhile.
+            Effect::CloseListeners if self.manager.keeps_listeners() => self.listeners.leave_all(),
             Effect::CloseListeners => self.listeners.close_all(),
             Effect::Log(line) => journal::write(self.log, &line),
             Effect::Answer { asker, answer } => {
