@@ -14,6 +14,7 @@ pub mod descriptors;
 pub mod engine;
 pub mod lease;
 pub mod output;
+pub mod privileges;
 pub mod python;
 pub mod run;
 pub mod turn;

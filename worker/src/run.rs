@@ -10,21 +10,19 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use monoceros_shared::config::RunAs;
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::link::{Assignment, Failure, FromWorker, Purpose, ToWorker, VERSION, fitting};
 use monoceros_shared::log;
 use monoceros_shared::scoreboard::Scoreboard;
-use nix::unistd::{Gid, Uid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
 use crate::engine::pulse::Heart;
 use crate::engine::{Engine, Leave, Mode, Parts, Say, apology, threads};
 use crate::python::Application;
-use crate::{descriptors, python};
+use crate::{descriptors, privileges, python};
 
 /// Lives the whole life; gives the exit status.
 pub fn run() -> i32 {
@@ -54,6 +52,11 @@ fn live() -> io::Result<i32> {
             "cannot begin: the first word was no assignment (link version {VERSION})"
         )));
     };
+    // Before anything of ours or of the application's starts: a thread would keep some of who it was.
+    if let Err(failure) = privileges::settle(&assignment.app) {
+        sender.send(&FromWorker::Failed(failure))?;
+        return Ok(exit::FAILED);
+    }
     let (logger, guard) = log::start(&assignment.log);
     let guard = Arc::new(Mutex::new(Some(guard)));
     let logger = logger.new(
@@ -100,9 +103,6 @@ struct Worker {
 impl Worker {
     fn serve(self) -> io::Result<i32> {
         let (scoreboard, listeners) = self.receive_descriptors()?;
-        if let Some(run_as) = &self.assignment.app.run_as {
-            become_user(run_as)?;
-        }
         let (word, leave) = (self.say_or_log(), self.leave());
         let parts = Parts {
             listeners: self.assignment.listeners.iter().cloned().zip(listeners).collect(),
@@ -218,17 +218,4 @@ fn on_signals() -> io::Result<OwnedFd> {
         signal_hook::flag::register(signal, Arc::new(false.into()))?;
     }
     Ok(readable.into())
-}
-
-/// Becomes this user for good, with the supplementary groups that it has.
-fn become_user(run_as: &RunAs) -> io::Result<()> {
-    let cannot = |error: nix::errno::Errno| io::Error::other(format!("cannot become user {}: {error}", run_as.user));
-    let name = std::ffi::CString::new(run_as.user.as_str())?;
-    let gid = Gid::from_raw(run_as.gid);
-    let uid = Uid::from_raw(run_as.uid);
-    if nix::unistd::geteuid().is_root() {
-        nix::unistd::initgroups(&name, gid).map_err(cannot)?;
-    }
-    nix::unistd::setgid(gid).map_err(cannot)?;
-    nix::unistd::setuid(uid).map_err(cannot)
 }
