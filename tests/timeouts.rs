@@ -227,6 +227,33 @@ fn with_every_thread_in_a_call_clients_are_still_read_refused_and_put_in_line() 
     }
 }
 
+#[test]
+fn requests_that_wait_for_a_thread_which_never_comes_go_over_to_the_new_worker() {
+    for threads in THREADS {
+        let server = calls(threads, "request: 1m, drain: 1m").serve();
+        let mut blocked: Vec<Client> = (0..threads).map(|_| begin(&server, "/file")).collect();
+        eventually("every thread to be in a call", || is_busy(&server, threads).then_some(()));
+        let old = server.workers()[0];
+        let mut waiting: Vec<Client> = (0..5).map(|_| begin(&server, "/pid")).collect();
+        let mut upload = server.connect();
+        upload.send(
+            "POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345GET /pid HTTP/1.1\r\nHost: h\r\n\r\n",
+        );
+        let (status, said) = server.command(&["reload", "--wait"]);
+        assert_eq!(status, 0, "{said}");
+        for client in &mut waiting {
+            assert_ne!(client.answer().expect_status(200).text(), old.to_string());
+            client.get("/pid").expect_status(200);
+        }
+        assert_eq!(upload.answer().text(), "ok 5");
+        assert_ne!(upload.answer().expect_status(200).text(), old.to_string(), "what was pipelined went along");
+        server.site().put("open", "");
+        for client in &mut blocked {
+            client.answer().expect_status(200);
+        }
+    }
+}
+
 /// Whether so many threads of the one worker are in a call.
 fn is_busy(server: &Server, threads: usize) -> bool {
     board(server).threads().iter().filter(|row| row.current().is_some()).count() == threads
