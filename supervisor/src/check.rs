@@ -96,8 +96,8 @@ impl Trial {
                 Stir::Signal(event) => events.push(event),
                 Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                 Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
-                // A check has no control socket, no log, and no pipes.
-                Stir::Control(_) | Stir::Reopen | Stir::Output(_) => {}
+                // A check has no control socket, no log and no pipes, and is nobody's init.
+                Stir::Control(_) | Stir::Child | Stir::Reopen | Stir::Output(_) => {}
             }
         }
         events.extend(self.workers.farewells());

@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::consts::signal::{
+    SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
+};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::bridge::News;
@@ -42,6 +44,8 @@ pub enum Stir {
     Reopen,
     /// A worker's process is gone.
     Gone(WorkerId),
+    /// Some child ended, which may be a worker and may be a stranger.
+    Child,
     /// A worker's bridge heard something.
     News(WorkerId, News),
     /// A socket of the commands' is ready.
@@ -80,7 +84,7 @@ impl Sources {
     pub fn new() -> io::Result<Sources> {
         let poll = Poll::new()?;
         let mut signals =
-            Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH])?;
+            Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH, SIGCHLD])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), NEWS)?);
         let (sender, news) = mpsc::channel();
@@ -153,7 +157,11 @@ impl Watch {
 
 /// What a signal stirs up.
 fn stir(signal: i32) -> Option<Stir> {
-    if signal == SIGUSR1 { Some(Stir::Reopen) } else { meaning(signal).map(Stir::Signal) }
+    match signal {
+        SIGCHLD => Some(Stir::Child),
+        SIGUSR1 => Some(Stir::Reopen),
+        _ => meaning(signal).map(Stir::Signal),
+    }
 }
 
 /// What a signal asks of the core.
