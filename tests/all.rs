@@ -26,6 +26,8 @@ mod faults;
 mod timeouts;
 // Signals, processes, descriptors.
 mod supervise;
+// What an application prints, and where it goes.
+mod output;
 // What a reload changes, and what a reload that fails does not.
 mod reload;
 // Work on an application: its server watches.
