@@ -28,7 +28,7 @@ touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit venv bench chaos clean
+.PHONY: help run build test lint unit venv bench chaos conformance fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -68,6 +68,10 @@ bench: build $(BENCH_VENV)/ready-$(VERSION) ## hello world beside bjoern, grania
 chaos: build $(BENCH_VENV)/ready-$(VERSION) ## 200 reloads, broken ones too, under load, beside gunicorn and granian
 	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \
 	    chaos::chaos_at_full_size_beside_the_peers
+
+conformance: build $(BENCH_VENV)/ready-$(VERSION) ## every rule of HTTP and WSGI, beside gunicorn, waitress, granian and bjoern
+	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \
+	    conformance::the_table_beside_the_peers
 
 # bjoern is compiled where it is installed, against libev.
 $(BENCH_VENV)/ready-$(VERSION): tests/bench/requirements.txt
