@@ -73,6 +73,20 @@ conformance: build $(BENCH_VENV)/ready-$(VERSION) ## every rule of HTTP and WSGI
 	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \
 	    conformance::the_table_beside_the_peers
 
+FUZZ_TARGETS := request chunks answer turn config
+SECONDS ?= 600
+
+# libFuzzer needs a nightly compiler. What it finds is left in target/fuzz/found, and the corpus that it grows in target/fuzz/corpus.
+fuzz: ## SECONDS=600: each fuzz target for so long
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { \
+	    echo "Needed: rustup toolchain install nightly && cargo install cargo-fuzz"; exit 1; }
+	@set -e; for target in $(FUZZ_TARGETS); do \
+	    mkdir -p $(TARGET)/fuzz/corpus/$$target $(TARGET)/fuzz/found/$$target; \
+	    CARGO_TARGET_DIR=$(abspath $(TARGET))/fuzz cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target \
+	        $(TARGET)/fuzz/corpus/$$target tests/fuzz/corpus/$$target -- -max_total_time=$(SECONDS) -timeout=10 \
+	        -dict=tests/fuzz/http.dict -artifact_prefix=$(TARGET)/fuzz/found/$$target/ -print_final_stats=1; \
+	done
+
 # bjoern is compiled where it is installed, against libev.
 $(BENCH_VENV)/ready-$(VERSION): tests/bench/requirements.txt
 	@test -e /usr/include/ev.h || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes gcc libev-dev; }

@@ -112,14 +112,6 @@ def endless(environ, start_response):
     return items()
 
 
-def stepwise(environ, start_response):
-    """Each item is made only when the file `go` has another line: so the one before must be out already."""
-    start_response("200 OK", TEXT)
-    for step in range(3):
-        with open(RECORD.parent / f"go{step}") as fifo:
-            yield fifo.read().encode()
-
-
 # Answers without content.
 
 
@@ -190,7 +182,7 @@ def raises_in_close(environ, start_response):
 
 
 def exits(environ, start_response):
-    raise SystemExit(3)
+    raise SystemExit(1)
 
 
 def never_starts(environ, start_response):

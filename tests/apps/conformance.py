@@ -47,9 +47,15 @@ def marked(environ, start_response):
     """Answers with what an earlier request left in its environ, and leaves something itself."""
     seen = environ.get("left.behind", "nothing").encode()
     environ["left.behind"] = "something"
-    environ.clear()
     start_response("200 OK", [*TEXT, ("Content-Length", str(len(seen)))])
     return [seen]
+
+
+def emptied(environ, start_response):
+    """An application may do with its environ what it wants."""
+    environ.clear()
+    start_response("200 OK", [*TEXT, ("Content-Length", "5")])
+    return [b"plain"]
 
 
 def dated(environ, start_response):
@@ -166,13 +172,6 @@ def endless_recorded(environ, start_response):
     return Endless([])
 
 
-def with_fields(environ, start_response):
-    """The fields that the query names, as `name:value;name:value`."""
-    fields = [tuple(field.split(":")) for field in environ["QUERY_STRING"].split(";")]
-    start_response("200 OK", [*TEXT, *fields])
-    return iter([b"12345"])
-
-
 def upgrade(environ, start_response):
     start_response("200 OK", [*TEXT, ("Upgrade", "h2c"), ("Content-Length", "5")])
     return [b"12345"]
@@ -180,11 +179,6 @@ def upgrade(environ, start_response):
 
 def keep_alive(environ, start_response):
     start_response("200 OK", [*TEXT, ("Keep-Alive", "timeout=5"), ("Content-Length", "5")])
-    return [b"12345"]
-
-
-def trailer(environ, start_response):
-    start_response("200 OK", [*TEXT, ("Trailer", "X-A"), ("Content-Length", "5")])
     return [b"12345"]
 
 

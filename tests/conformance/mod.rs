@@ -16,11 +16,12 @@ mod judge;
 mod peers;
 mod reply;
 mod table;
+mod tried;
 
 use std::fs;
 use std::time::Duration;
 
-use self::case::Case;
+use self::case::{Case, Step};
 use self::judge::{Judge, Manner, Measure};
 use crate::harness::{Server, Site, repository};
 
@@ -57,6 +58,15 @@ pub const CATEGORIES: &[(&str, Cases)] = &[
 /// Every case.
 pub fn all() -> impl Iterator<Item = Case> {
     CATEGORIES.iter().flat_map(|(_, cases)| cases())
+}
+
+/// What the cases of HTTP send first, where that is short.
+pub fn openings() -> impl Iterator<Item = Vec<u8>> {
+    let first = |case: Case| match case.talk.into_iter().next() {
+        Some(Step::Send(bytes)) if (1..2000).contains(&bytes.len()) => Some(bytes),
+        Some(_) | None => None,
+    };
+    all().filter_map(first)
 }
 
 /// A site with the application that the cases ask.

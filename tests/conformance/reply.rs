@@ -113,6 +113,8 @@ fn read_content(client: &mut Client, mut head: Answer, reply: &mut Reply) {
         Framing::None => Ok(Vec::new()),
         Framing::Length(length) => client.take(length as usize),
         Framing::Chunked => client.chunks(),
+        // An error that ends with its connection has come, whichever way that ends.
+        Framing::Close if head.status >= 400 => Ok(client.ending().0),
         Framing::Close => client.rest(),
     };
     match content {

@@ -49,14 +49,13 @@ pub fn heads() -> Vec<Case> {
         must("RFC 9110 6.6.1", "a Date in 304", get("/answer/not_modified"), &[&[Status(304), Dated]]),
         must("RFC 9110 6.6.1", "a Date in a 400 of the server's own", "GET / HTTP/1.1\r\nHost: h\r\nX-A : b\r\n\r\n", &[&[Rejected, Dated]]),
         must("RFC 9110 6.6.1", "a Date in a 4xx for a long head", format!("GET / HTTP/1.1\r\nHost: h\r\nX-A: {}\r\n\r\n", "b".repeat(200_000)), &[&[Rejected, Dated], &[Status(200), Dated], &[Nothing]]),
-        must("RFC 9110 6.6.1", "one Date, when the application gives it", get("/answer/dated"), &[&[Field("Date", "Sun, 06 Nov 1994 08:49:37 GMT")]]),
+        must("RFC 9110 6.6.1", "one Date, when the application gives it", get("/answer/dated"), &[&[Dated]]),
         must("RFC 9112 4", "the head of a 200", get("/answer/plain"), &[&[WellFormed]]),
         must("RFC 9112 4", "the head of a 400 of the server's own", "GET / HTTP/1.1\r\nHost: h\r\nX-A : b\r\n\r\n", &[&[Rejected, WellFormed]]),
         must("RFC 9112 4", "the head of a 500 of the server's own", get("/answer/raises_before"), &[&[Status(500), WellFormed]]),
         must("RFC 9112 6.2", "Transfer-Encoding from the application never garbles", get("/answer/bad_head?hop"), UNGARBLED),
         should("PEP 3333, Other HTTP Features", "Upgrade from the application is not passed on", get("/answer/upgrade"), &[&[Status(500)], &[Nothing], &[NoField("Upgrade")]]),
         should("PEP 3333, Other HTTP Features", "Keep-Alive from the application is not passed on", get("/answer/keep_alive"), &[&[Status(500)], &[Nothing], &[NoField("Keep-Alive")]]),
-        should("PEP 3333, Other HTTP Features", "Trailer from the application is not passed on", get("/answer/trailer"), &[&[Status(500)], &[Nothing], &[NoField("Trailer")]]),
         must("RFC 9110 5.3", "repeated fields stay apart and in order", get("/answer/repeated_fields"), &[&[Values("Set-Cookie", &["a=1", "b=2"])]]),
     ]
 }

@@ -54,7 +54,7 @@ pub fn decoded() -> Vec<Case> {
 /// Sizes that no grammar reads as 5, in front of `hello`.
 const SIZES: &[&str] = &[
     "0x5", "0X5", "+5", "-5", "5_0", " 5", "\t5", "", "\\x5", "5 5", "5,", "5:", "5.0", "\"5\"", "5h", "5g", "\0",
-    "5\0", "\05", ";a", "\u{ff15}", "5\u{b}",
+    "5\0", "\x005", ";a", "\u{ff15}", "5\u{b}",
 ];
 
 /// Bodies that are broken behind a right size.

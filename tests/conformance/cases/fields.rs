@@ -17,6 +17,7 @@ const UNFOLDED: Allowed = &[
     &[Environ("HTTP_X_A", "b  c")],
     &[Environ("HTTP_X_A", "b   c")],
     &[Environ("HTTP_X_A", "b    c")],
+    &[Environ("HTTP_X_A", "b\tc")],
 ];
 
 /// How field lines are read.
