@@ -92,8 +92,8 @@ impl Trial {
                 Stir::Signal(event) => events.push(event),
                 Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                 Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
-                // A check has no control socket.
-                Stir::Control(_) => {}
+                // A check has no control socket, and is nobody's init.
+                Stir::Control(_) | Stir::Child => {}
             }
         }
         events.extend(self.workers.farewells());

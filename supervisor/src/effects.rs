@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use monoceros_shared::config::{App, Recycle};
@@ -26,9 +26,11 @@ use crate::bridge::{self, News};
 use crate::core::line::span;
 use crate::core::{Event, Exit, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
-use crate::memory;
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program};
+use crate::strangers::Strangers;
+use crate::systemd::notify::Beats;
+use crate::{environment, memory};
 
 /// How long the exit of a worker waits for its bridge. The bridge ends within microseconds of the process, unless a
 /// child of the application's holds the channel; then a failure's reason may come after its exit, and is lost.
@@ -49,6 +51,8 @@ pub struct Workers {
     means: Means,
     register: BTreeMap<WorkerId, Worker>,
     loaded: Vec<Loaded>,
+    /// What workers leave behind.
+    pub strangers: Strangers,
 }
 
 /// What a worker said to have loaded.
@@ -70,6 +74,7 @@ struct Worker {
     words: Words,
     app: String,
     recycle: Recycle,
+    heartbeat: Duration,
     exit: Option<(Exit, Instant)>,
 }
 
@@ -88,7 +93,7 @@ enum Words {
 impl Workers {
     /// None yet.
     pub fn new(means: Means) -> Workers {
-        Workers { means, register: BTreeMap::new(), loaded: Vec::new() }
+        Workers { means, register: BTreeMap::new(), loaded: Vec::new(), strangers: Strangers::default() }
     }
 
     /// Makes a process and tells it everything but to serve.
@@ -112,7 +117,7 @@ impl Workers {
             carrier.send(&listener.name, listener.as_fd())?;
         }
         let title = [app.name.clone(), "generation".to_owned(), recruit.generation.to_string()];
-        let process = self.means.program.spawn(&title, &app.environment, theirs.into())?;
+        let process = self.means.program.spawn(&title, &environment::of(app), theirs.into())?;
         let pid = process.pid();
         let begun = self.means.watch.begin(worker, process.as_fd());
         if let Err(error) = begun.and_then(|()| bridge::start(worker, door, self.means.post.clone())) {
@@ -138,6 +143,7 @@ impl Workers {
             words: Words::NotYet,
             app: app.name.clone(),
             recycle: app.recycle.clone(),
+            heartbeat: app.timeouts.heartbeat,
             exit: None,
         };
         self.register.insert(worker, known);
@@ -189,6 +195,14 @@ impl Workers {
     /// What a worker shows of its work.
     pub fn scoreboard(&self, worker: WorkerId) -> Option<&Scoreboard> {
         self.living(worker).map(|known| &known.scoreboard)
+    }
+
+    /// How many of these workers show by their scoreboards that they live.
+    pub fn beats(&self, workers: impl Iterator<Item = WorkerId>) -> Beats {
+        let now_ms = now_ms();
+        let known: Vec<&Worker> = workers.filter_map(|worker| self.living(worker)).collect();
+        let beating = known.iter().filter(|known| is_beating(&known.scoreboard, known.heartbeat, now_ms)).count();
+        Beats { serving: known.len(), beating }
     }
 
     /// Has the workers show browsers why there is no newer code. Who cannot be told shows nothing.
@@ -253,6 +267,7 @@ impl Workers {
         {
             known.exit = Some((exit, Instant::now() + LAST_WORDS));
             self.means.watch.end(known.process.as_fd());
+            self.strangers.left_by(known.process.pid(), Instant::now());
             if matches!(known.words, Words::NotYet) {
                 channel::release(&known.door);
             }
@@ -311,6 +326,16 @@ fn running(scoreboard: &Scoreboard) -> Vec<String> {
     lines.map(told).collect()
 }
 
+/// Whether both beats of a worker are younger than `limit`. One that has not begun counts as alive: something else waits for it.
+fn is_beating(scoreboard: &Scoreboard, limit: Duration, now_ms: u64) -> bool {
+    let counters = scoreboard.counters();
+    let is_young = |beat: &AtomicU64| {
+        let beat_ms = beat.load(Ordering::Relaxed);
+        beat_ms == 0 || Duration::from_millis(now_ms.saturating_sub(beat_ms)) <= limit
+    };
+    is_young(&counters.io_beat) && is_young(&counters.python_beat)
+}
+
 /// The clock of scoreboards.
 pub fn now_ms() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC)
@@ -363,6 +388,7 @@ mod tests {
                         workers.hear(worker, news)
                     }
                     Stir::Signal(event) => vec![event],
+                    Stir::Child => Vec::new(),
                     Stir::Control(ready) => panic!("{ready:?}"),
                 };
                 if let Some(exit) = events.into_iter().find(|event| matches!(event, Event::Exited { .. })) {
@@ -370,6 +396,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_worker_beats_while_both_its_beats_are_young_or_have_not_begun() {
+        let (scoreboard, _memory) = Scoreboard::create(1).unwrap();
+        let beats = |io: u64, python: u64| {
+            scoreboard.counters().io_beat.store(io, Ordering::Relaxed);
+            scoreboard.counters().python_beat.store(python, Ordering::Relaxed);
+            is_beating(&scoreboard, Duration::from_secs(1), 5000)
+        };
+        assert!(beats(0, 0) && beats(4000, 0) && beats(5000, 4000) && beats(6000, 5000));
+        assert!(!beats(3999, 5000) && !beats(5000, 3999));
     }
 
     #[test]

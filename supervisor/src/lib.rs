@@ -8,17 +8,22 @@
 //! `run` is the loop that joins them; it decides nothing.
 
 pub mod bridge;
+pub mod capabilities;
 pub mod check;
 pub mod command;
 pub mod control;
 pub mod core;
 pub mod dev;
 pub mod effects;
+pub mod environment;
 pub mod journal;
 pub mod listen;
 pub mod memory;
+pub mod pid_file;
 pub mod run;
 pub mod sources;
 pub mod spawn;
 pub mod status;
+pub mod strangers;
+pub mod systemd;
 pub mod watch;

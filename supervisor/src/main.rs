@@ -10,7 +10,7 @@ use monoceros_supervisor::command::{Command, Dev, Line, What};
 use monoceros_supervisor::control::ask::{self, Until};
 use monoceros_supervisor::control::words::Request;
 use monoceros_supervisor::core::plan::Manner;
-use monoceros_supervisor::{check, dev, run};
+use monoceros_supervisor::{capabilities, check, dev, run};
 use slog::warn;
 
 fn main() -> ExitCode {
@@ -54,7 +54,12 @@ fn work_on(work: Dev) -> i32 {
 }
 
 fn serve(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
+    // While there is one thread: the log's is the second.
+    let kept = capabilities::drop_unneeded(capabilities::Workers::of(&checked.config));
     let (logger, _guard) = log::start(&checked.config.log);
+    if let Err(error) = kept {
+        warn!(logger, "capabilities are kept that are not needed"; "why" => error.to_string());
+    }
     for warning in &checked.warnings {
         warn!(logger, "config"; "why" => warning.to_string());
     }

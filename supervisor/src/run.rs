@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{PathBuf, absolute};
+use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant};
 
 use monoceros_shared::config::{self, Config};
@@ -22,9 +22,13 @@ use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Stop, W
 use crate::effects::{Means, Workers, now_ms};
 use crate::journal;
 use crate::listen::Sockets;
+use crate::pid_file::PidFile;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 use crate::status::{Report, Work};
+use crate::strangers;
+use crate::systemd::notify::View;
+use crate::systemd::{self, Manager};
 use crate::watch::Watch;
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
@@ -42,6 +46,8 @@ pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger)
 }
 
 fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Logger) -> Result<Server<'a>, String> {
+    // First of all, while nothing else is open.
+    let (given, wrong) = systemd::given::take();
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"),
         "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
@@ -54,6 +60,9 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     if let Err(error) = keep_strangers_from_workers() {
         warn!(log, "workers inherit what was left open for the supervisor"; "why" => error.to_string());
     }
+    if let Err(error) = strangers::adopt_orphans() {
+        warn!(log, "orphans of workers go to init"; "why" => error.to_string());
+    }
     let program = Program::find()?;
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
@@ -64,8 +73,15 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     let control = Control::open(found, registry, log)?;
     let mut watch_files = Watch::new(sources.wake(), log);
     watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
+    let mut manager = Manager::from_environment(log);
+    manager.keeps_already(given.iter().filter(|given| given.was_ours()).map(|given| given.name.clone()));
     let mut listeners = Sockets::default();
+    for why in wrong.into_iter().chain(listeners.offer(given, &config.apps)) {
+        warn!(log, "a socket of the service manager's is not used"; "why" => why);
+    }
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
+    let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose();
+    let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
     let means = Means { program, post: sources.post(), watch };
     Ok(Server {
         log,
@@ -73,9 +89,11 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
         source: Source { file, plan, pending: None },
         sources,
         control,
+        manager,
         watch: watch_files,
         workers: Workers::new(means),
         listeners,
+        pid_file,
         began: Instant::now(),
         observed: Instant::now(),
         settled: None,
@@ -88,9 +106,11 @@ struct Server<'a> {
     source: Source,
     sources: Sources,
     control: Control,
+    manager: Manager,
     watch: Watch,
     workers: Workers,
     listeners: Sockets,
+    pid_file: Option<PidFile>,
     began: Instant,
     /// When it was looked last at what workers have used up.
     observed: Instant,
@@ -101,13 +121,16 @@ struct Server<'a> {
 impl Server<'_> {
     fn serve(mut self) -> io::Result<i32> {
         let mut status = self.happen(vec![Event::Start]);
+        self.tell_manager();
         while status.is_none() {
             let stirs = self.sources.wait(self.patience())?;
             let mut events = Vec::new();
+            let mut a_child_ended = self.workers.strangers.is_behind();
             for stir in stirs {
                 match stir {
                     Stir::Signal(event) => events.push(event),
                     Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
+                    Stir::Child => a_child_ended = true,
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
@@ -115,6 +138,10 @@ impl Server<'_> {
                     }
                 }
             }
+            if a_child_ended {
+                self.workers.strangers.reap();
+            }
+            self.workers.strangers.tick(Instant::now());
             self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
             let changes = self.watch.take(Instant::now()).into_iter();
             events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
@@ -126,14 +153,27 @@ impl Server<'_> {
             events.push(Event::Tick);
             status = self.happen(events);
             self.settle();
+            self.tell_manager();
         }
+        self.end_strangers()?;
         Ok(status.unwrap_or(exit::DONE))
+    }
+
+    /// Gives what the last workers left behind its time to go.
+    fn end_strangers(&mut self) -> io::Result<()> {
+        while let Some(until) = self.workers.strangers.deadline().filter(|until| *until > Instant::now()) {
+            self.sources.wait(Some(until.saturating_duration_since(Instant::now())))?;
+            self.workers.strangers.reap();
+        }
+        self.workers.strangers.kill_all();
+        Ok(())
     }
 
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
         let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
+        let shell = shell.chain(self.workers.strangers.deadline()).chain(self.manager.deadline());
         core.into_iter().chain(shell.map(|at| at.saturating_duration_since(Instant::now()))).min()
     }
 
@@ -167,6 +207,19 @@ impl Server<'_> {
         Report::new(self.core.status(self.began.elapsed()), config, work)
     }
 
+    /// Tells the service manager how things are, and which listeners to keep.
+    fn tell_manager(&mut self) {
+        if self.manager.is_there() {
+            let status = self.core.status(self.began.elapsed());
+            let workers = status.apps.iter().flat_map(|app| &app.workers).filter(|worker| worker.state == "serving");
+            let beats = self.workers.beats(workers.map(|worker| worker.id));
+            self.manager.tell(&View { status: &status, beats });
+            if !self.core.is_stopping() {
+                self.manager.keep(self.listeners.ours());
+            }
+        }
+    }
+
     /// What follows from a reload that has been decided: files are watched as the new config says, or who works on the
     /// application is shown why there is none.
     fn settle(&mut self) {
@@ -180,11 +233,23 @@ impl Server<'_> {
             (Outcome::Adopted, Some(config)) => {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
                 self.watch.aim(file, &config.apps);
+                self.move_pid_file(config.pid_file.as_deref());
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
                 self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));
             }
             (Outcome::Adopted, None) | (Outcome::Abandoned, _) => {}
+        }
+    }
+
+    /// Has the pid file where the new config says. What fails leaves the old one.
+    fn move_pid_file(&mut self, to: Option<&Path>) {
+        if self.pid_file.as_ref().map(PidFile::path) == to {
+            return;
+        }
+        match to.map(PidFile::write).transpose() {
+            Ok(moved) => self.pid_file = moved,
+            Err(why) => warn!(self.log, "the pid file stays where it was"; "why" => why),
         }
     }
 
@@ -222,6 +287,9 @@ impl Server<'_> {
             Effect::Kill { worker } => self.workers.kill(worker),
             Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
             Effect::Bind { listeners } => {
+                if let Some(config) = &self.source.pending {
+                    self.listeners.claim(&config.apps);
+                }
                 return Some(match self.listeners.bind(&listeners) {
                     Ok(()) => Event::Bound,
                     Err(why) => Event::NotBound { why },
@@ -233,6 +301,8 @@ impl Server<'_> {
                 }
             }
             Effect::Unbind { addresses } => self.listeners.close(&addresses),
+            // They wait in the manager's store for the next start, with all who connect meanwhile.
+            Effect::CloseListeners if self.manager.keeps_listeners() => self.listeners.leave_all(),
             Effect::CloseListeners => self.listeners.close_all(),
             Effect::Log(line) => journal::write(self.log, &line),
             Effect::Answer { asker, answer } => {

@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::consts::signal::{
+    SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
+};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::bridge::News;
@@ -38,6 +40,8 @@ pub enum Stir {
     Signal(Event),
     /// A worker's process is gone.
     Gone(WorkerId),
+    /// Some child ended, which may be a worker and may be a stranger.
+    Child,
     /// A worker's bridge heard something.
     News(WorkerId, News),
     /// A socket of the commands' is ready.
@@ -74,7 +78,7 @@ impl Sources {
     pub fn new() -> io::Result<Sources> {
         let poll = Poll::new()?;
         let mut signals =
-            Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH])?;
+            Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH, SIGCHLD])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), NEWS)?);
         let (sender, news) = mpsc::channel();
@@ -114,7 +118,7 @@ impl Sources {
         let mut stirs = Vec::new();
         for event in &self.events {
             match event.token() {
-                SIGNALS => stirs.extend(self.signals.pending().filter_map(meaning).map(Stir::Signal)),
+                SIGNALS => stirs.extend(self.signals.pending().filter_map(meaning)),
                 NEWS => stirs.extend(self.news.try_iter().map(|(worker, news)| Stir::News(worker, news))),
                 token if token.0 >= TOKENS => {
                     stirs.push(Stir::Control(Ready { token, is_over: event.is_write_closed() }));
@@ -145,10 +149,11 @@ impl Watch {
 }
 
 /// What a signal asks for.
-fn meaning(signal: i32) -> Option<Event> {
-    let wanted = |wish| Some(Event::Wanted { wish, asker: None });
-    let not_yet = |signal, what| Some(Event::NotYet { signal, what });
+fn meaning(signal: i32) -> Option<Stir> {
+    let wanted = |wish| Some(Stir::Signal(Event::Wanted { wish, asker: None }));
+    let not_yet = |signal, what| Some(Stir::Signal(Event::NotYet { signal, what }));
     match signal {
+        SIGCHLD => Some(Stir::Child),
         SIGTERM => wanted(Wish::Stop(Stop::Graceful)),
         SIGINT | SIGQUIT => wanted(Wish::Stop(Stop::Quick)),
         SIGHUP => wanted(Wish::Reload { cause: Cause::Signal }),

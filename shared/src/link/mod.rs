@@ -128,6 +128,11 @@ impl Failure {
     }
 }
 
+/// A text that is cut to fit one message, as [`Failure`]'s are.
+pub fn fitting(text: String) -> String {
+    without_middle(text, DETAIL_BYTES_MAX)
+}
+
 fn without_middle(text: String, bytes_max: usize) -> String {
     const MARK: &str = " [...] ";
     if text.len() <= bytes_max {

@@ -180,6 +180,11 @@ impl Core {
         teams.chain(lives).chain(lingering).min()
     }
 
+    /// Whether the listeners are closed and workers go.
+    pub fn is_stopping(&self) -> bool {
+        !self.phase.is_up()
+    }
+
     fn wanted(&mut self, now: Now, wish: Wish, asker: Option<Asker>) {
         match wish {
             Wish::Reload { cause } => self.want_reload(cause, asker),

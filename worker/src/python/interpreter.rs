@@ -3,7 +3,7 @@
 //! * `sys.executable` is that `python`, never `worker`: what the application spawns with it must be a Python.
 //! * The `PYTHON*` variables are honoured, the locale is coerced and stdio is buffered as `python` does it.
 //! * `sys.argv` is `['monoceros', 'module:attribute']`, and `sys.path` has no `''`: nothing depends on a command line.
-//! * No signal handler is installed. SIGINT stays the worker's (Python takes it over only where it finds the default
+//! * No signal handler is installed but those of `faulthandler` for fatal signals. SIGINT stays the worker's (Python takes it over only where it finds the default
 //!   action, so the worker sets its own handlers before this), and nothing raises KeyboardInterrupt. SIGPIPE stays
 //!   ignored, as Rust's runtime leaves it; SIGXFSZ is ignored here, so that a file limit is an OSError and no death.
 //!
@@ -30,6 +30,7 @@ pub const VERSION: &str = env!("MONOCEROS_PYTHON_VERSION");
 /// When Python refuses to start: it says why in one line, and more on stderr.
 pub fn start(app: &App) -> Result<(), Failure> {
     ignore_sigxfsz();
+    leave_faults_to_python();
     let python = executable(app);
     let argv = [c"monoceros".to_owned(), c_string(app.wsgi.to_string().as_bytes())?];
     initialize(&c_string(python.as_os_str().as_bytes())?, &argv).map_err(|cause| Failure {
@@ -64,6 +65,16 @@ fn c_string(bytes: &[u8]) -> Result<CString, Failure> {
 fn ignore_sigxfsz() {
     // SAFETY: SIG_IGN runs no code of ours, so no handler can be unsafe to call.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+/// Rust's runtime has handlers for these, to tell an overflow of the stack, which swallow the first such signal that is sent
+/// instead of caused. Python's tell the stack of every thread, and must find the default behind them.
+#[expect(unsafe_code, reason = "nix wraps no plain signal disposition without unsafe")]
+fn leave_faults_to_python() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: SIG_DFL runs no code of ours, so no handler can be unsafe to call.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// A PyConfig that is cleared when it goes out of scope.
