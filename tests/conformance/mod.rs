@@ -12,6 +12,7 @@
 
 pub mod case;
 pub mod cases;
+mod differ;
 mod judge;
 mod peers;
 mod reply;
