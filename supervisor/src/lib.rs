@@ -8,17 +8,27 @@
 //! `run` is the loop that joins them; it decides nothing.
 
 pub mod bridge;
+pub mod capabilities;
 pub mod check;
 pub mod command;
 pub mod control;
 pub mod core;
 pub mod dev;
 pub mod effects;
+pub mod environment;
+pub mod inquiry;
 pub mod journal;
+pub mod kernel;
 pub mod listen;
+pub mod logs;
 pub mod memory;
+pub mod pid_file;
+pub mod pulse;
 pub mod run;
 pub mod sources;
 pub mod spawn;
 pub mod status;
+pub mod stdio;
+pub mod strangers;
+pub mod systemd;
 pub mod watch;

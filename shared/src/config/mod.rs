@@ -42,6 +42,7 @@ pub use access::{Access, Atom, Piece};
 pub use fault::{Error, Warning};
 pub use network::{Network, Proxies};
 pub use origin::{Origin, REQUEST_ID, RequestId, Underscores};
+pub use quantity::duration;
 pub use raw::keys;
 pub use read::{Checked, CommandLine, from_command_line, read};
 pub use reference::reference;
@@ -209,6 +210,8 @@ pub struct RunAs {
     pub gid: u32,
     /// The supplementary groups; `None`: those that the user is a member of.
     pub groups: Option<Vec<u32>>,
+    /// The user's home, for `HOME`.
+    pub home: PathBuf,
 }
 
 /// How a worker runs its calls. `sync` in the file is `Threads` with one thread.

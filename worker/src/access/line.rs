@@ -21,7 +21,8 @@ use monoceros_shared::log::REQUEST;
 
 use super::text::{push_decimal, push_escaped, push_json, push_number, push_plain};
 use crate::conn::Connection;
-use crate::wire::{Field, Version, percent};
+use crate::turn::Turn;
+use crate::wire::{Field, Head, Version, percent};
 
 /// Bytes of the line that was not understood. More is no help to see what it was.
 const STRANGE_BYTES_MAX: usize = 256;
@@ -29,14 +30,28 @@ const STRANGE_BYTES_MAX: usize = 256;
 /// What became of a request.
 #[derive(Clone, Copy)]
 pub struct Told<'a> {
-    /// The connection that it came by, still at it.
-    pub connection: &'a Connection,
+    /// What is known of it.
+    pub source: Source<'a>,
     /// The status that it was answered with, or that says why it was not.
     pub status: u16,
     /// Why it was not served to its end, if it was not.
     pub why: Option<&'static str>,
     /// How long it took.
     pub took: Took,
+}
+
+/// What is known of a request.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// The connection that it came by, still at it.
+    Connection(&'a Connection),
+    /// No more than this, for Python has the rest.
+    Memory {
+        /// Who asked.
+        client: &'a str,
+        /// Its method and target.
+        request: &'a str,
+    },
 }
 
 /// How long a request took.
@@ -111,7 +126,7 @@ impl Form {
                 line.extend_from_slice(context.as_bytes());
             }
             Form::Format { pieces, process } => {
-                let mut notes = told.connection.notes.iter();
+                let mut notes = told.notes().iter();
                 for piece in pieces {
                     match piece {
                         Piece::Text(text) => line.extend_from_slice(text.as_bytes()),
@@ -179,11 +194,10 @@ impl Keys<'_> {
 
 impl Told<'_> {
     fn write_keys(&self, keys: &mut Keys<'_>) {
-        let turn = &self.connection.turn;
         self.with_client(|client| keys.text("client", client));
-        if turn.has_head() {
-            keys.text("method", turn.text(turn.head().method));
-            keys.text("path", turn.text(turn.head().target));
+        if let Some((method, target)) = self.request() {
+            keys.text("method", method);
+            keys.text("path", target);
         } else {
             keys.text("line", self.strange_line());
         }
@@ -192,10 +206,10 @@ impl Told<'_> {
         keys.milliseconds("ms", self.took.total);
         keys.milliseconds("queue_ms", self.took.queue);
         keys.milliseconds("app_ms", self.took.app);
-        if let Some(id) = turn.id() {
+        if let Some(id) = self.turn().and_then(Turn::id) {
             keys.text("request_id", id);
         }
-        if turn.has_head() {
+        if self.request().is_some() {
             keys.text("referer", self.asked("referer"));
             keys.text("agent", self.asked("user-agent"));
         }
@@ -205,21 +219,18 @@ impl Told<'_> {
     }
 
     fn write_atom(&self, atom: &Atom, line: &mut Vec<u8>) {
-        let turn = &self.connection.turn;
         let total = self.took.total;
         match atom {
             Atom::Client => self.with_client(|client| line.extend_from_slice(client)),
             Atom::User => push_escaped(&self.user(), line),
-            Atom::Line if !turn.has_head() => push_escaped(self.strange_line(), line),
-            Atom::Line => {
-                push_escaped(turn.text(turn.head().method.to(turn.head().target)), line);
-                line.push(b' ');
-                line.extend_from_slice(self.protocol());
-            }
+            Atom::Line => self.write_request_line(line),
             Atom::Status => push_number(self.status.into(), line),
-            Atom::Method if turn.has_head() => push_escaped(turn.text(turn.head().method), line),
-            Atom::Path if turn.has_head() => push_escaped(&percent::decoded(turn.text(turn.head().path)), line),
-            Atom::Query if turn.has_head() => push_escaped(turn.text(turn.head().query), line),
+            Atom::Method => push_escaped(self.request().map_or(b"-", |(method, _)| method), line),
+            Atom::Path => match self.head() {
+                Some((turn, head)) => push_escaped(&percent::decoded(turn.text(head.path)), line),
+                None => line.push(b'-'),
+            },
+            Atom::Query => push_escaped(self.head().map_or(b"-", |(turn, head)| turn.text(head.query)), line),
             Atom::Protocol => line.extend_from_slice(self.protocol()),
             Atom::Bytes => push_number(self.bytes(), line),
             Atom::Referer => push_escaped(self.asked("referer"), line),
@@ -229,22 +240,66 @@ impl Told<'_> {
             Atom::Microseconds => push_number(total.as_micros() as u64, line),
             Atom::Decimal => push_decimal(total.as_secs(), total.subsec_micros().into(), 6, line),
             Atom::Asked(name) => push_escaped(self.asked(name), line),
-            Atom::Answered(name) => push_escaped(turn.answer_field(name).unwrap_or(b"-"), line),
-            // The form knows these.
-            Atom::Process | Atom::Time | Atom::Variable(_) => {}
-            Atom::Dash | Atom::Method | Atom::Path | Atom::Query => line.push(b'-'),
+            Atom::Answered(name) => {
+                push_escaped(self.turn().and_then(|turn| turn.answer_field(name)).unwrap_or(b"-"), line);
+            }
+            // The form knows the last three.
+            Atom::Dash | Atom::Process | Atom::Time | Atom::Variable(_) => line.push(b'-'),
+        }
+    }
+
+    fn write_request_line(&self, line: &mut Vec<u8>) {
+        let Some((method, target)) = self.request() else { return push_escaped(self.strange_line(), line) };
+        push_escaped(method, line);
+        line.push(b' ');
+        push_escaped(target, line);
+        line.push(b' ');
+        line.extend_from_slice(self.protocol());
+    }
+
+    fn turn(&self) -> Option<&Turn> {
+        match self.source {
+            Source::Connection(connection) => Some(&connection.turn),
+            Source::Memory { .. } => None,
+        }
+    }
+
+    /// Its head, if it was understood.
+    fn head(&self) -> Option<(&Turn, &Head)> {
+        self.turn().filter(|turn| turn.has_head()).map(|turn| (turn, turn.head()))
+    }
+
+    /// Method and target, if they are known.
+    fn request(&self) -> Option<(&[u8], &[u8])> {
+        match self.source {
+            Source::Connection(_) => self.head().map(|(turn, head)| (turn.text(head.method), turn.text(head.target))),
+            Source::Memory { request, .. } => {
+                let (method, target) = request.split_once(' ').unwrap_or((request, "-"));
+                Some((method.as_bytes(), target.as_bytes()))
+            }
         }
     }
 
     /// REMOTE_ADDR, as far as one is known.
     fn with_client(&self, take: impl FnOnce(&[u8])) {
+        let connection = match self.source {
+            Source::Connection(connection) => connection,
+            Source::Memory { client, .. } => return take(client.as_bytes()),
+        };
         let mut text = Short { bytes: [0; 48], length: 0 };
         // Addresses fit, and so does `unix`.
-        let _ = match self.connection.turn.origin().client {
-            Some((address, _)) if self.connection.turn.has_head() => write!(text, "{address}"),
-            Some(_) | None => write!(text, "{}", self.connection.peer),
+        let _ = match connection.turn.origin().client {
+            Some((address, _)) if connection.turn.has_head() => write!(text, "{address}"),
+            Some(_) | None => write!(text, "{}", connection.peer),
         };
         take(text.bytes());
+    }
+
+    fn notes(&self) -> &[String] {
+        match self.source {
+            Source::Connection(connection) => &connection.notes,
+            Source::Memory { .. } => &[],
+        }
     }
 
     /// The user of HTTP Basic authentication (RFC 7617), or a dash.
@@ -257,30 +312,27 @@ impl Told<'_> {
     }
 
     fn bytes(&self) -> u64 {
-        if self.connection.turn.has_reply() { self.connection.turn.content_sent() } else { 0 }
+        self.turn().filter(|turn| turn.has_reply()).map_or(0, Turn::content_sent)
     }
 
     fn protocol(&self) -> &'static [u8] {
-        match self.connection.turn.head().version {
-            _ if !self.connection.turn.has_head() => b"-",
-            Version::Http10 => b"HTTP/1.0",
-            Version::Http11 => b"HTTP/1.1",
+        match self.head().map(|(_, head)| head.version) {
+            None => b"-",
+            Some(Version::Http10) => b"HTTP/1.0",
+            Some(Version::Http11) => b"HTTP/1.1",
         }
     }
 
     /// A field of the request, or a dash.
     fn asked(&self, name: &str) -> &[u8] {
-        let turn = &self.connection.turn;
-        if !turn.has_head() {
-            return b"-";
-        }
+        let Some((turn, head)) = self.head() else { return b"-" };
         let named = |field: &&Field| turn.text(field.name).eq_ignore_ascii_case(name.as_bytes());
-        turn.head().fields.iter().find(named).map_or(b"-", |field| turn.text(field.value))
+        head.fields.iter().find(named).map_or(b"-", |field| turn.text(field.value))
     }
 
     /// The first line of what was not understood.
     fn strange_line(&self) -> &[u8] {
-        let bytes = self.connection.turn.unread().trim_ascii_start();
+        let bytes = self.turn().map_or(&b""[..], |turn| turn.unread().trim_ascii_start());
         let end = memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len());
         &bytes[..end.min(STRANGE_BYTES_MAX)]
     }

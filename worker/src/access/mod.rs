@@ -17,12 +17,13 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write};
+use std::io;
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use monoceros_shared::log::Outlet;
 use slog::Logger;
 
 use line::{Form, Stamp, Told};
@@ -74,14 +75,14 @@ enum Writer {
 }
 
 impl Access {
-    /// Lines of this form go to this sink. What is lost of them is said in the log.
+    /// Lines of this form go where the log's go. What is lost of them is said there.
     ///
     /// # Errors
     /// When the writer's thread cannot be made.
-    pub fn start(form: Form, sink: impl Write + Send + 'static, log: &Logger) -> io::Result<Access> {
+    pub fn start(form: Form, outlet: &Outlet, log: &Logger) -> io::Result<Access> {
         let shared = Arc::new(Shared::default());
-        let (watched, log) = (shared.clone(), log.clone());
-        let writer = thread::Builder::new().name("access".into()).spawn(move || write(&watched, sink, &log))?;
+        let (watched, outlet, log) = (shared.clone(), outlet.clone(), log.clone());
+        let writer = thread::Builder::new().name("access".into()).spawn(move || write(&watched, &outlet, &log))?;
         Ok(Access { form, shared, writer: Mutex::new(Some(writer)) })
     }
 
@@ -114,7 +115,7 @@ impl Access {
 }
 
 /// The writer's life.
-fn write(shared: &Shared, mut sink: impl Write, log: &Logger) {
+fn write(shared: &Shared, outlet: &Outlet, log: &Logger) {
     let mut lines = Vec::new();
     loop {
         let buffer = lock(&shared.buffer);
@@ -130,8 +131,7 @@ fn write(shared: &Shared, mut sink: impl Write, log: &Logger) {
             buffer.writer = Writer::Asleep;
         }
         drop(buffer);
-        // A log that cannot be written has nowhere to say so.
-        let _ = pieces(&lines).try_for_each(|piece| sink.write_all(piece)).and_then(|()| sink.flush());
+        pieces(&lines).for_each(|piece| outlet.write_lines(piece));
         lines.clear();
         if lost > 0 {
             slog::warn!(log, "lines of the access log were dropped: its reader is slow"; "count" => lost);

@@ -1,14 +1,15 @@
 //! Lines of turns fed by bytes, and the writer's behaviour with a slow reader.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use slog::o;
 use socket2::Socket;
 
 use super::line::tests::then;
-use super::line::{Form, Told, Took};
+use super::line::{Form, Source, Told, Took};
 use super::*;
 use crate::conn::{Connection, Peer};
 use crate::turn::{Limits, Moment, Turn};
@@ -53,7 +54,8 @@ fn line(form: &Form, connection: &Connection, verdict: (u16, Option<&'static str
     };
     let (status, why) = verdict;
     let mut line = Vec::new();
-    form.write(&Told { connection, status, why, took }, &then(), &mut line);
+    let source = Source::Connection(connection);
+    form.write(&Told { source, status, why, took }, &then(), &mut line);
     String::from_utf8(line).unwrap()
 }
 
@@ -138,6 +140,25 @@ fn a_request_that_was_not_understood_has_its_first_line() {
 }
 
 #[test]
+fn of_a_request_that_python_has_its_line_is_known() {
+    let took = Took { app: Duration::from_secs(60), total: Duration::from_secs(60), ..Took::default() };
+    let source = Source::Memory { client: "192.0.2.1", request: "GET /slow?x" };
+    let told = Told { source, status: 504, why: Some("late"), took };
+    let write = |form: Form| {
+        let mut line = Vec::new();
+        form.write(&told, &then(), &mut line);
+        String::from_utf8(line).unwrap()
+    };
+    let line = write(text());
+    let end = "client=192.0.2.1 method=GET path=/slow?x status=504 bytes=0 ms=60000.000 queue_ms=0.000 app_ms=60000.000 referer=- agent=- why=late\n";
+    assert!(line.ends_with(end), "{line}");
+    assert_eq!(
+        write(format("%(h)s %(m)s %(r)s %(s)s %(q)s %(L)s %({x}e)s %({x}o)s")),
+        "192.0.2.1 GET GET /slow?x - 504 - 60.000000 - -\n"
+    );
+}
+
+#[test]
 fn nothing_of_the_request_before_is_told_of_one_that_was_not_understood() {
     let mut connection = connection(GET);
     while !connection.turn.output().is_empty() {
@@ -162,66 +183,55 @@ fn no_path_can_forge_a_line() {
     );
 }
 
-/// What was written, and a gate before it.
+/// An outlet, and each write to it as a packet; as many packets wait as the kernel has room for.
+fn outlet() -> (Outlet, UnixDatagram) {
+    let (read, written) = UnixDatagram::pair().unwrap();
+    read.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    (Outlet::new(OwnedFd::from(written)), read)
+}
+
+/// Has a reader stop: an empty packet.
+fn read_to_here(outlet: &Outlet) {
+    assert_eq!((&*outlet.file()).write(b"").unwrap(), 0);
+}
+
+/// Everything that comes up to an empty packet.
+fn received(read: &UnixDatagram) -> Vec<String> {
+    let mut packet = [0; 2 * PIPE_BYTES];
+    let next = || {
+        let count = read.recv(&mut packet).unwrap();
+        (count > 0).then(|| String::from_utf8(packet[..count].to_vec()).unwrap())
+    };
+    std::iter::from_fn(next).collect()
+}
+
+/// A log that keeps its messages.
 #[derive(Clone, Default)]
-struct Sink {
-    written: Arc<Mutex<Vec<Vec<u8>>>>,
-    gate: Arc<(Mutex<Gate>, Condvar)>,
-}
+struct Records(Arc<Mutex<Vec<String>>>);
 
-#[derive(Clone, Copy, Default, PartialEq)]
-enum Gate {
-    #[default]
-    Open,
-    Shut,
-}
+impl slog::Drain for Records {
+    type Ok = ();
+    type Err = slog::Never;
 
-impl Sink {
-    fn turn(&self, gate: Gate) {
-        *self.gate.0.lock().unwrap() = gate;
-        self.gate.1.notify_all();
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.written.lock().unwrap().concat()).unwrap()
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let gate = self.gate.0.lock().unwrap();
-        drop(self.gate.1.wait_while(gate, |gate| *gate == Gate::Shut).unwrap());
-        self.written.lock().unwrap().push(bytes.to_vec());
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
+    fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+        self.0.lock().unwrap().push(record.msg().to_string());
         Ok(())
     }
 }
 
-/// A log that keeps its records in the sink.
-fn log(sink: &Sink) -> Logger {
-    struct Records(Sink);
-    impl slog::Drain for Records {
-        type Ok = ();
-        type Err = slog::Never;
-        fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
-            self.0.written.lock().unwrap().push(format!("LOG {}\n", record.msg()).into_bytes());
-            Ok(())
-        }
-    }
-    Logger::root(slog::Fuse(Records(sink.clone())), o!())
+fn log(records: &Records) -> Logger {
+    Logger::root(slog::Fuse(records.clone()), o!())
 }
 
 fn told(connection: &Connection) -> Told<'_> {
-    Told { connection, status: 200, why: None, took: Took::default() }
+    Told { source: Source::Connection(connection), status: 200, why: None, took: Took::default() }
 }
 
 #[test]
 fn every_line_is_written_once_and_in_order_and_the_last_before_the_end() {
-    let sink = Sink::default();
-    let access = Access::start(format("%(U)s"), sink.clone(), &log(&sink)).unwrap();
+    let (outlet, read) = outlet();
+    let access = Access::start(format("%(U)s"), &outlet, &log(&Records::default())).unwrap();
+    let reader = thread::spawn(move || received(&read));
     let mut expected = String::new();
     for number in 0..10_000 {
         let connection = connection(format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
@@ -229,28 +239,30 @@ fn every_line_is_written_once_and_in_order_and_the_last_before_the_end() {
         expected += &format!("/{number}\n");
     }
     access.finish();
-    assert_eq!(sink.text(), expected);
-    let written = sink.written.lock().unwrap();
+    read_to_here(&outlet);
+    let written = reader.join().unwrap();
+    assert_eq!(written.concat(), expected);
     assert!(written.len() < 2000, "{} writes", written.len());
-    assert!(written.iter().all(|piece| piece.len() <= PIPE_BYTES && piece.ends_with(b"\n")), "whole lines");
+    assert!(written.iter().all(|piece| piece.len() <= PIPE_BYTES && piece.ends_with('\n')), "whole lines");
 }
 
 #[test]
 fn a_reader_that_stands_still_blocks_nobody_and_the_loss_is_said() {
-    let sink = Sink::default();
-    sink.turn(Gate::Shut);
-    let access = Access::start(format("%(U)s"), sink.clone(), &log(&sink)).unwrap();
+    let (outlet, read) = outlet();
+    let records = Records::default();
+    let access = Access::start(format("%(U)s"), &outlet, &log(&records)).unwrap();
     let connection = connection(&[b"GET /", &[b'a'; 1000][..], b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
     let count = 3 * BUFFER_BYTES_MAX / 1000;
     for _ in 0..count {
         access.tell(&told(&connection));
     }
-    sink.turn(Gate::Open);
+    let reader = thread::spawn(move || received(&read));
     access.finish();
-    let text = sink.text();
-    let lines = text.lines().filter(|line| line.starts_with("/a")).count();
+    read_to_here(&outlet);
+    let lines = reader.join().unwrap().concat().lines().count();
     assert!(lines > BUFFER_BYTES_MAX / 1100 && lines < count, "{lines} of {count}");
-    assert!(text.contains("LOG lines of the access log were dropped"), "the loss is not said");
+    let said = records.0.lock().unwrap().concat();
+    assert!(said.contains("lines of the access log were dropped"), "the loss is not said: {said}");
 }
 
 #[test]

@@ -1,14 +1,21 @@
-//! What is written down of each request: on the scoreboard for whoever looks from outside, and in the access log.
+//! What is written down of each request: on the scoreboard for whoever looks from outside, and in the access log. And where that is.
 //!
-//! A request is told of once, at its end, whatever that is: its answer has left, it was refused, or its connection ended before.
+//! A request is told of once, at its end, whatever that is: its answer has left, it was refused, it timed out, or its connection ended.
+//!
+//! Known fault: the access line of a request that timed out has no referer, agent and identifier, and the address of the connection, for
+//! Python has the rest.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use super::Engine;
 use super::guest::{Guest, Times};
+use super::late::{Account, TIMED_OUT};
 use super::runner::Runner;
-use crate::access::line::{Told, Took};
+use crate::access::line::{Source, Told, Took};
 use crate::conn::Connection;
+use crate::descriptors;
 use crate::wire::Refusal;
 
 /// The status that nginx's logs made known for a client that left before it had an answer.
@@ -20,7 +27,7 @@ impl Runner {
         guest.times = self.engine.access.as_ref().map(|_| Times::now());
     }
 
-    /// A call for this connection begins: the first of its request, or one for the next piece of an answer.
+    /// A thread takes up this connection: for its request, or for the next piece of an answer.
     pub(super) fn begin(&mut self, guest: &mut Guest) {
         self.moment = self.clock.moment();
         let engine = &self.engine;
@@ -37,12 +44,10 @@ impl Runner {
         let turn = &guest.connection.turn;
         let line = turn.text(turn.head().method.to(turn.head().target));
         engine.scoreboard.threads()[self.index].begin(line, self.moment.now);
-        engine.watch.begin(self.index);
     }
 
-    /// The call is over.
+    /// It puts it down again.
     pub(super) fn end(&mut self, guest: &mut Guest) {
-        self.engine.watch.end(self.index);
         self.engine.scoreboard.threads()[self.index].end();
         self.moment = self.clock.moment();
         guest.patience = None;
@@ -83,6 +88,21 @@ impl Runner {
 }
 
 impl Engine {
+    /// Logs to another descriptor from now on.
+    pub(super) fn log_to(&self, descriptor: OwnedFd) {
+        descriptors::note(&descriptor);
+        let before = self.outlet.switch(descriptor);
+        // It is closed here, or by the thread that writes to it now; a child that is forked in between keeps a copy.
+        descriptors::forget(&*before);
+    }
+
+    /// Nobody reads what is printed any more.
+    pub(super) fn keep_output(&self) {
+        if let Err(error) = self.keeper.begin() {
+            slog::error!(self.log, "prints block when the pipes are full"; "why" => %error);
+        }
+    }
+
     pub(super) fn count_accepted(&self) {
         let counters = self.scoreboard.counters();
         counters.accepted.fetch_add(1, Relaxed);
@@ -94,17 +114,29 @@ impl Engine {
     }
 
     /// A request that the application never saw.
-    pub(super) fn count_refusal(&self, connection: &Connection, refusal: Refusal) {
+    pub(super) fn count_refusal(&self, guest: &mut Guest, refusal: Refusal) {
         self.scoreboard.counters().refused.fetch_add(1, Relaxed);
         self.count_answer(refusal.status);
-        self.tell(connection, (refusal.status, Some(refusal.why)), Took::default());
+        let took = guest.times.take().map_or_else(Took::default, |times| times.took());
+        self.tell(&guest.connection, (refusal.status, Some(refusal.why)), took);
     }
 
     /// Tells the access log, if there is one, of a request that has ended with this status, and why it did not end as it should.
     pub(super) fn tell(&self, connection: &Connection, verdict: (u16, Option<&'static str>), took: Took) {
         if let Some(access) = &self.access {
             let (status, why) = verdict;
-            access.tell(&Told { connection, status, why, took });
+            access.tell(&Told { source: Source::Connection(connection), status, why, took });
+        }
+    }
+
+    /// A request whose client was told without the application, by the watch.
+    pub(super) fn count_late(&self, late: &Account) {
+        self.count_answer(TIMED_OUT);
+        if let Some(access) = &self.access {
+            let source = Source::Memory { client: &late.client, request: &late.request };
+            let age = Duration::from_millis(late.age);
+            let took = Took { queue: Duration::ZERO, app: age, total: age };
+            access.tell(&Told { source, status: TIMED_OUT, why: Some("the application did not answer in time"), took });
         }
     }
 

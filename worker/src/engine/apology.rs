@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use super::guest::Guest;
 use super::runner::Runner;
 use super::slots::lock;
-use super::{Engine, Task};
+use super::{Engine, Task, watch};
 use crate::turn::Turn;
 use crate::wire::http::answer::Fault;
 
@@ -31,10 +31,11 @@ const RETRY_AFTER: u32 = 2;
 /// shown. A notice that comes later takes its place.
 ///
 /// # Errors
-/// When the kernel gives no random bytes.
+/// When a thread cannot be made.
 pub fn run(engine: &Arc<Engine>, why: &str) -> io::Result<()> {
     engine.show(why);
-    let mut runner = Runner::new(engine.clone(), 0)?;
+    watch::start(engine)?;
+    let mut runner = Runner::new(engine.clone(), 0);
     while let Some(task) = runner.await_task() {
         match task {
             Task::Serve(mut guest) => {

@@ -125,6 +125,7 @@ impl Runner {
             Connection::new(Socket::from(socket), peer, listener, turn, self.engine.settings.write_timeout);
         self.engine.settings.doors.let_on(&mut connection, &estate.relayed, estate.input);
         let guest = Guest::new(key, connection);
+        self.engine.slots.know(&guest);
         self.engine.register(&guest).ok()?;
         self.engine.count_accepted();
         lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);

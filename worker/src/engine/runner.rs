@@ -1,8 +1,8 @@
 //! A runner: one thread's share of the engine, but for the calls into Python.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::guest::{Guest, LINGER};
 use super::slots::Parking;
@@ -10,6 +10,7 @@ use super::{Engine, Mode, Task};
 use crate::clock::Clock;
 use crate::conn::{Edge, Flushed, Standing};
 use crate::identity::Maker;
+use crate::lease::Lease;
 use crate::turn::{Farewell, Moment};
 
 /// Bytes read at once. Less costs large uploads more reads, more costs each thread memory.
@@ -31,14 +32,16 @@ pub struct Runner {
 
 impl Runner {
     /// The runner of thread `index`.
-    ///
-    /// # Errors
-    /// When the kernel gives no random bytes.
-    pub fn new(engine: Arc<Engine>, index: usize) -> io::Result<Runner> {
+    pub fn new(engine: Arc<Engine>, index: usize) -> Runner {
         let mut clock = Clock::new();
         let moment = clock.moment();
-        let (scratch, ids) = (vec![0; SCRATCH].into(), Maker::new()?);
-        Ok(Runner { engine, index, clock, moment, scratch, ids, batch: Vec::new() })
+        let scratch = vec![0; SCRATCH].into();
+        Runner { engine, index, clock, moment, scratch, ids: Maker::new(), batch: Vec::new() }
+    }
+
+    /// The lease of its calls.
+    pub(super) fn lease(&self) -> &'static Lease {
+        self.engine.watch.lease(self.index)
     }
 
     /// Work that stands ready, without waiting.
@@ -61,18 +64,20 @@ impl Runner {
             let Some(mut leader) = engine.try_lead() else {
                 match engine.pop_later() {
                     Some(task) => return Some(task),
-                    None => engine.rest(),
+                    None => {
+                        engine.relieve_deputy();
+                        engine.rest();
+                    }
                 }
                 continue;
             };
             engine.led.store(true, Ordering::Release);
-            let led = self.lead(&mut leader);
+            // Long answers go on between two looks at the poll.
+            let led = self.lead(&mut leader, engine.has_later().then_some(Duration::ZERO));
             engine.led.store(false, Ordering::Release);
             drop(leader);
             if let Err(error) = led {
-                slog::crit!(engine.log, "cannot wait for events: this worker ends"; "why" => %error);
-                engine.broken.store(true, Ordering::Release);
-                engine.enter(Mode::Done);
+                engine.break_off(&error);
             }
             if let Some(task) = self.pop().or_else(|| engine.pop_later()) {
                 return Some(task);
@@ -114,13 +119,14 @@ impl Runner {
                 }
                 let standing = guest.connection.advance(&mut self.scratch, &self.moment);
                 if let Some(refusal) = guest.connection.turn.take_refusal() {
-                    self.engine.count_refusal(&guest.connection, refusal);
+                    self.engine.count_refusal(&mut guest, refusal);
                 }
                 match standing {
                     Standing::Edge => self.engine.call_again_if_more(&guest),
                     Standing::Running => unreachable!("a turn without a rest is not with the application"),
                     Standing::Call => {
                         self.arrive(&mut guest);
+                        guest.deadline = self.moment.now + self.engine.settings.request;
                         return self.batch.push(Task::Serve(guest));
                     }
                     Standing::End(Farewell::Linger) => self.linger(&mut guest),
@@ -155,7 +161,7 @@ impl Runner {
         parking
     }
 
-    fn linger(&mut self, guest: &mut Guest) {
+    pub(super) fn linger(&mut self, guest: &mut Guest) {
         guest.connection.say(Farewell::Linger);
         guest.lingering = true;
         guest.deadline = self.moment.now + LINGER;

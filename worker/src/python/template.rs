@@ -1,7 +1,7 @@
 //! What the environ of every request by one listener has, as a dict to be copied.
 //!
 //! It has [`KEYS_MIN`] keys or more, each inserted plainly and none ever deleted: then the copy keeps its table, which has room for
-//! some twenty fields before it must grow (measured on CPython 3.11 to 3.13).
+//! some fifteen fields before it must grow (measured on CPython 3.11 to 3.13).
 
 use monoceros_shared::config::{Address, App};
 use monoceros_shared::link::Assignment;
@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use super::deadline;
 use super::file::FileWrapper;
 use super::hints::early_hints;
 use super::journal::Journal;
@@ -60,6 +61,8 @@ impl Template {
         set("wsgi.input", py.None().into_bound(py))?;
         set("wsgi.errors", journal.bind(py).clone().into_any())?;
         set("wsgi.file_wrapper", py.get_type::<FileWrapper>().into_any())?;
+        set("monoceros.extend_timeout", deadline::extend(py)?.into_any())?;
+        set("monoceros.RequestTimeout", deadline::request_timeout(py))?;
         set("wsgi.early_hints", wrap_pyfunction!(early_hints, py)?.into_any())?;
         set("monoceros.worker", assignment.worker.into_pyobject(py)?.into_any())?;
         set("monoceros.generation", assignment.generation.into_pyobject(py)?.into_any())?;
