@@ -11,6 +11,7 @@
 mod answer;
 mod client;
 mod dice;
+mod manager;
 mod process;
 mod server;
 mod site;
@@ -18,6 +19,7 @@ mod site;
 pub use answer::{Answer, Broken, Ending, Framing};
 pub use client::Client;
 pub use dice::Dice;
+pub use manager::{Manager, launch_with, with_sockets};
 pub use process::{Process, eventually, program, python, target_folder, within};
 pub use server::{Server, command_line, descriptors, living, stands_still, stop};
 pub use site::{Site, repository};
