@@ -195,17 +195,6 @@ fn a_worker_that_stays_root_keeps_what_root_has() {
 }
 
 #[test]
-fn memory_of_a_worker_that_is_another_user_is_counted_in_parts() {
-    if !is_root() {
-        return;
-    }
-    // Far below what any worker takes, so that it is replaced as soon as it is measured.
-    let server = served("user: nobody\nrecycle: {memory: 8MiB}");
-    let line = server.logged("worker recycled");
-    assert!(line["why"].as_str().is_some_and(|why| why.contains("memory")), "{line}");
-}
-
-#[test]
 fn who_cannot_become_the_user_says_so_and_apologises() {
     if !is_root() {
         return;

@@ -180,13 +180,17 @@ fn a_pid_file_is_there_while_the_server_is_and_no_longer() {
 fn a_second_server_with_the_same_pid_file_is_refused_and_leaves_nothing() {
     let first = Site::new("gate:application").top("pid_file: server.pid").serve();
     let path = first.site().path("server.pid");
-    let second = Site::new("gate:application").top(&format!("pid_file: {}", path.display()));
-    let second = second.app("umask: \"0022\"").launch();
+    let yaml = format!(
+        "pid_file: {}\napps: {{main: {{wsgi: 'gate:application', listen: 'unix:shop.sock'}}}}\n",
+        path.display()
+    );
+    let second = Site::new("gate:application").yaml(&yaml).launch();
     assert_eq!(second.exit_code(), 1);
-    let output = second.process().output();
+    let output = second.process().whole_output();
     assert!(output.contains(&format!("supervisor {} holds it", first.process().pid())), "{output}");
     assert_eq!(first.site().read("server.pid"), format!("{}\n", first.process().pid()));
     first.get("/pid").expect_status(200);
+    assert!(!second.site().path("shop.sock").exists(), "its listener is left behind");
 }
 
 #[test]
@@ -201,7 +205,7 @@ fn a_pid_file_that_is_something_else_is_not_overwritten() {
     let site = Site::new("gate:application").top("pid_file: precious").file("precious", "as it was\n");
     let server = site.launch();
     assert_eq!(server.exit_code(), 1);
-    assert!(server.process().output().contains("what lies there is no pid file"));
+    assert!(server.process().whole_output().contains("what lies there is no pid file"));
     assert_eq!(server.site().read("precious"), "as it was\n");
 }
 
@@ -229,11 +233,13 @@ struct Holds {
     children: usize,
     zombies: usize,
     private_dirty_kb: u64,
-    folders: usize,
+    /// In the temporary folder, which is its alone.
+    files: usize,
 }
 
 impl Holds {
-    fn of(pid: i32) -> Holds {
+    fn of(server: &Server) -> Holds {
+        let pid = server.process().pid().as_raw();
         let children = children(pid);
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("our own process");
         let dirty = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).expect("it is listed");
@@ -243,21 +249,24 @@ impl Holds {
             zombies: children.iter().filter(|(_, state)| *state == 'Z').count(),
             children: children.len(),
             private_dirty_kb: dirty.split_whitespace().next().and_then(|kb| kb.parse().ok()).expect("a number"),
-            folders: fs::read_dir(std::env::temp_dir()).expect("there is such a folder").count(),
+            files: fs::read_dir(server.site().path("tmp")).expect("there is such a folder").count(),
         }
     }
 
     /// Whether all that can be counted is as it was.
     fn is_like(&self, before: &Holds) -> bool {
         self.zombies == 0
-            && (self.descriptors, self.threads, self.children) == (before.descriptors, before.threads, before.children)
+            && (self.descriptors, self.threads, self.children, self.files)
+                == (before.descriptors, before.threads, before.children, before.files)
     }
 }
 
 /// Reloads so often, some of them in vain, and gives what was held after the first few and at the end.
 fn after_reloads(count: usize) -> (Holds, Holds) {
-    let server = Site::new("parent:application").app("workers: 2\nthreads: 2").serve();
-    let pid = server.process().pid().as_raw();
+    let site = Site::new("parent:application").app("workers: 2\nthreads: 2");
+    let temporary = site.path("tmp");
+    fs::create_dir(&temporary).expect("a folder can be made");
+    let server = site.variable("TMPDIR", temporary.to_str().expect("a path in UTF-8")).serve();
     let good = server.site().read("parent.py");
     let reload = |number: usize| {
         if number.is_multiple_of(5) {
@@ -271,7 +280,7 @@ fn after_reloads(count: usize) -> (Holds, Holds) {
     };
     let settled = || {
         eventually("old workers to be gone, and their bridges", || {
-            let holds = Holds::of(pid);
+            let holds = Holds::of(&server);
             // The main thread, the log's, the watcher's if there is one, and a bridge for each worker.
             if holds.children == 2 && holds.threads <= 2 + 2 { Ok(holds) } else { Err(holds) }
         })

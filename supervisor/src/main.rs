@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use monoceros_shared::config::Checked;
 use monoceros_shared::{exit, log};
+use monoceros_supervisor::capabilities::Workers;
 use monoceros_supervisor::command::{Command, Dev, Line, What};
 use monoceros_supervisor::control::ask::{self, Until};
 use monoceros_supervisor::control::words::Request;
@@ -54,12 +55,9 @@ fn work_on(work: Dev) -> i32 {
 }
 
 fn serve(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
-    // While there is one thread: the log's is the second.
-    let kept = capabilities::drop_unneeded(capabilities::Workers::of(&checked.config));
+    let dropped = capabilities::drop_unneeded(Workers::of(&checked.config));
     let (logger, _guard) = log::start(&checked.config.log);
-    if let Err(error) = kept {
-        warn!(logger, "capabilities are kept that are not needed"; "why" => error.to_string());
-    }
+    capabilities::tell(&dropped, &logger);
     for warning in &checked.warnings {
         warn!(logger, "config"; "why" => warning.to_string());
     }

@@ -18,7 +18,7 @@ use crate::control::words::{Reply, Request};
 use crate::control::{Control, Found};
 use crate::core::plan::{Manner, Plan};
 use crate::core::status::Outcome;
-use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Stop, Wish};
+use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, QUIT_GRACE, Scale, Stop, Wish};
 use crate::effects::{Means, Workers, now_ms};
 use crate::journal;
 use crate::listen::Sockets;
@@ -159,13 +159,19 @@ impl Server<'_> {
         Ok(status.unwrap_or(exit::DONE))
     }
 
-    /// Gives what the last workers left behind its time to go.
+    /// Gives what the last workers left behind a moment to go, and ends it.
     fn end_strangers(&mut self) -> io::Result<()> {
-        while let Some(until) = self.workers.strangers.deadline().filter(|until| *until > Instant::now()) {
+        self.wait_for_strangers(QUIT_GRACE)?;
+        self.workers.strangers.kill_all(Instant::now());
+        self.wait_for_strangers(QUIT_GRACE)
+    }
+
+    fn wait_for_strangers(&mut self, patience: Duration) -> io::Result<()> {
+        let until = Instant::now() + patience;
+        while self.workers.strangers.deadline().is_some() && Instant::now() < until {
             self.sources.wait(Some(until.saturating_duration_since(Instant::now())))?;
             self.workers.strangers.reap();
         }
-        self.workers.strangers.kill_all();
         Ok(())
     }
 

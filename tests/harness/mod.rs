@@ -11,15 +11,15 @@
 mod answer;
 mod client;
 mod dice;
-mod manager;
 mod process;
 mod server;
 mod site;
+mod systemd;
 
 pub use answer::{Answer, Broken, Ending, Framing};
 pub use client::Client;
 pub use dice::Dice;
-pub use manager::{Manager, launch_with, with_sockets};
 pub use process::{Process, eventually, program, python, target_folder, within};
 pub use server::{Server, command_line, descriptors, living, stands_still, stop};
 pub use site::{Site, repository};
+pub use systemd::{Manager, launch_with, with_sockets};
