@@ -285,7 +285,7 @@ fn kept(manager: &Manager, count: usize) -> Vec<(String, OwnedFd)> {
                 kept.push((name, told.descriptor.take().expect("a descriptor")));
             }
         }
-        (kept.len() >= count).then_some(()).ok_or_else(|| kept.len())
+        (kept.len() >= count).then_some(()).ok_or(kept.len())
     });
     assert_eq!(kept.len(), count);
     kept

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{self, Config};
+use monoceros_shared::config::{self, Checked, Config};
 use monoceros_shared::exit;
 use nix::unistd::geteuid;
 use slog::{Logger, error, info, warn};
@@ -22,22 +22,41 @@ use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, QUIT_GRACE, Sc
 use crate::effects::{Means, Workers, now_ms};
 use crate::journal;
 use crate::listen::Sockets;
+use crate::logs::Logs;
 use crate::pid_file::PidFile;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 use crate::status::{Report, Work};
-use crate::strangers;
+use crate::stdio::Outputs;
+use crate::systemd::given::Taken;
 use crate::systemd::notify::View;
 use crate::systemd::{self, Manager};
 use crate::watch::Watch;
+use crate::{capabilities, strangers};
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
 /// page tables each time; less often, and a leak grows further beyond its limit.
 const OBSERVATION: Duration = Duration::from_secs(5);
 
 /// Serves until it is asked to stop; the exit status. `file` is as the user named it, and is read again at each reload.
-pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger) -> i32 {
-    let server = start(config, file, manner, log);
+pub fn run(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
+    // First of all, while nothing else is open.
+    let begin = Begin { file, manner, taken: systemd::given::take() };
+    // While there is one thread: the log's is the second.
+    let dropped = capabilities::drop_unneeded(capabilities::Workers::of(&checked.config));
+    let (logs, _guard) = match Logs::start(&checked.config.log) {
+        Ok(started) => started,
+        Err(why) => {
+            eprintln!("supervisor: {why}");
+            return exit::FAILED;
+        }
+    };
+    let log = &logs.logger;
+    capabilities::tell(&dropped, log);
+    for warning in &checked.warnings {
+        warn!(log, "config"; "why" => warning.to_string());
+    }
+    let server = start(&checked.config, begin, &logs);
     let ended = server.and_then(|server| server.serve().map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
         error!(log, "stopped"; "why" => why);
@@ -45,9 +64,16 @@ pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger)
     })
 }
 
-fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Logger) -> Result<Server<'a>, String> {
-    // First of all, while nothing else is open.
-    let (given, wrong) = systemd::given::take();
+/// What a start is given beside the config.
+struct Begin {
+    file: Option<PathBuf>,
+    manner: Manner,
+    taken: Taken,
+}
+
+fn start<'a>(config: &Config, begin: Begin, logs: &'a Logs) -> Result<Server<'a>, String> {
+    let Begin { file, manner, taken } = begin;
+    let log = &logs.logger;
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"),
         "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
@@ -74,17 +100,23 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     let mut watch_files = Watch::new(sources.wake(), log);
     watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
     let mut manager = Manager::from_environment(log);
-    manager.keeps_already(given.iter().filter(|given| given.was_ours()).map(|given| given.name.clone()));
+    manager.keeps_already(taken.of_ours());
     let mut listeners = Sockets::default();
-    for why in wrong.into_iter().chain(listeners.offer(given, &config.apps)) {
+    for why in taken.wrong.into_iter().chain(listeners.offer(taken.sockets, &config.apps)) {
         warn!(log, "a socket of the service manager's is not used"; "why" => why);
     }
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
     let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose();
     let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
-    let means = Means { program, post: sources.post(), watch };
+    let registry = sources.registry().map_err(|error| format!("cannot watch what workers print: {error}"))?;
+    let outputs = match manner {
+        Manner::Production => Outputs::into_log(log, registry),
+        Manner::Development => Outputs::inherited(),
+    };
+    let means = Means { program, post: sources.post(), watch, outlet: logs.outlet().clone(), outputs };
     Ok(Server {
         log,
+        logs,
         core: Core::new(plan.clone(), u64::from(std::process::id())),
         source: Source { file, plan, pending: None },
         sources,
@@ -102,6 +134,7 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
 
 struct Server<'a> {
     log: &'a Logger,
+    logs: &'a Logs,
     core: Core,
     source: Source,
     sources: Sources,
@@ -132,6 +165,8 @@ impl Server<'_> {
                     Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                     Stir::Child => a_child_ended = true,
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
+                    Stir::Output(token) => self.workers.outputs().stir(token),
+                    Stir::Reopen => drop(self.reopen()),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
                         events.extend(asked.into_iter().filter_map(|asked| self.asked(Some(asked))));
@@ -142,6 +177,7 @@ impl Server<'_> {
                 self.workers.strangers.reap();
             }
             self.workers.strangers.tick(Instant::now());
+            self.workers.outputs().read(Instant::now());
             self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
             let changes = self.watch.take(Instant::now()).into_iter();
             events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
@@ -197,6 +233,11 @@ impl Server<'_> {
                     asked = self.control.answer(asker, &report);
                     continue;
                 }
+                Request::Reopen => {
+                    let reply = self.reopen();
+                    asked = self.control.answer(asker, &reply);
+                    continue;
+                }
                 Request::Reload => Wish::Reload { cause: Cause::Command },
                 Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
                 Request::Stop => Wish::Stop(Stop::Graceful),
@@ -204,6 +245,33 @@ impl Server<'_> {
             return Some(Event::Wanted { wish, asker: Some(asker) });
         }
         None
+    }
+
+    /// Opens the log anew, and has the workers do the same.
+    fn reopen(&self) -> Reply {
+        let reopened = self.logs.reopen().and_then(|file| self.workers.pass_log().map(|()| file));
+        match reopened {
+            Ok(Some(file)) => {
+                info!(self.log, "log reopened"; "file" => file.display().to_string());
+                Reply::Done { text: format!("log reopened: {}", file.display()) }
+            }
+            Ok(None) => Reply::Done { text: "the log is standard error, which stays as it is".into() },
+            Err(why) => {
+                warn!(self.log, "the log stays as it was"; "why" => &why);
+                Reply::Failed { why, detail: String::new() }
+            }
+        }
+    }
+
+    /// Logs as a new config says.
+    fn follow_log(&self, config: &Config) {
+        let followed = self
+            .logs
+            .follow(&config.log)
+            .and_then(|is_elsewhere| if is_elsewhere { self.workers.pass_log() } else { Ok(()) });
+        if let Err(why) = followed {
+            warn!(self.log, "the log stays as it was"; "why" => why);
+        }
     }
 
     fn report(&self) -> Report {
@@ -240,6 +308,7 @@ impl Server<'_> {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
                 self.watch.aim(file, &config.apps);
                 self.move_pid_file(config.pid_file.as_deref());
+                self.follow_log(&config);
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
                 self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));

@@ -105,6 +105,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("supervisor/src/spawn.rs", "close_range is wrapped by no crate of ours"),
     ("supervisor/src/strangers.rs", "whose end waitid tells is wrapped by no crate of ours"),
     ("supervisor/src/systemd/given.rs", "the service manager gives descriptors as numbers"),
+    ("worker/src/python/deadline.rs", "pyo3 cannot raise an exception in another thread"),
     ("worker/src/python/file.rs", "Python gives a file's descriptor as a number"),
     ("worker/src/python/fork.rs", "a child forked by the application leaves by _exit"),
     ("worker/src/python/interpreter.rs", "PyConfig is C's way to start an embedded Python"),
