@@ -22,6 +22,8 @@ mod wsgi;
 mod home;
 // Killed workers, slow clients, floods of nonsense.
 mod faults;
+// Workers that die in every way, cannot be had, or hang.
+mod crashes;
 // Signals, processes, descriptors.
 mod supervise;
 // What a reload changes, and what a reload that fails does not.
