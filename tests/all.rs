@@ -16,6 +16,8 @@ mod boot;
 mod examples;
 // The rules of RFC 9110 and 9112 that servers get wrong, over a socket.
 mod http;
+// The same rules as a table of cases, for ours and its peers.
+mod conformance;
 // PEP 3333, by applications in `apps/`.
 mod wsgi;
 // Where an application lives: interpreter, paths, variables, user, children.
@@ -24,8 +26,12 @@ mod home;
 mod faults;
 // Workers that die in every way, cannot be had, or hang.
 mod crashes;
+// Calls that take long, and what each timeout means.
+mod timeouts;
 // Signals, processes, descriptors.
 mod supervise;
+// What an application prints, and where it goes.
+mod output;
 // What a reload changes, and what a reload that fails does not.
 mod reload;
 // Work on an application: its server watches.

@@ -21,8 +21,8 @@ const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
     args_conflicts_with_subcommands = true,
     after_help = "Without a command, `supervisor` does `supervisor run`.\n\n\
         Exit status: 0 done, 1 failed, 2 the command line or the config is wrong, 3 not running, 4 running degraded.\n\
-        Signals: HUP reloads, TTIN and TTOU start one worker more and one less, WINCH drains all workers and keeps\n\
-        the sockets until the next HUP, TERM stops gracefully, INT and QUIT at once."
+        Signals: HUP reloads, USR1 reopens the log file, TTIN and TTOU start one worker more and one less, WINCH drains\n\
+        all workers and keeps the sockets until the next HUP, TERM stops gracefully, INT and QUIT at once."
 )]
 pub struct Line {
     #[command(subcommand)]
@@ -52,6 +52,8 @@ pub enum Command {
     Reload(Reload),
     /// Give an application another number of workers, until the server ends.
     Scale(Scale),
+    /// Have the server of FILE open its log file anew, after that was moved away.
+    Reopen(Server),
     /// Print what the workers of FILE's server run: the Python stacks of all threads. Nothing stops for it.
     #[command(
         after_help = "Waits some seconds at most. Of a worker that does not answer, what the kernel says is printed."
@@ -229,6 +231,13 @@ impl Scale {
     }
 }
 
+impl Server {
+    /// Has it open its log anew; the exit status.
+    pub fn reopen(self) -> i32 {
+        ask::order(&self.target(), &Request::Reopen, Wait { until: Until::Done, limit: None })
+    }
+}
+
 impl Stop {
     /// The server that is meant, and how long to wait.
     fn meaning(self) -> (Target, Option<Duration>) {
@@ -350,10 +359,12 @@ mod tests {
             Ok(Command::Reload(reload)) => reload.meaning().0,
             Ok(Command::Scale(scale)) => scale.meaning().0,
             Ok(Command::Stacks(stacks)) => stacks.meaning().0,
+            Ok(Command::Reopen(server)) => server.target(),
             Ok(Command::Stop(stop)) => stop.meaning().0,
             other => panic!("{line}: {other:?}"),
         };
-        for command in ["status", "reload", "reload --wait", "scale shop 3", "stacks", "stacks shop", "stop"] {
+        let commands = ["status", "reload", "reload --wait", "scale shop 3", "reopen", "stacks", "stacks shop", "stop"];
+        for command in commands {
             let is_file = |target, file: &str| matches!(target, Target::File(found) if found == Path::new(file));
             assert!(is_file(target(&format!("supervisor {command}")), DEFAULT_FILE));
             assert!(is_file(target(&format!("supervisor {command} -c a.yaml")), "a.yaml"));

@@ -1,7 +1,8 @@
 //! Does what the core answers: the register of processes, and how each is reached.
 //!
 //! ```text
-//!   Spawn   door + carrier + scoreboard -> process; greeting, scoreboard and listeners on the carrier; a bridge
+//!   Spawn   door + carrier + scoreboard + pipes -> process; greeting, log, pipes, scoreboard and listeners on the carrier;
+//!           a bridge
 //!           (connected) -> Assignment
 //!   exit    reaped at once, told when the bridge has ended: a word said before the exit is told before it
 //! ```
@@ -18,8 +19,10 @@ use std::time::{Duration, Instant};
 use monoceros_shared::config::{App, Recycle};
 use monoceros_shared::link::channel::{self, Door, Sender};
 use monoceros_shared::link::fd::{Carrier, Greeting};
-use monoceros_shared::link::{Assignment, FromWorker, HEIR, INHERITANCE, ToWorker};
+use monoceros_shared::link::{Assignment, FromWorker, HEIR, INHERITANCE, LOG, ToWorker};
+use monoceros_shared::log::Outlet;
 use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::stdio::Stream;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::bridge::{self, News};
@@ -28,7 +31,8 @@ use crate::core::{Event, Exit, LastSeen, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
 use crate::pulse::Vital;
 use crate::sources::{Post, Watch};
-use crate::spawn::{Process, Program};
+use crate::spawn::{Process, Program, Standard};
+use crate::stdio::{Outputs, Tags};
 use crate::strangers::Strangers;
 use crate::systemd::notify::Beats;
 use crate::{environment, memory};
@@ -45,6 +49,10 @@ pub struct Means {
     pub post: Post,
     /// What tells of their end.
     pub watch: Watch,
+    /// Where they log.
+    pub outlet: Outlet,
+    /// What they print.
+    pub outputs: Outputs,
 }
 
 /// The workers that there are.
@@ -78,6 +86,8 @@ struct Worker {
     heartbeat: Duration,
     inspection: Inspection,
     exit: Option<(Exit, Instant)>,
+    /// The last lines that it printed, once it is gone.
+    last_lines: String,
 }
 
 /// Whether a worker was asked for its stacks. One question at a time: more would fill the channel of one that stands still, and a
@@ -128,16 +138,26 @@ impl Workers {
         let door = Door::open()?;
         let name = door.name().to_owned();
         carrier.greet(&Greeting::new(&name))?;
+        carrier.send(LOG, self.means.outlet.file().as_fd())?;
+        let pipes = self.means.outputs.make(app.run_as.as_ref())?;
+        for (stream, end) in pipes.iter().flat_map(|pipes| Stream::BOTH.into_iter().zip(&pipes.read)) {
+            carrier.send(stream.name(), end.as_fd())?;
+        }
         carrier.send("scoreboard", memory.as_fd())?;
         for listener in listeners {
             carrier.send(&listener.name, listener.as_fd())?;
         }
         let title = [app.name.clone(), "generation".to_owned(), recruit.generation.to_string()];
-        let process = self.means.program.spawn(&title, &environment::of(app), theirs.into())?;
+        let (read, write) = pipes.map(|pipes| (pipes.read, pipes.write)).unzip();
+        let standard = Standard { input: theirs.into(), output: write };
+        let process = self.means.program.spawn(&title, &environment::of(app), standard)?;
         let pid = process.pid();
+        let tags = Tags { app: app.name.clone(), worker, generation: recruit.generation };
         let begun = self.means.watch.begin(worker, process.as_fd());
+        let begun = begun.and_then(|()| read.map_or(Ok(()), |ends| self.means.outputs.begin(&tags, ends)));
         if let Err(error) = begun.and_then(|()| bridge::start(worker, door, self.means.post.clone())) {
             process.end();
+            self.means.outputs.end(worker);
             return Err(error);
         }
         let assignment = Assignment {
@@ -146,6 +166,7 @@ impl Workers {
             app: App { environment: BTreeMap::new(), ..App::clone(app) },
             siblings: recruit.siblings,
             log: recruit.app.log.clone(),
+            output: self.means.outputs.leads(),
             listeners: listeners.iter().map(|listener| listener.name.clone()).collect(),
             purpose: recruit.purpose.clone(),
             report_files: !app.reload.on_change.is_empty(),
@@ -162,6 +183,7 @@ impl Workers {
             heartbeat: app.timeouts.heartbeat,
             inspection: Inspection::None,
             exit: None,
+            last_lines: String::new(),
         };
         self.register.insert(worker, known);
         Ok(pid)
@@ -292,10 +314,14 @@ impl Workers {
                 assignment.and_then(|word| self.tell(worker, &word)).into_iter().collect()
             }
             News::Word(FromWorker::Loaded { files }) => {
+                self.means.outputs.catch_up(worker);
                 self.loaded.push(Loaded { app: known.app.clone(), files });
                 vec![Event::Loaded { worker }]
             }
-            News::Word(FromWorker::Failed(failure)) => vec![Event::Failed { worker, failure }],
+            News::Word(FromWorker::Failed(failure)) => {
+                self.means.outputs.catch_up(worker);
+                vec![Event::Failed { worker, failure }]
+            }
             News::Word(FromWorker::Stacks(stacks)) => {
                 known.inspection = Inspection::None;
                 vec![Event::Stacks { worker, stacks }]
@@ -317,6 +343,7 @@ impl Workers {
             && let Some(exit) = known.process.reap()
         {
             known.exit = Some((exit, Instant::now() + LAST_WORDS));
+            known.last_lines = self.means.outputs.end(worker);
             self.means.watch.end(known.process.as_fd());
             self.strangers.left_by(known.process.pid(), Instant::now());
             if matches!(known.words, Words::NotYet) {
@@ -338,15 +365,38 @@ impl Workers {
         told.into_iter().filter_map(|worker| self.farewell(worker)).collect()
     }
 
-    /// When an exit is told at the latest.
+    /// When an exit is told at the latest, or what was printed.
     pub fn deadline(&self) -> Option<Instant> {
-        self.register.values().filter_map(|known| known.exit.map(|(_, latest)| latest)).min()
+        let exits = self.register.values().filter_map(|known| known.exit.map(|(_, latest)| latest));
+        exits.chain(self.means.outputs.deadline()).min()
+    }
+
+    /// What workers print.
+    pub fn outputs(&mut self) -> &mut Outputs {
+        &mut self.means.outputs
+    }
+
+    /// Has all workers log to where we log now.
+    ///
+    /// # Errors
+    /// One line about those that were not reached: they log to where they did.
+    pub fn pass_log(&self) -> Result<(), String> {
+        let file = self.means.outlet.file();
+        let living = self.register.iter().filter(|(_, known)| known.exit.is_none());
+        let missed = living.filter_map(|(worker, known)| match known.carrier.send(LOG, file.as_fd()) {
+            // One that has left its carrier is about to end.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
+            outcome => outcome.err().map(|error| format!("worker {worker} logs to where it did: {}", cause(&error))),
+        });
+        let missed: Vec<String> = missed.collect();
+        if missed.is_empty() { Ok(()) } else { Err(missed.join("; ")) }
     }
 
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
         let (exit, _) = known.exit?;
-        Some(Event::Exited { worker, exit, last: last_seen(&known.scoreboard) })
+        let last = LastSeen { output: known.last_lines, ..last_seen(&known.scoreboard) };
+        Some(Event::Exited { worker, exit, last })
     }
 
     fn tell(&self, worker: WorkerId, word: &ToWorker) -> Option<Event> {
@@ -374,7 +424,7 @@ pub fn last_seen(scoreboard: &Scoreboard) -> LastSeen {
         format!("{line} (for {})", span(age))
     };
     let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
-    LastSeen { requests, running: lines.map(told).collect() }
+    LastSeen { requests, running: lines.map(told).collect(), output: String::new() }
 }
 
 /// The clock of scoreboards.
@@ -410,6 +460,8 @@ mod tests {
             program: Program::open(Path::new(program)).unwrap(),
             post: sources.post(),
             watch: sources.watch().unwrap(),
+            outlet: Outlet::stderr().unwrap(),
+            outputs: Outputs::inherited(),
         };
         (sources, Workers::new(means))
     }
@@ -430,7 +482,7 @@ mod tests {
                     }
                     Stir::Signal(event) => vec![event],
                     Stir::Child => Vec::new(),
-                    Stir::Control(ready) => panic!("{ready:?}"),
+                    Stir::Control(_) | Stir::Reopen | Stir::Output(_) => panic!("nobody asked for it"),
                 };
                 if let Some(exit) = events.into_iter().find(|event| matches!(event, Event::Exited { .. })) {
                     return (ends, exit);

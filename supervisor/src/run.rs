@@ -5,13 +5,14 @@
 //! ```
 
 mod asked;
+mod relog;
 
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{self, Config};
+use monoceros_shared::config::{self, Checked, Config};
 use monoceros_shared::exit;
 use nix::unistd::geteuid;
 use slog::{Logger, error, info, warn};
@@ -25,22 +26,40 @@ use crate::effects::{Means, Workers, now_ms};
 use crate::inquiry::Inquiries;
 use crate::journal;
 use crate::listen::Sockets;
+use crate::logs::Logs;
 use crate::pid_file::PidFile;
 use crate::pulse::Pulse;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
-use crate::strangers;
+use crate::stdio::Outputs;
 use crate::systemd::notify::View;
 use crate::systemd::{self, Manager};
 use crate::watch::Watch;
+use crate::{capabilities, strangers};
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
 /// page tables each time; less often, and a leak grows further beyond its limit.
 const OBSERVATION: Duration = Duration::from_secs(5);
 
 /// Serves until it is asked to stop; the exit status. `file` is as the user named it, and is read again at each reload.
-pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger) -> i32 {
-    let server = start(config, file, manner, log);
+pub fn run(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
+    // While there is one thread: the log's is the second.
+    let kept = capabilities::drop_unneeded(capabilities::Workers::of(&checked.config));
+    let (logs, _guard) = match Logs::start(&checked.config.log) {
+        Ok(started) => started,
+        Err(why) => {
+            eprintln!("supervisor: {why}");
+            return exit::FAILED;
+        }
+    };
+    let log = &logs.logger;
+    if let Err(error) = kept {
+        warn!(log, "capabilities are kept that are not needed"; "why" => error.to_string());
+    }
+    for warning in &checked.warnings {
+        warn!(log, "config"; "why" => warning.to_string());
+    }
+    let server = start(&checked.config, file, manner, &logs);
     let ended = server.and_then(|server| server.serve().map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
         error!(log, "stopped"; "why" => why);
@@ -48,9 +67,10 @@ pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger)
     })
 }
 
-fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Logger) -> Result<Server<'a>, String> {
+fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, logs: &'a Logs) -> Result<Server<'a>, String> {
     // First of all, while nothing else is open.
     let (given, wrong) = systemd::given::take();
+    let log = &logs.logger;
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"),
         "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
@@ -85,9 +105,15 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
     let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose();
     let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
-    let means = Means { program, post: sources.post(), watch };
+    let registry = sources.registry().map_err(|error| format!("cannot watch what workers print: {error}"))?;
+    let outputs = match manner {
+        Manner::Production => Outputs::into_log(log, registry),
+        Manner::Development => Outputs::inherited(),
+    };
+    let means = Means { program, post: sources.post(), watch, outlet: logs.outlet().clone(), outputs };
     Ok(Server {
         log,
+        logs,
         core: Core::new(plan.clone(), u64::from(std::process::id())),
         source: Source { file, plan, pending: None },
         sources,
@@ -107,6 +133,7 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
 
 struct Server<'a> {
     log: &'a Logger,
+    logs: &'a Logs,
     core: Core,
     source: Source,
     sources: Sources,
@@ -139,6 +166,8 @@ impl Server<'_> {
                     Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                     Stir::Child => a_child_ended = true,
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
+                    Stir::Output(token) => self.workers.outputs().stir(token),
+                    Stir::Reopen => drop(self.reopen()),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
                         events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
@@ -151,6 +180,7 @@ impl Server<'_> {
                 self.workers.strangers.reap();
             }
             self.workers.strangers.tick(Instant::now());
+            self.workers.outputs().read(Instant::now());
             self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
             let changes = self.watch.take(Instant::now()).into_iter();
             events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
@@ -226,6 +256,7 @@ impl Server<'_> {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
                 self.watch.aim(file, &config.apps);
                 self.move_pid_file(config.pid_file.as_deref());
+                self.follow_log(&config);
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
                 self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));

@@ -8,7 +8,7 @@
 //!
 //! Every failure prints what was seen: the server's log, or the bytes on the wire.
 
-mod answer;
+pub mod answer;
 mod client;
 mod dice;
 mod process;

@@ -4,6 +4,7 @@
 //!   {"monoceros":1,"ask":"status"}                            -> {"answer":"status", ...}
 //!   {"monoceros":1,"ask":"reload"}                            -> {"answer":"accepted"} then done or failed
 //!   {"monoceros":1,"ask":"scale","app":"shop","workers":4}    -> the same
+//!   {"monoceros":1,"ask":"reopen"}                            -> the same
 //!   {"monoceros":1,"ask":"stop"}                              -> accepted; the end of the connection is the server's
 //!   {"monoceros":1,"ask":"stacks","of":"shop"}                -> {"answer":"stacks", ...}, after some seconds at most
 //!   with "progress":true                                      -> any number of {"answer":"progress", ...} before done or failed
@@ -44,6 +45,8 @@ pub enum Request {
         /// How many.
         workers: usize,
     },
+    /// Open the log anew.
+    Reopen,
     /// What do the workers run?
     Stacks {
         /// An application's name, or a worker's number; without one, all.
@@ -104,7 +107,7 @@ impl Request {
     pub fn only_looks(&self) -> bool {
         match self {
             Request::Status | Request::Stacks { .. } => true,
-            Request::Reload | Request::Scale { .. } | Request::Stop => false,
+            Request::Reload | Request::Scale { .. } | Request::Reopen | Request::Stop => false,
         }
     }
 
@@ -114,6 +117,7 @@ impl Request {
             Request::Status => "status",
             Request::Reload => "reload",
             Request::Scale { .. } => "scale",
+            Request::Reopen => "reopen",
             Request::Stacks { .. } => "stacks",
             Request::Stop => "stop",
         }

@@ -199,13 +199,15 @@ pub enum Stop {
     Quick,
 }
 
-/// What a worker's scoreboard showed last: the flight recorder.
+/// What was seen of a worker last: its scoreboard, the flight recorder, and what it printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LastSeen {
     /// Requests since its start.
     pub requests: u64,
     /// What its threads were running, and for how long: `GET /report HTTP/1.1 (for 12.3s)`.
     pub running: Vec<String>,
+    /// The last lines that it printed.
+    pub output: String,
 }
 
 /// How a process ended.

@@ -125,10 +125,12 @@ impl Core {
         let Some(life) = self.lives.get(&worker) else {
             return;
         };
-        let level = if life.is_expected(exit) { Level::Info } else { Level::Error };
+        let is_expected = life.is_expected(exit);
+        let (level, output) = if is_expected { (Level::Info, String::new()) } else { (Level::Error, last.output) };
         let message = if life.has_served() { "worker exited" } else { "worker exited before it served" };
         let line = self.about(worker, level, message).with("exit", exit).with("age", life.age(now));
         let line = line.with("requests", last.requests).with_some("running", last.running.join("\n"));
+        let line = line.with_some("output", output);
         let why = format!("worker {worker} exited before it was ready: {exit}");
         self.bury(now, worker, End { exit, line, why });
     }

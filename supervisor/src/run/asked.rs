@@ -36,6 +36,11 @@ impl Server<'_> {
                 self.control.answer(asker, &report);
                 return None;
             }
+            Request::Reopen => {
+                let reply = self.reopen();
+                self.control.answer(asker, &reply);
+                return None;
+            }
             Request::Stacks { of } => {
                 self.inquire(asker, of.as_deref());
                 return None;

@@ -136,7 +136,8 @@ fn crashing(core: &mut Core, seconds: u64) -> Vec<Duration> {
         let serving: Vec<WorkerId> = core.serving(0);
         let mut effects: Vec<Effect> = Vec::new();
         for worker in serving {
-            let last = LastSeen { requests: 1, running: vec!["GET /poison HTTP/1.1 (for 1ms)".into()] };
+            let last =
+                LastSeen { requests: 1, running: vec!["GET /poison HTTP/1.1 (for 1ms)".into()], ..LastSeen::default() };
             effects.extend(core.handle(now, Event::Exited { worker, exit: Exit::Dumped("SIGSEGV"), last }));
         }
         while !spawned(&effects).is_empty() {
@@ -195,7 +196,7 @@ fn a_reload_has_a_degraded_application_judged_afresh() {
 #[test]
 fn an_exit_says_what_it_was_of_and_a_boot_that_failed_is_told_from_it() {
     let mut core = serving(&one(1));
-    let last = LastSeen { requests: 7, running: vec!["GET /poison HTTP/1.1 (for 1ms)".into()] };
+    let last = LastSeen { requests: 7, running: vec!["GET /poison HTTP/1.1 (for 1ms)".into()], ..LastSeen::default() };
     let effects = core.handle(NOW, Event::Exited { worker: 1, exit: Exit::Code(3), last });
     let Effect::Log(line) = &effects[0] else { panic!("{effects:?}") };
     assert_eq!(line.message, "worker exited");
