@@ -24,6 +24,8 @@ mod wsgi;
 mod home;
 // Killed workers, slow clients, floods of nonsense.
 mod faults;
+// Workers that die in every way, cannot be had, or hang.
+mod crashes;
 // Calls that take long, and what each timeout means.
 mod timeouts;
 // Signals, processes, descriptors.
