@@ -16,12 +16,16 @@ mod boot;
 mod examples;
 // The rules of RFC 9110 and 9112 that servers get wrong, over a socket.
 mod http;
+// The same rules as a table of cases, for ours and its peers.
+mod conformance;
 // PEP 3333, by applications in `apps/`.
 mod wsgi;
 // Where an application lives: interpreter, paths, variables, user, children.
 mod home;
 // Killed workers, slow clients, floods of nonsense.
 mod faults;
+// Calls that take long, and what each timeout means.
+mod timeouts;
 // Signals, processes, descriptors.
 mod supervise;
 // What an application prints, and where it goes.
