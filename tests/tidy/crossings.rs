@@ -100,6 +100,7 @@ const CROSSINGS: &[Crossing] = &[
 
 /// The files that may hold `unsafe`, and what for.
 const UNSAFE_FILES: &[(&str, &str)] = &[
+    ("shared/src/link/adoption.rs", "the kernel gives an accepted socket as a number"),
     ("shared/src/link/fd.rs", "the kernel gives received descriptors as numbers"),
     ("shared/src/scoreboard.rs", "a typed view of memory that two processes share"),
     ("supervisor/src/spawn.rs", "close_range is wrapped by no crate of ours"),
