@@ -1,28 +1,30 @@
 //! A worker's life, told once: adopt the link, load, say so, serve when told to, drain, exit.
 //!
 //! The main thread starts Python, imports the application and is then the first runner. A bridge thread listens for the
-//! supervisor's words. The end of the descriptor socket means that the supervisor is gone: the worker then finishes what it
-//! has and exits, for nobody would replace it.
+//! supervisor's words. The end of the descriptor socket means that the supervisor is gone: see `succession`.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use monoceros_shared::config::RunAs;
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::link::{Assignment, Failure, FromWorker, Purpose, ToWorker, VERSION};
+use monoceros_shared::link::{ADOPTION, Adoption, Assignment, Failure, FromWorker, Purpose, SCOREBOARD, ToWorker, VERSION};
 use monoceros_shared::log;
 use monoceros_shared::scoreboard::Scoreboard;
+use nix::sys::signal::SigSet;
 use nix::unistd::{Gid, Uid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
 use crate::engine::{Engine, Mode, Parts, apology, threads};
+use crate::descriptors::Noted;
 use crate::python::Application;
+use crate::succession::{self, Estate};
 use crate::{descriptors, python};
 
 /// Lives the whole life; gives the exit status.
@@ -46,8 +48,10 @@ fn live() -> io::Result<i32> {
     };
     // It was exec'd by way of a descriptor, which is no name to be seen under.
     nix::sys::prctl::set_name(c"worker")?;
+    // The supervisor blocks its signals but while it waits, and this was inherited.
+    SigSet::empty().thread_set_mask()?;
     let greeting = carrier.greeting()?;
-    let (sender, receiver) = channel::connect(&greeting.channel)?;
+    let ((sender, receiver), noted) = Noted::around(|| channel::connect(&greeting.channel))?;
     let ToWorker::Assignment(assignment) = receiver.receive()? else {
         return Err(io::Error::other(format!(
             "cannot begin: the first word was no assignment (link version {VERSION})"
@@ -57,7 +61,7 @@ fn live() -> io::Result<i32> {
     let logger = logger.new(
         o!("app" => assignment.app.name.clone(), "worker" => assignment.worker, "generation" => assignment.generation),
     );
-    let worker = Worker { carrier, sender, receiver, assignment: *assignment, log: logger };
+    let worker = Worker { carrier: Arc::new(carrier), sender, bridge: (noted, receiver), assignment: *assignment, log: logger };
     let status = worker.serve();
     drop(guard);
     status
@@ -74,9 +78,10 @@ fn end_with_any_panic() {
 
 /// A worker that knows what it is to run.
 struct Worker {
-    carrier: Carrier,
+    carrier: Arc<Carrier>,
     sender: Sender<FromWorker>,
-    receiver: Receiver<ToWorker>,
+    /// Dropped in this order.
+    bridge: (Noted, Receiver<ToWorker>),
     assignment: Assignment,
     log: Logger,
 }
@@ -84,12 +89,16 @@ struct Worker {
 impl Worker {
     fn serve(self) -> io::Result<i32> {
         let (scoreboard, listeners) = self.receive_descriptors()?;
+        let door = self.assignment.adoption.as_ref().map(|_| self.receive(ADOPTION)).transpose()?;
+        let estate = Estate { carrier: self.carrier.clone(), door, uid: nix::unistd::geteuid().as_raw() };
+        let (channels, renewals) = mpsc::channel();
         if let Some(run_as) = &self.assignment.app.run_as {
             become_user(run_as)?;
         }
         let parts = Parts {
             listeners: self.assignment.listeners.iter().cloned().zip(listeners).collect(),
             carrier: self.carrier,
+            channels,
             scoreboard,
             log: self.log.clone(),
             access: self.assignment.log.access,
@@ -97,9 +106,10 @@ impl Worker {
         };
         let engine = Arc::new(Engine::new(&self.assignment.app, self.assignment.siblings, parts)?);
         descriptors::note_all()?;
-        let bridge = engine.clone();
-        let receiver = self.receiver;
-        thread::Builder::new().name("bridge".into()).spawn(move || listen(&receiver, &bridge))?;
+        let bridge = Bridge { engine: engine.clone(), renewals, log: self.log.clone() };
+        let channel = self.bridge;
+        thread::Builder::new().name("bridge".into()).spawn(move || bridge.listen(channel))?;
+        succession::start(estate, &self.assignment, &engine, &self.log)?;
         if let Purpose::Apologise(why) = &self.assignment.purpose {
             self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
             apology::run(&engine, why);
@@ -115,12 +125,13 @@ impl Worker {
             self.sender.send(&FromWorker::Loaded { files })?;
             threads::run(&engine, &application)?;
         }
+        self.assignment.adoption.iter().for_each(Adoption::remove);
         Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
     }
 
     /// The scoreboard and the listeners, in the assignment's order.
     fn receive_descriptors(&self) -> io::Result<(Arc<Scoreboard>, Vec<OwnedFd>)> {
-        let scoreboard = Scoreboard::open(self.receive("scoreboard")?)?;
+        let scoreboard = Scoreboard::open(self.receive(SCOREBOARD)?)?;
         let listeners = self.assignment.listeners.iter().map(|name| self.receive(name)).collect::<io::Result<_>>()?;
         Ok((Arc::new(scoreboard), listeners))
     }
@@ -146,20 +157,46 @@ fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failure> {
     Ok(application)
 }
 
-/// The bridge from the supervisor's words to the engine.
-fn listen(receiver: &Receiver<ToWorker>, engine: &Engine) {
-    loop {
-        match receiver.receive() {
-            Ok(ToWorker::Serve) => engine.enter(Mode::Serve),
-            Ok(ToWorker::Drain) => engine.enter(Mode::Drain),
-            Ok(ToWorker::Notice(why)) => engine.show(&why),
-            // Nothing is to be finished, so nothing is waited for: not a call, not an import.
-            Ok(ToWorker::Quit) => signal_hook::low_level::exit(exit::DONE),
-            Ok(ToWorker::Assignment(_) | ToWorker::Stacks) => {}
-            // Nobody can tell it to serve any more, and an import that hangs would keep it, and the listeners, for ever.
-            Err(_) if !engine.is_adopted() => signal_hook::low_level::exit(exit::FAILED),
-            // By itself this means nothing: the end of the descriptor socket says whether the supervisor is gone.
-            Err(_) => return,
+/// The bridge from the supervisor's words to the engine, from one channel to the next.
+struct Bridge {
+    engine: Arc<Engine>,
+    /// The names of channels that take the place of the one before.
+    renewals: mpsc::Receiver<String>,
+    log: Logger,
+}
+
+impl Bridge {
+    fn listen(self, first: (Noted, Receiver<ToWorker>)) {
+        self.listen_to(&first.1);
+        drop(first);
+        while let Ok(name) = self.renewals.recv() {
+            match Noted::around(|| channel::connect(&name)) {
+                Ok(((_sender, receiver), noted)) => {
+                    self.listen_to(&receiver);
+                    // Before the receiver is closed, which it is next.
+                    drop(noted);
+                }
+                Err(why) => slog::warn!(self.log, "the supervisor's words do not reach this worker"; "why" => %why),
+            }
+        }
+    }
+
+    /// Until the channel ends.
+    fn listen_to(&self, receiver: &Receiver<ToWorker>) {
+        let engine = &self.engine;
+        loop {
+            match receiver.receive() {
+                Ok(ToWorker::Serve) => engine.enter(Mode::Serve),
+                Ok(ToWorker::Drain) => engine.enter(Mode::Drain),
+                Ok(ToWorker::Notice(why)) => engine.show(&why),
+                // Nothing is to be finished, so nothing is waited for: not a call, not an import.
+                Ok(ToWorker::Quit) => signal_hook::low_level::exit(exit::DONE),
+                Ok(ToWorker::Assignment(_) | ToWorker::Stacks) => {}
+                // Nobody can tell it to serve any more, and an import that hangs would keep it, and the listeners, for ever.
+                Err(_) if !engine.is_adopted() => signal_hook::low_level::exit(exit::FAILED),
+                // By itself this means nothing: the end of the descriptor socket says whether the supervisor is gone.
+                Err(_) => return,
+            }
         }
     }
 }

@@ -120,6 +120,14 @@ pub struct Adoption {
     pub token: Token,
 }
 
+impl Adoption {
+    /// Removes the file, if that is allowed.
+    pub fn remove(&self) {
+        // What stays is removed by the next supervisor, or replaced.
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
 /// What the supervisors of one server know of each other, and nobody else: whoever brings another one is not the successor of
 /// this worker's supervisor, though it may be the next to serve its file.
 pub type Token = [u8; 16];

@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering;
 use monoceros_shared::link::fd::{Carrier, Taken};
 use monoceros_shared::link::{HEIR, INHERITANCE};
 
-use super::Mode;
 use super::guest::{Guest, LINGER};
 use super::heir::Heir;
 use super::leader::{Leader, NO_ROOM_PAUSE, Reception};
@@ -23,15 +22,17 @@ use super::runner::Runner;
 use super::slots::{Room, lock};
 
 impl Runner {
-    /// Takes what the supervisor has sent: an heir, or an inheritance. The end means that it is gone, and nobody would
-    /// replace us.
+    /// Takes what the supervisor has sent: an heir, an inheritance, or where its words are from now on. What follows from its
+    /// end is decided elsewhere (see `succession`).
     pub(super) fn take_delivery(&mut self, leader: &mut Leader) -> io::Result<()> {
         loop {
-            match leader.carrier.try_receive() {
-                Ok(Taken::Packet((name, socket))) => self.take_carrier(leader, &name, socket),
+            let Some(carrier) = &leader.carrier else { return Ok(()) };
+            match carrier.try_receive() {
+                Ok(Taken::Packet((name, Some(socket)))) => self.take_carrier(leader, &name, socket),
+                Ok(Taken::Packet((name, None))) => self.engine.succession.hear(&name),
                 Ok(Taken::Nothing) => return Ok(()),
                 Ok(Taken::End) => {
-                    self.engine.enter(Mode::Drain);
+                    self.part_from_supervisor(leader);
                     return Ok(());
                 }
                 // The packet is used up; what came with it is closed, which its other end sees.

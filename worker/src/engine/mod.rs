@@ -11,7 +11,8 @@
 //! each other at once instead.
 //!
 //! A connection has one owner ([`slots`]); when to look at it again is in [`deadlines`]. At a reload a worker that drains hands
-//! its connections over ([`heir`]) to a new one, which goes on with them ([`inheritance`]).
+//! its connections over ([`heir`]) to a new one, which goes on with them ([`inheritance`]). When its supervisor is gone the next
+//! one takes its place ([`succession`]), and no call and no connection notices.
 //!
 //! Known fault: the leader reads its whole batch before the first call of it starts.
 
@@ -28,13 +29,14 @@ mod listen;
 pub mod runner;
 pub mod slots;
 pub mod threads;
+mod succession;
 mod watch;
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError, mpsc};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
@@ -47,7 +49,9 @@ use deadlines::Deadlines;
 use guest::{Guest, Patiences};
 use heir::Heir;
 use leader::Leader;
+use listen::Listener;
 use slots::{Slots, lock};
+use succession::Succession;
 use watch::Watch;
 
 use crate::python::Rest;
@@ -104,6 +108,8 @@ pub struct Engine {
     broken: AtomicBool,
     /// What browsers get in the place of the application's answers.
     notice: apology::Notice,
+    /// What comes from one supervisor to the next.
+    succession: Succession,
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
     log: Logger,
@@ -140,8 +146,10 @@ struct Settings {
 pub struct Parts {
     /// The listening sockets and their names, in the assignment's order.
     pub listeners: Vec<(String, OwnedFd)>,
-    /// What descriptors still come by; its end tells that the supervisor is gone.
-    pub carrier: Carrier,
+    /// What descriptors still come by.
+    pub carrier: Arc<Carrier>,
+    /// Told the name of each channel that takes the place of the one before.
+    pub channels: mpsc::Sender<String>,
     /// Where it keeps its counts.
     pub scoreboard: Arc<Scoreboard>,
     /// Where it logs.
@@ -166,7 +174,9 @@ impl Engine {
         let shortest = patiences.shortest().min(guest::LINGER);
         let backlog = app.listen.iter().map(|listener| listener.backlog as usize).sum();
         let slots = Slots::new(app.limits.connections_max, backlog);
-        let (names, listeners) = parts.listeners.into_iter().unzip();
+        let (names, listeners): (Vec<String>, Vec<OwnedFd>) = parts.listeners.into_iter().unzip();
+        let listeners = listeners.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+        let inventory = names.iter().zip(&listeners).map(|(name, listener)| listener.inventoried(name)).collect();
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
         Ok(Engine {
             registry,
@@ -188,6 +198,7 @@ impl Engine {
             heir: Mutex::new(None),
             broken: AtomicBool::new(false),
             notice: apology::Notice::default(),
+            succession: Succession::new(inventory, parts.channels),
             settings: Settings {
                 listeners: names,
                 limits: Arc::new(limits(app)),
