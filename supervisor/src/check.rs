@@ -37,7 +37,7 @@ pub fn check(config: &Config, file: Option<&Path>) -> i32 {
 fn check_apps(config: &Config, file: Option<&Path>) -> Result<usize, String> {
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
-    let means = Means { program: Program::find()?, post: sources.post(), watch };
+    let means = Means { program: Program::find()?, post: sources.post(), watch, adoptions: None };
     let mut trial = Trial { sources, workers: Workers::new(means) };
     let mut failed = 0;
     for (worker, plan) in (1..).zip(Plan::of(config, Manner::Production).apps) {
@@ -93,7 +93,7 @@ impl Trial {
                 Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                 Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
                 // A check has no control socket.
-                Stir::Control(_) => {}
+                Stir::Control(_) | Stir::Preflown => {}
             }
         }
         events.extend(self.workers.farewells());
@@ -131,6 +131,7 @@ fn verdict(event: Event, of: WorkerId, app: &App) -> Option<Result<Verdict, Stri
         | Event::Bound
         | Event::NotBound { .. }
         | Event::Wanted { .. }
+        | Event::Preflown(_)
         | Event::NotYet { .. }
         | Event::Tick => None,
     }

@@ -18,7 +18,7 @@ const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
     args_conflicts_with_subcommands = true,
     after_help = "Without a command, `supervisor` does `supervisor run`.\n\n\
         Exit status: 0 done, 1 failed, 2 the command line or the config is wrong, 3 not running, 4 running degraded.\n\
-        Signals: HUP reloads, TTIN and TTOU start one worker more and one less, TERM stops gracefully, INT and QUIT at once."
+        Signals: HUP reloads, USR2 upgrades, TTIN and TTOU start one worker more and one less, TERM stops gracefully, INT and QUIT at once."
 )]
 pub struct Line {
     #[command(subcommand)]
@@ -48,6 +48,14 @@ pub enum Command {
     Reload(Reload),
     /// Give an application another number of workers, until the server ends.
     Scale(Scale),
+    /// Have the supervisor of FILE become the program that lies there now, without anybody noticing, and its workers too.
+    #[command(after_help = "The process stays, and whoever it serves. If the new program cannot take over, the old one goes on, and \
+        this exits with 1 and says why. With 1 too when the new program took over and its workers could not be loaded: the old \
+        ones serve.")]
+    Upgrade(Server),
+    /// Say whether this program could take over from another one, which asks.
+    #[command(hide = true)]
+    Preflight(Preflight),
     /// Stop the server of FILE gracefully, and wait until it is gone.
     Stop(Server),
 }
@@ -61,6 +69,14 @@ pub struct Dev {
     /// Where to listen; without it, the first free port of 127.0.0.1 from 8000 on.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Vec<String>,
+}
+
+/// What another supervisor serves.
+#[derive(Debug, Args)]
+pub struct Preflight {
+    /// Its file, if it has one.
+    #[arg(short = 'c', value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 /// Which server, and how to print.
@@ -241,10 +257,10 @@ mod tests {
             Ok(Command::Status(status)) => status.meaning().0,
             Ok(Command::Reload(reload)) => reload.meaning().0,
             Ok(Command::Scale(scale)) => scale.meaning().0,
-            Ok(Command::Stop(server)) => server.target(),
+            Ok(Command::Stop(server) | Command::Upgrade(server)) => server.target(),
             other => panic!("{line}: {other:?}"),
         };
-        for command in ["status", "reload", "reload --wait", "scale shop 3", "stop"] {
+        for command in ["status", "reload", "reload --wait", "scale shop 3", "upgrade", "stop"] {
             let is_file = |target, file: &str| matches!(target, Target::File(found) if found == Path::new(file));
             assert!(is_file(target(&format!("supervisor {command}")), DEFAULT_FILE));
             assert!(is_file(target(&format!("supervisor {command} -c a.yaml")), "a.yaml"));

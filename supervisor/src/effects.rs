@@ -8,9 +8,11 @@
 //!
 //! Rules: nothing here decides. What fails is told to the core as an event.
 
+mod kin;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 use monoceros_shared::config::{App, Recycle};
 use monoceros_shared::link::channel::{self, Door, Sender};
 use monoceros_shared::link::fd::{Carrier, Greeting};
-use monoceros_shared::link::{Assignment, FromWorker, HEIR, INHERITANCE, ToWorker};
+use monoceros_shared::link::{ADOPTION, Assignment, FromWorker, HEIR, INHERITANCE, SCOREBOARD, ToWorker};
 use monoceros_shared::scoreboard::Scoreboard;
 use nix::time::{ClockId, clock_gettime};
 
@@ -29,6 +31,7 @@ use crate::listen::{Bound, cause};
 use crate::memory;
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program};
+use crate::succession::state::Adoptions;
 
 /// How long the exit of a worker waits for its bridge. The bridge ends within microseconds of the process, unless a
 /// child of the application's holds the channel; then a failure's reason may come after its exit, and is lost.
@@ -42,6 +45,8 @@ pub struct Means {
     pub post: Post,
     /// What tells of their end.
     pub watch: Watch,
+    /// Where they wait for the next supervisor, if one can come.
+    pub adoptions: Option<Adoptions>,
 }
 
 /// The workers that there are.
@@ -70,6 +75,10 @@ struct Worker {
     words: Words,
     app: String,
     recycle: Recycle,
+    /// The file of the socket on which it waits for the next supervisor.
+    adoption: Option<PathBuf>,
+    /// Descriptors of other names that the next supervisor needs.
+    others: BTreeMap<String, OwnedFd>,
     exit: Option<(Exit, Instant)>,
 }
 
@@ -81,6 +90,10 @@ impl Worker {
 
 enum Words {
     NotYet,
+    /// Another supervisor had it, and it has not connected yet: it hears signals.
+    Signals,
+    /// It is of another build and never will: it hears signals.
+    Mute,
     By(Sender<ToWorker>),
     Ended,
 }
@@ -104,13 +117,18 @@ impl Workers {
         let (worker, app) = (recruit.worker, &recruit.app.app);
         let (scoreboard, memory) = Scoreboard::create(app.threads)?;
         let (carrier, theirs) = Carrier::pair()?;
+        let adoption = self.means.adoptions.as_ref().and_then(|adoptions| adoptions.open(worker));
         let door = Door::open()?;
         let name = door.name().to_owned();
         carrier.greet(&Greeting::new(&name))?;
-        carrier.send("scoreboard", memory.as_fd())?;
+        carrier.send(SCOREBOARD, memory.as_fd())?;
         for listener in listeners {
             carrier.send(&listener.name, listener.as_fd())?;
         }
+        if let Some((_, socket)) = &adoption {
+            carrier.send(ADOPTION, socket.as_fd())?;
+        }
+        let adoption = adoption.map(|(adoption, _)| adoption);
         let title = [app.name.clone(), "generation".to_owned(), recruit.generation.to_string()];
         let process = self.means.program.spawn(&title, &app.environment, theirs.into())?;
         let pid = process.pid();
@@ -128,6 +146,8 @@ impl Workers {
             listeners: listeners.iter().map(|listener| listener.name.clone()).collect(),
             purpose: recruit.purpose.clone(),
             report_files: !app.reload.on_change.is_empty(),
+            loss: recruit.app.loss,
+            adoption: adoption.clone(),
         };
         let known = Worker {
             process,
@@ -138,6 +158,8 @@ impl Workers {
             words: Words::NotYet,
             app: app.name.clone(),
             recycle: app.recycle.clone(),
+            adoption: adoption.map(|adoption| adoption.file),
+            others: BTreeMap::new(),
             exit: None,
         };
         self.register.insert(worker, known);
@@ -146,6 +168,9 @@ impl Workers {
 
     /// Says a word.
     pub fn say(&self, worker: WorkerId, word: Word) -> Option<Event> {
+        if self.signal(worker, word) {
+            return None;
+        }
         let word = match word {
             Word::Serve => ToWorker::Serve,
             Word::Drain => ToWorker::Drain,
@@ -253,7 +278,7 @@ impl Workers {
         {
             known.exit = Some((exit, Instant::now() + LAST_WORDS));
             self.means.watch.end(known.process.as_fd());
-            if matches!(known.words, Words::NotYet) {
+            if matches!(known.words, Words::NotYet | Words::Signals) {
                 channel::release(&known.door);
             }
         }
@@ -264,7 +289,7 @@ impl Workers {
     pub fn farewells(&mut self) -> Vec<Event> {
         let now = Instant::now();
         let told = |known: &Worker| match known.exit {
-            Some((_, latest)) => matches!(known.words, Words::Ended) || latest <= now,
+            Some((_, latest)) => matches!(known.words, Words::Ended | Words::Mute) || latest <= now,
             None => false,
         };
         let told: Vec<WorkerId> =
@@ -280,6 +305,7 @@ impl Workers {
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
         let (exit, _) = known.exit?;
+        known.adoption.iter().for_each(remove);
         Some(Event::Exited { worker, exit, running: running(&known.scoreboard) })
     }
 
@@ -287,7 +313,7 @@ impl Workers {
         let known = self.living(worker)?;
         let why = match &known.words {
             Words::By(sender) => cause(&sender.send(word).err()?),
-            Words::NotYet => "it has not connected".to_owned(),
+            Words::NotYet | Words::Signals | Words::Mute => "it has not connected".to_owned(),
             Words::Ended => "it has closed its channel".to_owned(),
         };
         Some(Event::Unreachable { worker, why })
@@ -297,6 +323,12 @@ impl Workers {
     fn living(&self, worker: WorkerId) -> Option<&Worker> {
         self.register.get(&worker).filter(|known| known.exit.is_none())
     }
+}
+
+/// Removes what nobody waits at any more.
+fn remove(file: &PathBuf) {
+    // The worker may have done so itself.
+    let _ = std::fs::remove_file(file);
 }
 
 /// What a worker's threads were at when it ended: `GET /report HTTP/1.1 (for 12.3s)`.
@@ -344,6 +376,7 @@ mod tests {
             program: Program::open(Path::new(program)).unwrap(),
             post: sources.post(),
             watch: sources.watch().unwrap(),
+            adoptions: None,
         };
         (sources, Workers::new(means))
     }
@@ -363,7 +396,7 @@ mod tests {
                         workers.hear(worker, news)
                     }
                     Stir::Signal(event) => vec![event],
-                    Stir::Control(ready) => panic!("{ready:?}"),
+                    Stir::Control(_) | Stir::Preflown => panic!("{stir:?}"),
                 };
                 if let Some(exit) = events.into_iter().find(|event| matches!(event, Event::Exited { .. })) {
                     return (ends, exit);

@@ -22,7 +22,7 @@ mod sockets;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
@@ -73,6 +73,21 @@ impl Bound {
         }
     }
 
+    /// One that another supervisor bound. What lies at a Unix socket's path is ours if it is what that one made; if that is not
+    /// known, the socket that lies there.
+    pub fn adopt(listener: &Listener, socket: OwnedFd, identity: Option<(u64, u64)>) -> Bound {
+        let file = match &listener.address {
+            Address::Unix(path) => identity.or_else(|| identity_of(path)).map(|identity| SocketFile { path: path.clone(), identity }),
+            Address::Tcp(_) | Address::Abstract(_) => None,
+        };
+        Bound { name: listener.address.to_string(), socket: socket.into(), file }
+    }
+
+    /// Device and inode of its file, if it has one.
+    pub fn identity(&self) -> Option<(u64, u64)> {
+        self.file.as_ref().map(|file| file.identity)
+    }
+
     /// Gives it the backlog, the mode and the owner that a listener says now.
     ///
     /// # Errors
@@ -103,6 +118,12 @@ impl SocketFile {
     fn is_still_there(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
     }
+}
+
+/// Device and inode of a socket that lies at a path.
+fn identity_of(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::symlink_metadata(path).ok().filter(|found| found.file_type().is_socket())?;
+    Some((found.dev(), found.ino()))
 }
 
 impl AsFd for Bound {

@@ -1,17 +1,15 @@
 //! `supervisor`: from the command line to an exit status. What it does is in the library.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use monoceros_shared::config::Checked;
-use monoceros_shared::{exit, log};
+use monoceros_shared::{config, exit};
 use monoceros_supervisor::command::{Command, Dev, Line, What};
 use monoceros_supervisor::control::ask::{self, Until};
 use monoceros_supervisor::control::words::Request;
 use monoceros_supervisor::core::plan::Manner;
-use monoceros_supervisor::{check, dev, run};
-use slog::warn;
+use monoceros_supervisor::succession::preflight;
+use monoceros_supervisor::{check, dev, serve};
 
 fn main() -> ExitCode {
     let status = match Line::parse().wanted() {
@@ -30,6 +28,8 @@ fn main() -> ExitCode {
             let (target, app, workers) = scale.meaning();
             ask::order(&target, &Request::Scale { app, workers }, Until::Done)
         }
+        Command::Upgrade(server) => ask::order(&server.target(), &Request::Upgrade, Until::Done),
+        Command::Preflight(asked) => preflight::run(asked.file.as_deref()),
         Command::Stop(server) => ask::stop(&server.target()),
     };
     ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
@@ -37,28 +37,15 @@ fn main() -> ExitCode {
 
 fn run_it(what: What) -> i32 {
     let file = what.file();
-    match what.read() {
-        Ok(checked) => serve(&checked, file, Manner::Production),
-        Err(error) => refuse(&error),
-    }
+    serve::serve(file, Manner::Production, || what.read())
 }
 
 fn work_on(work: Dev) -> i32 {
-    match dev::config(work.wsgi, work.listen) {
-        Ok(checked) => {
-            println!("{}", dev::greeting(&checked));
-            serve(&checked, None, Manner::Development)
-        }
-        Err(error) => refuse(&error),
-    }
-}
-
-fn serve(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
-    let (logger, _guard) = log::start(&checked.config.log);
-    for warning in &checked.warnings {
-        warn!(logger, "config"; "why" => warning.to_string());
-    }
-    run::run(&checked.config, file, manner, &logger)
+    serve::serve(None, Manner::Development, || {
+        let checked = dev::config(work.wsgi, work.listen)?;
+        println!("{}", dev::greeting(&checked));
+        Ok::<_, config::Error>(checked)
+    })
 }
 
 fn would_serve(what: What) -> i32 {

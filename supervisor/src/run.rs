@@ -1,8 +1,10 @@
 //! `supervisor run`: the loop that joins sources, core and effects. It translates and decides nothing.
 //!
 //! ```text
-//!   lock -> bind -> Start -> [ wait -> Stir -> Event -> core -> Effect -> done -> Event ... ] -> Exit
+//!   lock -> bind, or take over -> Start -> [ wait -> Stir -> Event -> core -> Effect -> done -> Event ... ] -> Exit, or leave
 //! ```
+
+mod passage;
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,26 +27,54 @@ use crate::listen::Sockets;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 use crate::status::{Report, Work};
+use crate::succession::arrival::Luggage;
+use crate::succession::departure::{Departure, Programs};
+use crate::succession::state::Adoptions;
 use crate::watch::Watch;
+use passage::{Origin, Passage};
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
 /// page tables each time; less often, and a leak grows further beyond its limit.
 const OBSERVATION: Duration = Duration::from_secs(5);
 
-/// Serves until it is asked to stop; the exit status. `file` is as the user named it, and is read again at each reload.
-pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger) -> i32 {
-    let server = start(config, file, manner, log);
-    let ended = server.and_then(|server| server.serve().map_err(|error| format!("cannot wait for events: {error}")));
+/// What a server begins with.
+pub struct Beginning {
+    /// What is to run.
+    pub config: Config,
+    /// The file that it was read from, as the user named it; it is read again at each reload.
+    pub file: Option<PathBuf>,
+    /// Who looks at it.
+    pub manner: Manner,
+    /// What an upgrade starts.
+    pub programs: Programs,
+    /// What came through an exec, if this is what another program has become.
+    pub luggage: Option<Luggage>,
+}
+
+/// How a server has ended.
+pub enum Ended {
+    /// With this exit status.
+    With(i32),
+    /// In the next program, which is to be exec'd.
+    Departing(Departure),
+}
+
+/// Serves until it is asked to stop, or leaves to the next program.
+pub fn run(beginning: Beginning, log: &Logger) -> Ended {
+    let server = start(beginning, log);
+    let ended = server.and_then(|(server, first)| {
+        server.serve(first).map_err(|error| format!("cannot wait for events: {error}"))
+    });
     ended.unwrap_or_else(|why| {
         error!(log, "stopped"; "why" => why);
-        exit::FAILED
+        Ended::With(exit::FAILED)
     })
 }
 
-fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Logger) -> Result<Server<'a>, String> {
+fn start(beginning: Beginning, log: &Logger) -> Result<(Server<'_>, Vec<Event>), String> {
+    let Beginning { config, file, manner, programs, luggage } = beginning;
     info!(log, "starting";
-        "version" => env!("CARGO_PKG_VERSION"),
-        "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
+        "version" => env!("CARGO_PKG_VERSION"), "config" => passage::named(config.file.as_deref()));
     if geteuid().is_root() && config.apps.iter().any(|app| app.run_as.is_none()) {
         warn!(log, "applications run as root: set `user` to run them as somebody else");
     }
@@ -54,32 +84,45 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     if let Err(error) = keep_strangers_from_workers() {
         warn!(log, "workers inherit what was left open for the supervisor"; "why" => error.to_string());
     }
-    let program = Program::find()?;
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
-    let plan = Plan::of(config, manner);
+    let plan = Plan::of(&config, manner);
     let file = file.map(absolute).transpose().map_err(|error| format!("cannot find the config's folder: {error}"))?;
-    let registry = sources.registry().map_err(|error| format!("cannot watch the control socket: {error}"))?;
     let found = Found { file: file.as_deref(), control: config.control.as_deref() };
-    let control = Control::open(found, registry, log)?;
+    let mut origin = Origin::find(luggage, found, (&plan, &sources), log)?;
+    let (began, token) = origin.identity()?;
+    let first = origin.first_events(&plan);
+    let programs = passage::programs(programs, origin.rest.as_mut());
+    let program = origin.rest.as_mut().and_then(|rest| rest.worker.take()).map_or_else(Program::find, Ok)?;
     let mut watch_files = Watch::new(sources.wake(), log);
     watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
-    let mut listeners = Sockets::default();
-    listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
-    let means = Means { program, post: sources.post(), watch };
-    Ok(Server {
+    let place = origin.control.place().cloned();
+    let adoptions = place.map(|place| Adoptions { place, token, log: log.clone() });
+    let workers = Workers::new(Means { program, post: sources.post(), watch, adoptions });
+    let (core, workers, listeners) = match origin.heritage.take() {
+        Some(heritage) => passage::resume(heritage, &plan, workers)?,
+        None => {
+            let mut listeners = Sockets::default();
+            listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
+            (Core::new(plan.clone(), u64::from(std::process::id())), workers, listeners)
+        }
+    };
+    let mut server = Server {
         log,
-        core: Core::new(plan.clone(), u64::from(std::process::id())),
-        source: Source { file, plan, pending: None },
+        settled: core.last_reload().map(|last| last.at),
+        core,
+        source: Source { file, plan, config, pending: None },
         sources,
-        control,
+        passage: Passage::new(programs, &origin.control, (began, token), log),
+        control: origin.control,
         watch: watch_files,
-        workers: Workers::new(means),
+        workers,
         listeners,
-        began: Instant::now(),
+        began,
         observed: Instant::now(),
-        settled: None,
-    })
+    };
+    server.answer_for_upgrade(origin.rest.as_ref());
+    Ok((server, first))
 }
 
 struct Server<'a> {
@@ -88,6 +131,7 @@ struct Server<'a> {
     source: Source,
     sources: Sources,
     control: Control,
+    passage: Passage,
     watch: Watch,
     workers: Workers,
     listeners: Sockets,
@@ -99,16 +143,28 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn serve(mut self) -> io::Result<i32> {
-        let mut status = self.happen(vec![Event::Start]);
+    fn serve(mut self, first: Vec<Event>) -> io::Result<Ended> {
+        let mut status = self.happen(first);
         while status.is_none() {
+            if let Some(askers) = self.passage.leaving.take() {
+                match self.leave(askers) {
+                    Ok(departure) => return Ok(Ended::Departing(departure)),
+                    Err((stays, events)) => {
+                        self = stays;
+                        status = self.happen(events);
+                        continue;
+                    }
+                }
+            }
             let stirs = self.sources.wait(self.patience())?;
             let mut events = Vec::new();
+            let mut preflown = None;
             for stir in stirs {
                 match stir {
                     Stir::Signal(event) => events.push(event),
                     Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
+                    Stir::Preflown => preflown = self.preflown(),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
                         events.extend(asked.into_iter().filter_map(|asked| self.asked(Some(asked))));
@@ -124,10 +180,13 @@ impl Server<'_> {
                 events.extend(self.workers.observe());
             }
             events.push(Event::Tick);
+            // Last, for what comes after it would be lost with us.
+            events.extend(preflown);
             status = self.happen(events);
             self.settle();
         }
-        Ok(status.unwrap_or(exit::DONE))
+        self.passage.end();
+        Ok(Ended::With(status.unwrap_or(exit::DONE)))
     }
 
     /// How long there is nothing to do, if nothing stirs.
@@ -153,6 +212,7 @@ impl Server<'_> {
                 }
                 Request::Reload => Wish::Reload { cause: Cause::Command },
                 Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
+                Request::Upgrade => Wish::Upgrade,
                 Request::Stop => Wish::Stop(Stop::Graceful),
             };
             return Some(Event::Wanted { wish, asker: Some(asker) });
@@ -180,6 +240,7 @@ impl Server<'_> {
             (Outcome::Adopted, Some(config)) => {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
                 self.watch.aim(file, &config.apps);
+                self.source.config = config;
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
                 self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));
@@ -193,7 +254,11 @@ impl Server<'_> {
         let mut events = VecDeque::from(events);
         let mut status = None;
         while let Some(event) = events.pop_front() {
-            for effect in self.core.handle(self.began.elapsed(), event) {
+            let effects = self.core.handle(self.began.elapsed(), event);
+            if !effects.is_empty() {
+                self.passage.keep(&self.core, &self.listeners);
+            }
+            for effect in effects {
                 if let Effect::Exit(ended) = effect {
                     status = Some(ended);
                 }
@@ -234,6 +299,9 @@ impl Server<'_> {
             }
             Effect::Unbind { addresses } => self.listeners.close(&addresses),
             Effect::CloseListeners => self.listeners.close_all(),
+            Effect::Preflight => return self.begin_preflight(),
+            Effect::EndPreflight => self.end_preflight(),
+            Effect::Succeed { askers } => self.passage.leaving = Some(askers),
             Effect::Log(line) => journal::write(self.log, &line),
             Effect::Answer { asker, answer } => {
                 let reply = match answer {
@@ -255,11 +323,18 @@ struct Source {
     file: Option<PathBuf>,
     /// What was read at the start: the command line does not change.
     plan: Plan,
+    /// What is run.
+    config: Config,
     /// What was read for a reload that is not decided yet.
     pending: Option<Config>,
 }
 
 impl Source {
+    /// What is run, for a program that is to run it too.
+    fn written(&self) -> serde_json::Value {
+        serde_json::to_value(&self.config).unwrap_or_default()
+    }
+
     /// What is to run now.
     fn read(&mut self, log: &Logger) -> Result<Plan, String> {
         let Some(file) = &self.file else {

@@ -19,13 +19,13 @@
 pub mod ask;
 mod client;
 mod frame;
+mod heir;
 pub mod place;
 pub mod words;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,7 @@ use slog::{Logger, debug, info, warn};
 
 use crate::core::Asker;
 use crate::listen::{Bound, cause};
+use crate::succession::state::Place;
 use client::{Client, Moved, Peer};
 use place::{Lock, NoLock};
 use words::{Reply, Request};
@@ -66,6 +67,8 @@ pub struct Control {
     log: Logger,
     doors: Vec<Door>,
     links: Vec<PathBuf>,
+    /// Where the server is found.
+    place: Option<Place>,
     /// Held until the sockets' files are removed.
     locks: Vec<Lock>,
     clients: BTreeMap<usize, Client>,
@@ -77,6 +80,13 @@ pub struct Control {
 struct Door {
     bound: Bound,
     listener: UnixListener,
+}
+
+impl Door {
+    /// Its file.
+    fn path(&self) -> Option<PathBuf> {
+        self.bound.name.strip_prefix("unix:").map(PathBuf::from)
+    }
 }
 
 /// What a server is found by.
@@ -113,6 +123,7 @@ impl Control {
             log: log.clone(),
             doors: Vec::new(),
             links: Vec::new(),
+            place: None,
             locks: Vec::new(),
             clients: BTreeMap::new(),
             last_token: TOKENS,
@@ -142,6 +153,7 @@ impl Control {
                 }
             }
         }
+        self.place = Some(Place { folder: folder.to_owned(), name: names[0].clone() });
         let target = format!("{}.sock", names[0]);
         self.open_at(&folder.join(&target));
         for name in &names[1..] {
@@ -165,19 +177,8 @@ impl Control {
             mode: 0o600,
             owner: (None, None),
         })?;
-        let listener = bound.as_fd().try_clone_to_owned().and_then(|socket| {
-            let mut listener = UnixListener::from_std(socket.into());
-            self.last_token += 1;
-            self.registry.register(&mut listener, Token(self.last_token), Interest::READABLE)?;
-            Ok(listener)
-        });
-        match listener {
-            Ok(listener) => Ok(Door { bound, listener }),
-            Err(error) => {
-                bound.close();
-                Err(format!("cannot listen on {}: {}", path.display(), cause(&error)))
-            }
-        }
+        // If it fails the file stays, and is found stale by the next start.
+        self.reopen(bound).map_err(|error| format!("cannot listen on {}: {}", path.display(), cause(&error)))
     }
 
     /// Leads another name to the socket. What lies there is a killed server's, for we hold the name's lock.

@@ -4,6 +4,7 @@
 //!   {"monoceros":1,"ask":"status"}                            -> {"answer":"status", ...}
 //!   {"monoceros":1,"ask":"reload"}                            -> {"answer":"accepted"} then done or failed
 //!   {"monoceros":1,"ask":"scale","app":"shop","workers":4}    -> the same
+//!   {"monoceros":1,"ask":"upgrade"}                           -> the same, on the same connection, by the program that is then
 //!   {"monoceros":1,"ask":"stop"}                              -> accepted; the end of the connection is the server's
 //!   anything else                                             -> {"answer":"refused","why":...} and the end
 //! ```
@@ -40,6 +41,8 @@ pub enum Request {
         /// How many.
         workers: usize,
     },
+    /// Become the program as it lies there now.
+    Upgrade,
     /// End by draining.
     Stop,
 }
@@ -78,6 +81,7 @@ impl Request {
             Request::Status => "status",
             Request::Reload => "reload",
             Request::Scale { .. } => "scale",
+            Request::Upgrade => "upgrade",
             Request::Stop => "stop",
         }
     }
@@ -126,6 +130,7 @@ mod tests {
                 r#"{"monoceros":1,"ask":"scale","app":"shop","workers":4}"#,
                 Request::Scale { app: "shop".into(), workers: 4 },
             ),
+            (r#"{"monoceros":1,"ask":"upgrade"}"#, Request::Upgrade),
             (r#"{"monoceros":1,"ask":"stop"}"#, Request::Stop),
         ];
         for (line, request) in cases {

@@ -12,6 +12,8 @@
 //!   scale, recycle  more, fewer, or other workers
 //!   sockets         which listeners are needed
 //!   stop            the end
+//!   legacy          what the next supervisor needs to know; its beginning, from that
+//!   upgrade         the end of this supervisor and the beginning of the next, in one process
 //!   status          all of it, to be shown
 //! ```
 //!
@@ -27,7 +29,9 @@ mod adopt;
 mod backoff;
 mod effect;
 mod event;
+pub mod fingerprint;
 mod heirs;
+pub mod legacy;
 pub mod line;
 mod lives;
 pub mod plan;
@@ -38,6 +42,7 @@ mod sockets;
 pub mod status;
 mod stop;
 mod team;
+mod upgrade;
 mod worker;
 #[cfg(test)]
 mod world;
@@ -58,6 +63,7 @@ use reload::{Reload, Request};
 use scale::Scaling;
 use status::LastReload;
 use team::Team;
+use upgrade::Upgrade;
 use worker::Life;
 pub use worker::Word;
 
@@ -105,6 +111,7 @@ pub struct Core {
     last_reload: Option<LastReload>,
     scalings: Vec<Scaling>,
     stop_askers: Vec<Asker>,
+    upgrade: Option<Upgrade>,
     exit_status: i32,
     jitter: Jitter,
     effects: Vec<Effect>,
@@ -133,6 +140,7 @@ impl Core {
             last_reload: None,
             scalings: Vec::new(),
             stop_askers: Vec::new(),
+            upgrade: None,
             exit_status: exit::DONE,
             jitter: Jitter::new(seed),
             effects: Vec::new(),
@@ -155,6 +163,7 @@ impl Core {
             Event::Bound => self.fresh_bound(now),
             Event::NotBound { why } => self.not_bound(now, why),
             Event::Wanted { wish, asker } => self.wanted(now, wish, asker),
+            Event::Preflown(said) => self.preflown(said),
             Event::NotYet { signal, what } => self.not_yet(signal, what),
             Event::Tick => self.tick(now),
         }
@@ -162,9 +171,14 @@ impl Core {
         std::mem::take(&mut self.effects)
     }
 
+    /// What a worker runs.
+    pub fn plan_of(&self, worker: WorkerId) -> Option<&plan::AppPlan> {
+        self.lives.get(&worker).map(|life| &life.app)
+    }
+
     /// When [`Event::Tick`] is due next.
     pub fn deadline(&self) -> Option<Now> {
-        let lives = self.lives.values().filter_map(Life::until).min();
+        let lives = self.lives.values().filter_map(Life::until).chain(self.upgrade_until()).min();
         let lingering = match self.phase {
             Phase::Draining | Phase::Quitting | Phase::Gone => return lives,
             Phase::Lingering { until } => Some(until),
@@ -185,6 +199,7 @@ impl Core {
             Wish::Reload { cause } => self.want_reload(cause, asker),
             Wish::Scale { app, to } => self.want_scale(now, Some(app), to, asker),
             Wish::ScaleAll { to } => self.want_scale(now, None, to, asker),
+            Wish::Upgrade => self.want_upgrade(asker),
             Wish::Stop(stop) => self.want_stop(now, stop, asker),
         }
     }
@@ -195,11 +210,13 @@ impl Core {
             self.overdue(now, worker);
         }
         self.linger_on(now);
+        self.upgrade_overdue(now);
     }
 
     /// What follows from how things are, whatever has happened.
     fn settle(&mut self, now: Now) {
         self.begin_reload(now);
+        self.begin_upgrade(now);
         if self.phase.is_up() {
             self.fill_places(now);
             self.spawn_spares(now);

@@ -90,7 +90,7 @@ pub struct Squad {
 impl Scope {
     fn of(cause: &Cause) -> Scope {
         match cause {
-            Cause::Signal | Cause::Command => Scope { file: true, all: true, ..Scope::default() },
+            Cause::Signal | Cause::Command | Cause::Upgraded => Scope { file: true, all: true, ..Scope::default() },
             Cause::FileChanged => Scope { file: true, ..Scope::default() },
             Cause::CodeChanged { app, path: _ } => Scope { code: BTreeSet::from([app.clone()]), ..Scope::default() },
         }
@@ -138,7 +138,7 @@ impl Core {
     pub(super) fn begin_reload(&mut self, now: Now) {
         let draining = self.lives.values().filter(|life| life.is_draining()).map(|life| life.generation);
         let room = draining.collect::<BTreeSet<_>>().len() < DRAINING_MAX;
-        if self.phase != Phase::Up || self.reload.is_some() || !room {
+        if self.phase != Phase::Up || self.reload.is_some() || self.upgrade.is_some() || !room {
             return;
         }
         let Some(request) = self.waiting.take() else {
@@ -277,11 +277,21 @@ impl Core {
         self.last_reload = Some(LastReload { outcome, why, detail, cause: request.cause, at: now });
     }
 
+    /// Whether a reload runs.
+    pub(super) fn reloads(&self) -> bool {
+        self.reload.is_some()
+    }
+
     /// Ends the reload that runs and the one that waits, because the server ends.
     pub(super) fn abandon_all(&mut self, now: Now) {
         self.abandon(now, Failure::new("the server is stopping", ""));
+        self.refuse_waiting("the server is stopping");
+    }
+
+    /// Ends the reload that waits.
+    pub(super) fn refuse_waiting(&mut self, why: &str) {
         for asker in self.waiting.take().into_iter().flat_map(|request| request.askers) {
-            self.refuse(Some(asker), "the server is stopping");
+            self.refuse(Some(asker), why);
         }
     }
 }

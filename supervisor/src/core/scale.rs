@@ -107,10 +107,10 @@ impl Core {
         }
     }
 
-    /// Ends all waiting, because the server ends.
-    pub(super) fn refuse_scalings(&mut self) {
+    /// Ends all waiting.
+    pub(super) fn refuse_scalings(&mut self, why: &str) {
         for Scaling { asker, .. } in std::mem::take(&mut self.scalings) {
-            self.refuse(Some(asker), "the server is stopping");
+            self.refuse(Some(asker), why);
         }
     }
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use monoceros_shared::link::Purpose;
 
+use super::legacy::Found;
 use super::plan::AppPlan;
 use super::recycle::Wear;
 use super::{Exit, Now, QUIT_GRACE};
@@ -96,6 +97,22 @@ impl Life {
     pub fn new(now: Now, app: AppPlan, generation: u64, wear: Wear) -> Life {
         let state = State::Booting { until: now + app.timeouts().boot };
         Life { app, generation, purpose: Purpose::Serve, pid: None, wear, state, spawned: now, adopted: None }
+    }
+
+    /// One that another supervisor spawned and that serves, since the times of its spawn and its adoption.
+    pub fn found(app: AppPlan, found: &Found, (spawned, adopted): (Now, Now), wear: Wear) -> Life {
+        let (generation, pid, purpose) = (found.generation, Some(found.pid), Purpose::Serve);
+        Life { app, generation, purpose, pid, wear, state: State::Serving, spawned, adopted: Some(adopted) }
+    }
+
+    /// It drains already, and may until then.
+    pub fn drains_until(&mut self, until: Now) {
+        self.state = State::Draining { until };
+    }
+
+    /// When it was spawned, and when it began to serve if it did.
+    pub fn times(&self) -> (Now, Option<Now>) {
+        (self.spawned, self.adopted)
     }
 
     /// Goes on by what happened; the whole table.

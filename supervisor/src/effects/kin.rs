@@ -1,0 +1,99 @@
+//! The register's part in a succession: takes over the workers that another supervisor had, and packs ours for the next one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use monoceros_shared::link::CHANNEL;
+use monoceros_shared::link::channel::Door;
+
+use super::{Words, Worker, Workers};
+use crate::bridge;
+use crate::core::plan::AppPlan;
+use crate::core::{Word, WorkerId};
+use crate::succession::baggage::WorkerBaggage;
+use crate::succession::{Kin, Speech};
+
+impl Workers {
+    /// Takes a worker over. Words reach it when it has connected to a new channel.
+    ///
+    /// # Errors
+    /// When it cannot be watched. When it cannot be given a channel it is spoken to by signals.
+    pub fn adopt(&mut self, worker: WorkerId, kin: Kin, app: &AppPlan) -> io::Result<()> {
+        self.means.watch.begin(worker, kin.process.as_fd())?;
+        let door = match kin.speech {
+            Speech::Words => self.renew(worker, &kin).unwrap_or_default(),
+            Speech::Signals => String::new(),
+        };
+        let known = Worker {
+            process: kin.process,
+            carrier: kin.carrier,
+            words: if door.is_empty() { Words::Mute } else { Words::Signals },
+            door,
+            scoreboard: kin.scoreboard,
+            assignment: None,
+            app: app.name().to_owned(),
+            recycle: app.app.recycle.clone(),
+            adoption: kin.file,
+            others: kin.others,
+            exit: None,
+        };
+        self.register.insert(worker, known);
+        Ok(())
+    }
+
+    /// Opens a new channel for a worker, and says where; its name.
+    fn renew(&self, worker: WorkerId, kin: &Kin) -> io::Result<String> {
+        let door = match kin.process.uid() {
+            Some(uid) => Door::open_for(uid)?,
+            None => Door::open()?,
+        };
+        let name = door.name().to_owned();
+        bridge::start(worker, door, self.means.post.clone())?;
+        kin.carrier.give(format!("{CHANNEL}{name}").as_bytes(), None)?;
+        Ok(name)
+    }
+
+    /// Says a word by signal to a worker that hears no others; whether it is one.
+    pub(super) fn signal(&self, worker: WorkerId, word: Word) -> bool {
+        let Some(known) = self.living(worker).filter(|known| matches!(known.words, Words::Signals | Words::Mute)) else {
+            return false;
+        };
+        match word {
+            // It does already.
+            Word::Serve => {}
+            Word::Drain => known.process.terminate(),
+            Word::Quit => known.process.quit(),
+        }
+        true
+    }
+
+    /// Packs those that the next supervisor is to know of, and ends the others: nothing that has served is among them.
+    /// Says which those were.
+    pub fn pack(&mut self, known: &BTreeSet<WorkerId>) -> (BTreeMap<WorkerId, WorkerBaggage>, Vec<WorkerId>) {
+        let strangers: Vec<WorkerId> = self.register.keys().copied().filter(|worker| !known.contains(worker)).collect();
+        for worker in strangers.iter().filter_map(|worker| self.register.remove(worker)) {
+            worker.adoption.iter().for_each(super::remove);
+            if worker.exit.is_none() {
+                worker.process.end();
+            }
+        }
+        (self.register.iter().map(|(worker, known)| (*worker, packed(known))).collect(), strangers)
+    }
+
+    /// The worker's binary.
+    pub fn program(&self) -> RawFd {
+        self.means.program.as_fd().as_raw_fd()
+    }
+}
+
+fn packed(known: &Worker) -> WorkerBaggage {
+    WorkerBaggage {
+        carrier: known.carrier.as_raw_fd(),
+        pidfd: known.process.as_fd().as_raw_fd(),
+        scoreboard: known.scoreboard.memory().as_raw_fd(),
+        file: known.adoption.clone(),
+        speaks: !matches!(known.words, Words::Mute),
+        others: known.others.iter().map(|(name, other)| (name.clone(), other.as_raw_fd())).collect(),
+    }
+}
