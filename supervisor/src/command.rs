@@ -49,9 +49,11 @@ pub enum Command {
     /// Give an application another number of workers, until the server ends.
     Scale(Scale),
     /// Have the supervisor of FILE become the program that lies there now, without anybody noticing, and its workers too.
-    #[command(after_help = "The process stays, and whoever it serves. If the new program cannot take over, the old one goes on, and \
+    #[command(
+        after_help = "The process stays, and whoever it serves. If the new program cannot take over, the old one goes on, and \
         this exits with 1 and says why. With 1 too when the new program took over and its workers could not be loaded: the old \
-        ones serve.")]
+        ones serve."
+    )]
     Upgrade(Server),
     /// Say whether this program could take over from another one, which asks.
     #[command(hide = true)]

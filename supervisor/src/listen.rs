@@ -77,7 +77,9 @@ impl Bound {
     /// known, the socket that lies there.
     pub fn adopt(listener: &Listener, socket: OwnedFd, identity: Option<(u64, u64)>) -> Bound {
         let file = match &listener.address {
-            Address::Unix(path) => identity.or_else(|| identity_of(path)).map(|identity| SocketFile { path: path.clone(), identity }),
+            Address::Unix(path) => {
+                identity.or_else(|| identity_of(path)).map(|identity| SocketFile { path: path.clone(), identity })
+            }
             Address::Tcp(_) | Address::Abstract(_) => None,
         };
         Bound { name: listener.address.to_string(), socket: socket.into(), file }

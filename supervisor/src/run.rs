@@ -62,9 +62,8 @@ pub enum Ended {
 /// Serves until it is asked to stop, or leaves to the next program.
 pub fn run(beginning: Beginning, log: &Logger) -> Ended {
     let server = start(beginning, log);
-    let ended = server.and_then(|(server, first)| {
-        server.serve(first).map_err(|error| format!("cannot wait for events: {error}"))
-    });
+    let ended = server
+        .and_then(|(server, first)| server.serve(first).map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
         error!(log, "stopped"; "why" => why);
         Ended::With(exit::FAILED)

@@ -31,8 +31,7 @@ const NEWS: Token = Token(usize::MAX - 2);
 const PREFLIGHT: Token = Token(usize::MAX - 3);
 
 /// The signals that mean something to a supervisor.
-const SIGNALS_HEARD: [i32; 9] =
-    [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH];
+const SIGNALS_HEARD: [i32; 9] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH];
 
 /// Things taken up in one round. Fewer only mean more rounds.
 const STIRS_MAX: usize = 128;

@@ -255,7 +255,6 @@ mod tests {
     use std::io::Read;
     use std::os::unix::net::UnixStream;
 
-
     use super::*;
 
     /// Spawns `sh` as if it were the worker; what it says on its descriptor 0 comes out of the stream.

@@ -104,7 +104,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("shared/src/link/fd.rs", "the kernel gives received descriptors as numbers"),
     ("shared/src/scoreboard.rs", "a typed view of memory that two processes share"),
     ("supervisor/src/succession/baggage.rs", "an exec leaves descriptors as numbers"),
-        ("supervisor/src/spawn.rs", "close_range is wrapped by no crate of ours"),
+    ("supervisor/src/spawn.rs", "close_range is wrapped by no crate of ours"),
     ("worker/src/python/file.rs", "Python gives a file's descriptor as a number"),
     ("worker/src/python/fork.rs", "a child forked by the application leaves by _exit"),
     ("worker/src/python/interpreter.rs", "PyConfig is C's way to start an embedded Python"),

@@ -88,8 +88,11 @@ impl Drop for Noted {
 /// The Unix packet sockets that are open (proc_pid_net(5): type 5).
 fn packet_sockets() -> Vec<RawFd> {
     let table = std::fs::read_to_string("/proc/self/net/unix").unwrap_or_default();
-    let packets: std::collections::BTreeSet<&str> =
-        table.lines().map(|line| line.split_whitespace()).filter_map(|mut fields| (fields.nth(4)? == "0005").then(|| fields.nth(1))?).collect();
+    let packets: std::collections::BTreeSet<&str> = table
+        .lines()
+        .map(|line| line.split_whitespace())
+        .filter_map(|mut fields| (fields.nth(4)? == "0005").then(|| fields.nth(1))?)
+        .collect();
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
     let is_packet = |fd: &RawFd| {
         let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default();

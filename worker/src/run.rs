@@ -13,7 +13,9 @@ use monoceros_shared::config::RunAs;
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::link::{ADOPTION, Adoption, Assignment, Failure, FromWorker, Purpose, SCOREBOARD, ToWorker, VERSION};
+use monoceros_shared::link::{
+    ADOPTION, Adoption, Assignment, Failure, FromWorker, Purpose, SCOREBOARD, ToWorker, VERSION,
+};
 use monoceros_shared::log;
 use monoceros_shared::scoreboard::Scoreboard;
 use nix::sys::signal::SigSet;
@@ -21,8 +23,8 @@ use nix::unistd::{Gid, Uid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
-use crate::engine::{Engine, Mode, Parts, apology, threads};
 use crate::descriptors::Noted;
+use crate::engine::{Engine, Mode, Parts, apology, threads};
 use crate::python::Application;
 use crate::succession::{self, Estate};
 use crate::{descriptors, python};
@@ -61,7 +63,8 @@ fn live() -> io::Result<i32> {
     let logger = logger.new(
         o!("app" => assignment.app.name.clone(), "worker" => assignment.worker, "generation" => assignment.generation),
     );
-    let worker = Worker { carrier: Arc::new(carrier), sender, bridge: (noted, receiver), assignment: *assignment, log: logger };
+    let worker =
+        Worker { carrier: Arc::new(carrier), sender, bridge: (noted, receiver), assignment: *assignment, log: logger };
     let status = worker.serve();
     drop(guard);
     status

@@ -23,7 +23,7 @@ use monoceros_shared::config::SupervisorLoss;
 use monoceros_shared::exit;
 use monoceros_shared::link::adoption::{self, Doing, Kinship, Reply};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::link::{Adoption, Assignment, Loss, VERSION};
+use monoceros_shared::link::{Adoption, Assignment, Loss, Purpose, VERSION};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slog::{Logger, error, info, warn};
@@ -49,6 +49,8 @@ pub struct Succession {
     worker: u64,
     generation: u64,
     app: String,
+    /// What it is at, unless it drains.
+    doing: Doing,
     engine: Arc<Engine>,
     log: Logger,
 }
@@ -77,6 +79,10 @@ pub fn start(estate: Estate, assignment: &Assignment, engine: &Arc<Engine>, log:
         worker: assignment.worker,
         generation: assignment.generation,
         app: assignment.app.name.clone(),
+        doing: match assignment.purpose {
+            Purpose::Apologise(_) => Doing::Apologising,
+            Purpose::Serve | Purpose::Check => Doing::Serving,
+        },
         engine: engine.clone(),
         log: log.clone(),
     };
@@ -147,7 +153,9 @@ impl Succession {
                 return None;
             }
             let until = end.unwrap_or(lonely).saturating_duration_since(now).min(GLANCE);
-            if let Some(next) = self.door.as_ref().and_then(|(door, adoption)| self.claimed(door.as_fd(), adoption, until)) {
+            if let Some(next) =
+                self.door.as_ref().and_then(|(door, adoption)| self.claimed(door.as_fd(), adoption, until))
+            {
                 return Some(next);
             }
             if self.door.is_none() {
@@ -171,6 +179,7 @@ impl Succession {
                 self.engine.succeed(next.clone());
                 Some(next)
             }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
             Err(error) => {
                 self.refuse(&claimant, &error.to_string());
                 None
@@ -188,7 +197,7 @@ impl Succession {
             version: VERSION,
             worker: self.worker,
             generation: self.generation,
-            doing: if self.engine.is_draining() { Doing::Draining } else { Doing::Serving },
+            doing: if self.engine.is_draining() { Doing::Draining } else { self.doing },
             kinship: if token == Some(adoption.token) { Kinship::Kin } else { Kinship::Stranger },
             app: self.app.clone(),
         };

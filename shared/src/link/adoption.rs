@@ -57,6 +57,8 @@ pub enum Doing {
     Serving,
     /// It finishes what it has.
     Draining,
+    /// It answers in the place of an application that cannot be loaded.
+    Apologising,
 }
 
 /// Whether a claimant brought the worker's own token.
@@ -160,12 +162,16 @@ pub fn claim(carrier: &Carrier, token: Option<&Token>) -> io::Result<()> {
 /// What token a claimant brought; waits for it no longer than `patience`.
 ///
 /// # Errors
-/// When it does not come, or is none.
+/// When it does not come, or is none; `UnexpectedEof` when whoever came only looked whether somebody is here.
 pub fn claimed(carrier: &Carrier, patience: Duration) -> io::Result<Option<Token>> {
     let mut packet = [0; 64];
     wait(carrier.as_fd(), patience)?;
-    let Taken::Packet((bytes, None)) = carrier.take(&mut packet)? else {
-        return Err(io::Error::new(ErrorKind::InvalidData, "cannot read a claim: it is none"));
+    let bytes = match carrier.take(&mut packet)? {
+        Taken::Packet((bytes, None)) => bytes,
+        Taken::End => return Err(io::Error::new(ErrorKind::UnexpectedEof, "whoever came has gone without a claim")),
+        Taken::Packet(_) | Taken::Nothing => {
+            return Err(io::Error::new(ErrorKind::InvalidData, "cannot read a claim: it is none"));
+        }
     };
     match packet[..bytes].split_first_chunk::<2>() {
         Some((_version, token)) => Ok(token.try_into().ok()),
@@ -192,7 +198,11 @@ impl Reply {
         let mut packet = Vec::new();
         let (version, worker, generation, marks, text) = match self {
             Reply::Taken { version, worker, generation, doing, kinship, app } => {
-                let doing = if *doing == Doing::Serving { 1 } else { 2 };
+                let doing = match doing {
+                    Doing::Serving => 1,
+                    Doing::Draining => 2,
+                    Doing::Apologising => 3,
+                };
                 (*version, *worker, *generation, [doing, u8::from(*kinship == Kinship::Kin)], app)
             }
             Reply::Refused(why) => (VERSION, 0, 0, [0, 0], why),
@@ -215,6 +225,7 @@ impl Reply {
         let doing = match doing {
             0 => return Some(Reply::Refused(text)),
             1 => Doing::Serving,
+            3 => Doing::Apologising,
             _ => Doing::Draining,
         };
         Some(Reply::Taken {

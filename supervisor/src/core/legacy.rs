@@ -292,15 +292,19 @@ impl Core {
 
     /// Gives a worker that lives its place.
     fn welcome(&mut self, now: Now, (worker, found): (WorkerId, &Found), plan: &Plan, legacy: &Legacy) {
-        let known = legacy.workers.get(&worker).filter(|_| found.kinship == Kinship::Kin);
+        let written = legacy.workers.get(&worker);
+        let written = written.filter(|known| legacy.app_of(known) == found.app && known.generation == found.generation);
+        let known = written.filter(|_| found.kinship == Kinship::Kin);
         let team = self.teams.iter().position(|team| team.name() == found.app);
-        let app = known.and_then(|known| legacy.plan_of(known.fingerprint, plan));
-        let app = app.or_else(|| team.map(|index| self.teams[index].plan.clone())).or_else(|| plan.apps.first().cloned());
+        let app = written.and_then(|written| legacy.plan_of(written.fingerprint, plan));
+        let app =
+            app.or_else(|| team.map(|index| self.teams[index].plan.clone())).or_else(|| plan.apps.first().cloned());
         let Some(app) = app else { return };
         let (spawned, adopted) = known.map_or((now, now), |known| (known.spawned, known.adopted));
         let wear = Wear::new(&app.app.recycle, spawned, &mut self.jitter);
         let mut life = Life::found(app, found, (spawned, adopted), wear);
-        let seat = known.map_or(Seat::Elder, |known| known.place);
+        let strange = if found.doing == Doing::Apologising { Seat::Apology } else { Seat::Elder };
+        let seat = known.map_or(strange, |known| known.place);
         if seat == Seat::Apology {
             life.purpose = Purpose::Apologise(String::new());
         }

@@ -226,7 +226,9 @@ impl Life {
     pub fn is_expected(&self, exit: Exit) -> bool {
         match self.state {
             State::Booting { .. } | State::Loaded => false,
-            State::Serving | State::Draining { .. } => exit == Exit::Code(0),
+            State::Serving => exit == Exit::Code(0),
+            // Of one that another supervisor spawned, nobody knows more.
+            State::Draining { .. } => matches!(exit, Exit::Code(0) | Exit::Unknown),
             State::Quitting { .. } | State::Killed => true,
         }
     }

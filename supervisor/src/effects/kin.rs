@@ -56,7 +56,8 @@ impl Workers {
 
     /// Says a word by signal to a worker that hears no others; whether it is one.
     pub(super) fn signal(&self, worker: WorkerId, word: Word) -> bool {
-        let Some(known) = self.living(worker).filter(|known| matches!(known.words, Words::Signals | Words::Mute)) else {
+        let Some(known) = self.living(worker).filter(|known| matches!(known.words, Words::Signals | Words::Mute))
+        else {
             return false;
         };
         match word {

@@ -154,7 +154,8 @@ impl Server<'_> {
         };
         let begun = Preflight::begin(&passage.programs.next, self.source.file.as_deref(), &baggage);
         let watched = begun.and_then(|preflight| {
-            let watch = self.sources.watch().and_then(|watch| watch.begin_preflight(std::os::fd::AsFd::as_fd(&preflight)));
+            let watch =
+                self.sources.watch().and_then(|watch| watch.begin_preflight(std::os::fd::AsFd::as_fd(&preflight)));
             watch.map(|()| preflight).map_err(|error| format!("cannot watch the new supervisor: {error}"))
         });
         match watched {

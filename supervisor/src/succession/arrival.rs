@@ -20,9 +20,9 @@ use super::baggage::{Baggage, ControlBaggage, WorkerBaggage, let_through, own};
 use super::departure::{self, FAILED, SUCCESSION};
 use super::preflight::config_of;
 use super::{FORM, Heritage, Kin, Speech, gather};
+use crate::core::Asker;
 use crate::core::legacy::{Found, Remains, Seat};
 use crate::core::plan::Plan;
-use crate::core::Asker;
 use crate::spawn::{Process, Program};
 
 /// The form that this program reads, if it is to be another than it is: for tests of what an older build would do.

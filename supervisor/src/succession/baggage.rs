@@ -108,7 +108,8 @@ impl Baggage {
         });
         let control = &self.control;
         let doors = control.doors.iter().map(|(_, _, door)| *door);
-        let of_control = doors.chain(control.locks.iter().map(|lock| lock.1)).chain(control.clients.iter().map(|c| c.1));
+        let of_control =
+            doors.chain(control.locks.iter().map(|lock| lock.1)).chain(control.clients.iter().map(|c| c.1));
         let all = of_workers.chain(of_control).chain(self.listeners.values().copied());
         all.chain([self.worker]).chain(self.left_open.iter().copied()).collect()
     }
@@ -199,7 +200,8 @@ mod tests {
 
     #[test]
     fn what_was_packed_is_read_and_cannot_be_changed() {
-        let baggage = Baggage { pid: 7, askers: vec![3], listeners: BTreeMap::from([("a:1".into(), 9)]), ..Baggage::default() };
+        let baggage =
+            Baggage { pid: 7, askers: vec![3], listeners: BTreeMap::from([("a:1".into(), 9)]), ..Baggage::default() };
         let memory = baggage.pack().unwrap();
         let read = Baggage::unpack(memory.as_fd(), FORM).unwrap();
         assert_eq!((read.pid, read.askers, read.listeners), (7, vec![3], BTreeMap::from([("a:1".to_owned(), 9)])));

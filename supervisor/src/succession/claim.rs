@@ -26,7 +26,7 @@ use slog::{Logger, info, warn};
 use super::state::Place;
 use super::{Heritage, Kin, Record, Speech, gather, new_token};
 use crate::core::WorkerId;
-use crate::core::legacy::{Found, Legacy, Remains};
+use crate::core::legacy::{Found, Legacy, Remains, Seat};
 use crate::core::plan::Plan;
 use crate::listen::cause;
 use crate::spawn::Process;
@@ -193,10 +193,11 @@ impl Claim {
             // Somebody lives there, and says nothing: it is attended to like one that hangs.
             None => {
                 warn!(log, "a worker does not answer: it is replaced"; "worker" => worker, "pid" => pid);
-                let (app, generation) = known
-                    .map(|known| (legacy.app_of(known).to_owned(), known.generation))
-                    .unwrap_or_default();
-                (Found { pid, app, generation, doing: Doing::Serving, kinship: Kinship::Stranger }, Speech::Signals)
+                let (app, generation) =
+                    known.map(|known| (legacy.app_of(known).to_owned(), known.generation)).unwrap_or_default();
+                let apologises = known.is_some_and(|known| known.place == Seat::Apology);
+                let doing = if apologises { Doing::Apologising } else { Doing::Serving };
+                (Found { pid, app, generation, doing, kinship: Kinship::Stranger }, Speech::Signals)
             }
         };
         let Claim { carrier, process, file, .. } = self;

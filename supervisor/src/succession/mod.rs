@@ -39,9 +39,9 @@ use monoceros_shared::scoreboard::Scoreboard;
 use serde::{Deserialize, Serialize};
 use slog::{Logger, warn};
 
+use crate::core::WorkerId;
 use crate::core::legacy::{Legacy, Remains};
 use crate::core::plan::Plan;
-use crate::core::WorkerId;
 use crate::effects::now_ms;
 use crate::listen::{Bound, Sockets};
 use crate::spawn::Process;

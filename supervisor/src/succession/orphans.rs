@@ -54,7 +54,8 @@ impl Orphans {
     /// When a supervisor has come meanwhile.
     pub fn stop(self) -> Result<(), String> {
         let lock = self.place.folder.join(format!("{}.lock", self.place.name));
-        let _lock = Lock::take(&lock).map_err(|_| "cannot stop the workers: a supervisor has come meanwhile".to_owned())?;
+        let _lock =
+            Lock::take(&lock).map_err(|_| "cannot stop the workers: a supervisor has come meanwhile".to_owned())?;
         let drain = self.place.record().ok().and_then(|record| record.legacy.longest_drain()).unwrap_or(DRAIN);
         self.workers.iter().for_each(Process::terminate);
         if !self.wait(drain + GRACE) {

@@ -211,8 +211,13 @@ mod tests {
     #[test]
     fn workers_are_found_by_their_files_and_others_are_not() {
         let (_folder, place) = place();
-        for name in ["server.yaml-0.worker-12.sock", "server.yaml-0.worker-3.sock", "server.yaml-0.worker-x.sock",
-            "server.yaml-0.sock", "server.yaml-01.worker-4.sock"] {
+        for name in [
+            "server.yaml-0.worker-12.sock",
+            "server.yaml-0.worker-3.sock",
+            "server.yaml-0.worker-x.sock",
+            "server.yaml-0.sock",
+            "server.yaml-01.worker-4.sock",
+        ] {
             fs::write(place.folder.join(name), "").unwrap();
         }
         assert_eq!(place.workers().into_iter().map(|(worker, _)| worker).collect::<Vec<_>>(), [3, 12]);

@@ -91,7 +91,11 @@ pub struct Leader {
 
 impl Leader {
     /// A poll that watches the alarms, its timer and its waker, and no listener yet.
-    pub fn new(listeners: Vec<Listener>, carrier: Arc<Carrier>, alarm: OwnedFd) -> io::Result<(Leader, Registry, Waker)> {
+    pub fn new(
+        listeners: Vec<Listener>,
+        carrier: Arc<Carrier>,
+        alarm: OwnedFd,
+    ) -> io::Result<(Leader, Registry, Waker)> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, WAKER)?;

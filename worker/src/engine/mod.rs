@@ -28,8 +28,8 @@ mod leader;
 mod listen;
 pub mod runner;
 pub mod slots;
-pub mod threads;
 mod succession;
+pub mod threads;
 mod watch;
 
 use std::collections::VecDeque;

@@ -93,7 +93,10 @@ impl World {
             Effect::EndPreflight | Effect::Succeed { .. } => {}
             Effect::ReadConfig | Effect::Bind { .. } | Effect::Adjust { .. } | Effect::Answer { .. } => {}
             Effect::Unbind { addresses } => {
-                let drains = self.processes.values().filter(|process| process.served && process.doing != Doing::Dead);
+                let drains = self
+                    .processes
+                    .values()
+                    .filter(|process| process.served && !process.unknown && process.doing != Doing::Dead);
                 let mut left = drains.flat_map(|process| &process.recruit.app.app.listen);
                 assert!(left.all(|listener| !addresses.contains(&listener.address)), "{effect:?} before the drain");
             }
@@ -190,8 +193,9 @@ impl World {
         let drains = self.processes.values().filter(|process| process.served && process.doing != Doing::Dead);
         let drains: BTreeSet<&Address> =
             drains.flat_map(|process| &process.recruit.app.app.listen).map(|listener| &listener.address).collect();
+        let unknown = self.processes.values().any(|process| process.unknown && process.doing != Doing::Dead);
         for address in &self.bound {
-            let needed = teams.contains(address) || drains.contains(address) || self.told.running.is_some();
+            let needed = unknown || teams.contains(address) || drains.contains(address) || self.told.running.is_some();
             assert!(needed, "{address} is left open");
         }
     }

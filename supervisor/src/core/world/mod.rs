@@ -63,13 +63,15 @@ struct Process {
     served: bool,
     /// Whether it was told to serve, and not to leave.
     appointed: bool,
+    /// Nobody knows what it listens on: what was written of it is lost.
+    unknown: bool,
     /// Whom it was told to hand its connections to.
     heir: Option<WorkerId>,
 }
 
 impl Process {
     fn new(recruit: Recruit, doing: Doing) -> Process {
-        Process { recruit, doing, killed: false, served: false, appointed: false, heir: None }
+        Process { recruit, doing, killed: false, served: false, appointed: false, unknown: false, heir: None }
     }
 
     fn app(&self) -> &str {
@@ -184,7 +186,8 @@ impl World {
         let mut idle = 0;
         while self.exited.is_none() {
             let next = self.agenda.peek().map(|Reverse((at, _))| *at);
-            let tick = self.core.deadline().filter(|_| !self.vacant).filter(|tick| next.is_none_or(|next| *tick <= next));
+            let tick =
+                self.core.deadline().filter(|_| !self.vacant).filter(|tick| next.is_none_or(|next| *tick <= next));
             let Some(at) = tick.or(next).filter(|at| *at <= end) else {
                 break;
             };

@@ -46,13 +46,16 @@ impl World {
             return self.after(Duration::from_secs(1), Turn::Succeed(Box::new(legacy)));
         };
         let is_lost = legacy.apps.is_empty();
-        let found = self.found(|doing| if is_lost || *doing == Doing::Hanging { Kinship::Stranger } else { Kinship::Kin });
-        let mut bound: BTreeMap<_, Listener> = legacy.bound.iter().map(|one| (one.address.clone(), one.clone())).collect();
+        let found =
+            self.found(|doing| if is_lost || *doing == Doing::Hanging { Kinship::Stranger } else { Kinship::Kin });
+        let mut bound: BTreeMap<_, Listener> =
+            legacy.bound.iter().map(|one| (one.address.clone(), one.clone())).collect();
         let needed = if is_lost { plan.listeners().into_values().collect() } else { legacy.needs() };
         bound.extend(needed.into_iter().map(|one| (one.address.clone(), one)));
         let differs = !is_lost && !legacy.is_of(&plan);
         self.stopped = None;
         self.told.forget(is_lost);
+        self.processes.values_mut().for_each(|process| process.unknown |= is_lost);
         let remains = Remains { legacy, found, bound: bound.into_values().collect() };
         self.resume(&plan, &remains);
         if differs {
@@ -63,13 +66,21 @@ impl World {
     /// The supervisor is upgraded, or comes back.
     pub fn upgrade(&mut self, askers: Vec<Asker>) {
         let legacy = self.written();
-        let plan = Plan { apps: self.core.teams.iter().map(|team| team.plan.clone()).collect(), manner: self.core.manner };
+        let plan =
+            Plan { apps: self.core.teams.iter().map(|team| team.plan.clone()).collect(), manner: self.core.manner };
         self.end_unserved();
+        for (worker, process) in &mut self.processes {
+            if !legacy.workers.contains_key(worker) {
+                process.doing = Doing::Dead;
+            }
+        }
         self.forget_what_was_to_be_told();
         let mut found = self.found(|_| Kinship::Kin);
         for (worker, found) in &mut found {
             let leaves = matches!(legacy.workers[worker].place, super::super::legacy::Seat::Leaving { .. });
-            found.doing = if leaves { adoption::Doing::Draining } else { adoption::Doing::Serving };
+            if leaves {
+                found.doing = adoption::Doing::Draining;
+            }
         }
         let bound = legacy.bound.clone();
         self.resume(&plan, &Remains { legacy, found, bound });
@@ -91,7 +102,7 @@ impl World {
         for (worker, found) in &remains.found {
             let process = self.processes.get_mut(worker).unwrap();
             process.killed = false;
-            process.appointed = found.doing == adoption::Doing::Serving;
+            process.appointed = found.doing != adoption::Doing::Draining;
         }
         self.bound = remains.bound.iter().map(|listener| listener.address.clone()).collect();
         self.core = Core::resume(plan, remains, self.now, self.story.seed);
@@ -107,8 +118,11 @@ impl World {
     fn found(&self, kinship: impl Fn(&Doing) -> Kinship) -> BTreeMap<WorkerId, Found> {
         let living = self.processes.iter().filter(|(_, process)| process.served && process.doing != Doing::Dead);
         let found = living.map(|(worker, process)| {
-            let doing =
-                if process.doing == Doing::Leaving { adoption::Doing::Draining } else { adoption::Doing::Serving };
+            let doing = match process.doing {
+                Doing::Leaving => adoption::Doing::Draining,
+                _ if process.apologises() => adoption::Doing::Apologising,
+                _ => adoption::Doing::Serving,
+            };
             let (app, generation) = (process.app().to_owned(), process.recruit.generation);
             let kinship = kinship(&process.doing);
             (*worker, Found { pid: *worker as u32, app, generation, doing, kinship })
@@ -151,7 +165,8 @@ impl World {
         let unknown: BTreeSet<WorkerId> = self.processes.keys().copied().filter(|worker| *worker > last).collect();
         self.processes.retain(|worker, _| !unknown.contains(worker));
         for turn in self.turns.values_mut() {
-            if matches!(turn, Turn::Load(worker) | Turn::Fail(worker) | Turn::Die(worker, _) if unknown.contains(worker)) {
+            if matches!(turn, Turn::Load(worker) | Turn::Fail(worker) | Turn::Die(worker, _) if unknown.contains(worker))
+            {
                 *turn = Turn::Nothing;
             }
         }
