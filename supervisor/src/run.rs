@@ -148,7 +148,8 @@ impl Server<'_> {
             if let Some(askers) = self.passage.leaving.take() {
                 match self.leave(askers) {
                     Ok(departure) => return Ok(Ended::Departing(departure)),
-                    Err((stays, events)) => {
+                    Err(returned) => {
+                        let (stays, events) = *returned;
                         self = stays;
                         status = self.happen(events);
                         continue;

@@ -177,7 +177,7 @@ impl Server<'_> {
     }
 
     /// Packs all that there is, and forgets it: it belongs to the next supervisor. If that cannot be, the server goes on.
-    pub(super) fn leave(mut self, askers: Vec<Asker>) -> Result<Departure, (Self, Vec<Event>)> {
+    pub(super) fn leave(mut self, askers: Vec<Asker>) -> Result<Departure, Box<(Self, Vec<Event>)>> {
         let record = self.passage.record(&self.core, &self.listeners);
         let known: BTreeSet<_> = record.legacy.workers.keys().copied().collect();
         let (workers, ended) = self.workers.pack(&known);
@@ -206,7 +206,7 @@ impl Server<'_> {
                     let _ = self.control.answer(asker, &reply);
                 }
                 let gone = |worker| Event::Exited { worker, exit: Exit::Signal("SIGKILL"), running: Vec::new() };
-                Err((self, ended.into_iter().map(gone).collect()))
+                Err(Box::new((self, ended.into_iter().map(gone).collect())))
             }
         }
     }

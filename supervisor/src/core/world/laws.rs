@@ -154,7 +154,9 @@ impl World {
         }
         for effect in effects {
             if let Effect::Kill { worker } | Effect::Say { worker, word: _ } | Effect::Terminate { worker } = effect {
-                assert!(!self.processes[worker].served, "{effect:?} though the reload is abandoned");
+                // One that apologises, and does not know for what, is replaced by one that does.
+                let process = &self.processes[worker];
+                assert!(!process.served || process.apologises(), "{effect:?} though the reload is abandoned");
             }
             assert!(!matches!(effect, Effect::Introduce { .. } | Effect::Adjust { .. }), "{effect:?}");
         }
