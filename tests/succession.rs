@@ -567,7 +567,11 @@ fn code_that_cannot_be_loaded_after_an_upgrade_leaves_the_old_workers() {
     });
     server.get("/").expect_status(200);
     server.kill_worker(before[0]);
-    assert_eq!(server.logged("worker exited")["exit"], "SIGKILL", "and the kernel tells how they end");
+    let pid = format!("\"pid\":{}", before[0]);
+    server.process().wait("how it ended, for the kernel tells a parent", |lines, _| {
+        let told = |line: &&String| line.contains("worker exited") && line.contains(&pid) && line.contains("SIGKILL");
+        lines.iter().find(told).cloned()
+    });
 }
 
 #[test]
