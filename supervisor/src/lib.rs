@@ -8,19 +8,26 @@
 //! `run` is the loop that joins them; it decides nothing.
 
 pub mod bridge;
+pub mod capabilities;
 pub mod check;
 pub mod command;
 pub mod control;
 pub mod core;
 pub mod dev;
 pub mod effects;
+pub mod environment;
 pub mod journal;
 pub mod listen;
+pub mod logs;
 pub mod memory;
+pub mod pid_file;
 pub mod run;
 pub mod serve;
 pub mod sources;
 pub mod spawn;
 pub mod status;
+pub mod stdio;
+pub mod strangers;
 pub mod succession;
+pub mod systemd;
 pub mod watch;

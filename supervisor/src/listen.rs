@@ -12,10 +12,12 @@
 //! * What lies at a Unix socket's path is removed only if it is a socket and nobody answers on it.
 //! * All sockets are close-on-exec and non-blocking.
 //! * A Unix socket's file is removed at the end only if it is still the one that we made.
+//! * What the service manager opened is taken as it is bound (`given`); its file is the manager's to remove.
 //!
 //! Known fault: two supervisors that start at the same moment on one Unix path can each take the other's socket, bound
 //! and not listening yet, for a stale one.
 
+mod given;
 mod holder;
 mod sockets;
 
@@ -28,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 use monoceros_shared::config::{Address, Listener};
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 pub use sockets::Sockets;
@@ -39,6 +42,25 @@ pub struct Bound {
     pub name: String,
     socket: Socket,
     file: Option<SocketFile>,
+    origin: Origin,
+}
+
+/// Whose socket it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// We bound it.
+    Ours,
+    /// A socket unit of the service manager's, which goes on holding it.
+    Managers,
+}
+
+/// What is known of a listener that another supervisor had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Earlier {
+    /// It bound it; device and inode of its file, if it has one and they are known.
+    Ours(Option<(u64, u64)>),
+    /// It was the service manager's.
+    Managers,
 }
 
 /// A Unix socket's file, as we made it.
@@ -61,7 +83,7 @@ impl Bound {
             Address::Abstract(address) => in_abstract(address).map(|socket| (socket, None)),
         };
         let (socket, file) = bound.map_err(|why| format!("cannot bind {name}: {why}"))?;
-        let bound = Bound { name, socket, file };
+        let bound = Bound { name, socket, file, origin: Origin::Ours };
         let backlog = i32::try_from(listener.backlog).unwrap_or(i32::MAX);
         match bound.socket.listen(backlog) {
             Ok(()) => Ok(bound),
@@ -75,19 +97,29 @@ impl Bound {
 
     /// One that another supervisor bound. What lies at a Unix socket's path is ours if it is what that one made; if that is not
     /// known, the socket that lies there.
-    pub fn adopt(listener: &Listener, socket: OwnedFd, identity: Option<(u64, u64)>) -> Bound {
-        let file = match &listener.address {
-            Address::Unix(path) => {
-                identity.or_else(|| identity_of(path)).map(|identity| SocketFile { path: path.clone(), identity })
+    pub fn adopt(listener: &Listener, socket: OwnedFd, of: Earlier) -> Bound {
+        let (file, origin) = match (of, &listener.address) {
+            (Earlier::Managers, _) => (None, Origin::Managers),
+            (Earlier::Ours(Some(identity)), Address::Unix(path)) => {
+                (Some(SocketFile { path: path.clone(), identity }), Origin::Ours)
             }
-            Address::Tcp(_) | Address::Abstract(_) => None,
+            (Earlier::Ours(None), Address::Unix(path)) => (SocketFile::at(path), Origin::Ours),
+            (Earlier::Ours(_), Address::Tcp(_) | Address::Abstract(_)) => (None, Origin::Ours),
         };
-        Bound { name: listener.address.to_string(), socket: socket.into(), file }
+        Bound { name: listener.address.to_string(), socket: socket.into(), file, origin }
     }
 
     /// Device and inode of its file, if it has one.
     pub fn identity(&self) -> Option<(u64, u64)> {
         self.file.as_ref().map(|file| file.identity)
+    }
+
+    /// What the next supervisor is to know of it.
+    pub fn earlier(&self) -> Earlier {
+        match self.origin {
+            Origin::Managers => Earlier::Managers,
+            Origin::Ours => Earlier::Ours(self.identity()),
+        }
     }
 
     /// Gives it the backlog, the mode and the owner that a listener says now.
@@ -116,37 +148,22 @@ impl Bound {
 }
 
 impl SocketFile {
+    /// The one at a path, if it is a socket.
+    fn at(path: &Path) -> Option<SocketFile> {
+        let found = fs::symlink_metadata(path).ok().filter(|found| found.file_type().is_socket())?;
+        Some(SocketFile { path: path.to_owned(), identity: (found.dev(), found.ino()) })
+    }
+
     /// Whether what lies at its path is what we put there.
     fn is_still_there(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
     }
 }
 
-/// Device and inode of a socket that lies at a path.
-fn identity_of(path: &Path) -> Option<(u64, u64)> {
-    let found = fs::symlink_metadata(path).ok().filter(|found| found.file_type().is_socket())?;
-    Some((found.dev(), found.ino()))
-}
-
 impl AsFd for Bound {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Binds all, or none.
-pub fn bind_all<'a>(listeners: impl IntoIterator<Item = &'a Listener>) -> Result<Vec<Bound>, String> {
-    let mut bound = Vec::new();
-    for listener in listeners {
-        match Bound::bind(listener) {
-            Ok(one) => bound.push(one),
-            Err(why) => {
-                bound.into_iter().for_each(Bound::close);
-                return Err(why);
-            }
-        }
-    }
-    Ok(bound)
 }
 
 fn tcp(address: SocketAddr) -> Result<Socket, String> {
@@ -185,7 +202,7 @@ fn unix(path: &Path, listener: &Listener) -> Result<(Socket, SocketFile), String
     match own(path, listener) {
         Ok(()) => Ok((socket, file)),
         Err(error) => {
-            Bound { name: String::new(), socket, file: Some(file) }.close();
+            Bound { name: String::new(), socket, file: Some(file), origin: Origin::Ours }.close();
             Err(format!("its mode and owner cannot be set: {}", cause(&error)))
         }
     }
@@ -397,15 +414,5 @@ mod tests {
         UnixStream::connect_addr(&UnixAddress::from_abstract_name(&name).unwrap()).unwrap();
         assert!(Bound::bind(&wanted).unwrap_err().ends_with("Address already in use"));
         bound.close();
-    }
-
-    #[test]
-    fn all_are_bound_or_none() {
-        let folder = folder();
-        let (path, wanted) = at(&folder, "s");
-        let (blocked, other) = at(&folder, "file");
-        fs::write(&blocked, "").unwrap();
-        assert!(bind_all([&wanted, &other]).is_err());
-        assert!(!path.exists(), "the first listener is left behind");
     }
 }

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         }
         Command::Upgrade(server) => ask::order(&server.target(), &Request::Upgrade, Until::Done),
         Command::Preflight(asked) => preflight::run(asked.file.as_deref()),
+        Command::Reopen(server) => ask::order(&server.target(), &Request::Reopen, Until::Done),
         Command::Stop(server) => ask::stop(&server.target()),
     };
     ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))

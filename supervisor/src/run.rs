@@ -8,10 +8,10 @@ mod passage;
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{PathBuf, absolute};
+use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{self, Config};
+use monoceros_shared::config::{self, Checked, Config};
 use monoceros_shared::exit;
 use nix::unistd::geteuid;
 use slog::{Logger, error, info, warn};
@@ -24,13 +24,19 @@ use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Stop, W
 use crate::effects::{Means, Workers, now_ms};
 use crate::journal;
 use crate::listen::Sockets;
+use crate::logs::Logs;
+use crate::pid_file::PidFile;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 use crate::status::{Report, Work};
+use crate::stdio::Outputs;
 use crate::succession::arrival::Luggage;
 use crate::succession::departure::{Departure, Programs};
 use crate::succession::state::Adoptions;
+use crate::systemd::notify::View;
+use crate::systemd::{self, Manager};
 use crate::watch::Watch;
+use crate::{capabilities, strangers};
 use passage::{Origin, Passage};
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
@@ -40,7 +46,7 @@ const OBSERVATION: Duration = Duration::from_secs(5);
 /// What a server begins with.
 pub struct Beginning {
     /// What is to run.
-    pub config: Config,
+    pub checked: Checked,
     /// The file that it was read from, as the user named it; it is read again at each reload.
     pub file: Option<PathBuf>,
     /// Who looks at it.
@@ -60,8 +66,24 @@ pub enum Ended {
 }
 
 /// Serves until it is asked to stop, or leaves to the next program.
-pub fn run(beginning: Beginning, log: &Logger) -> Ended {
-    let server = start(beginning, log);
+pub fn run(beginning: Beginning) -> Ended {
+    // While there is one thread: the log's is the second.
+    let kept = capabilities::drop_unneeded(capabilities::Workers::of(&beginning.checked.config));
+    let (logs, _guard) = match Logs::start(&beginning.checked.config.log) {
+        Ok(started) => started,
+        Err(why) => {
+            eprintln!("supervisor: {why}");
+            return Ended::With(exit::FAILED);
+        }
+    };
+    let log = &logs.logger;
+    if let Err(error) = kept {
+        warn!(log, "capabilities are kept that are not needed"; "why" => error.to_string());
+    }
+    for warning in &beginning.checked.warnings {
+        warn!(log, "config"; "why" => warning.to_string());
+    }
+    let server = start(beginning, &logs);
     let ended = server
         .and_then(|(server, first)| server.serve(first).map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
@@ -70,8 +92,11 @@ pub fn run(beginning: Beginning, log: &Logger) -> Ended {
     })
 }
 
-fn start(beginning: Beginning, log: &Logger) -> Result<(Server<'_>, Vec<Event>), String> {
-    let Beginning { config, file, manner, programs, luggage } = beginning;
+fn start(beginning: Beginning, logs: &Logs) -> Result<(Server<'_>, Vec<Event>), String> {
+    let Beginning { checked: Checked { config, .. }, file, manner, programs, luggage } = beginning;
+    // First of all, while nothing else is open.
+    let (given, wrong) = systemd::given::take();
+    let log = &logs.logger;
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"), "config" => passage::named(config.file.as_deref()));
     if geteuid().is_root() && config.apps.iter().any(|app| app.run_as.is_none()) {
@@ -83,57 +108,82 @@ fn start(beginning: Beginning, log: &Logger) -> Result<(Server<'_>, Vec<Event>),
     if let Err(error) = keep_strangers_from_workers() {
         warn!(log, "workers inherit what was left open for the supervisor"; "why" => error.to_string());
     }
+    if let Err(error) = strangers::adopt_orphans() {
+        warn!(log, "orphans of workers go to init"; "why" => error.to_string());
+    }
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
     let plan = Plan::of(&config, manner);
     let file = file.map(absolute).transpose().map_err(|error| format!("cannot find the config's folder: {error}"))?;
     let found = Found { file: file.as_deref(), control: config.control.as_deref() };
-    let mut origin = Origin::find(luggage, found, (&plan, &sources), log)?;
+    let mut watch_files = Watch::new(sources.wake(), log);
+    watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
+    let mut manager = Manager::from_environment(log);
+    manager.keeps_already(given.iter().filter(|given| given.was_ours()).map(|given| given.name.clone()));
+    let mut listeners = Sockets::default();
+    for why in wrong.into_iter().chain(listeners.offer(given, &config.apps)) {
+        warn!(log, "a socket of the service manager's is not used"; "why" => why);
+    }
+    let mut origin = Origin::find(luggage, found, (&plan, &sources, &mut listeners), log)?;
     let (began, token) = origin.identity()?;
     let first = origin.first_events(&plan);
     let programs = passage::programs(programs, origin.rest.as_mut());
     let program = origin.rest.as_mut().and_then(|rest| rest.worker.take()).map_or_else(Program::find, Ok)?;
-    let mut watch_files = Watch::new(sources.wake(), log);
-    watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
+    if origin.heritage.is_none() {
+        listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
+    }
+    let pid_file = origin.pid_file().or_else(|| config.pid_file.as_deref().map(PidFile::write)).transpose();
+    let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
+    let registry = sources.registry().map_err(|error| format!("cannot watch what workers print: {error}"))?;
+    let outputs = match manner {
+        Manner::Production => Outputs::into_log(log, registry),
+        Manner::Development => Outputs::inherited(),
+    };
     let place = origin.control.place().cloned();
     let adoptions = place.map(|place| Adoptions { place, token, log: log.clone() });
-    let workers = Workers::new(Means { program, post: sources.post(), watch, adoptions });
-    let (core, workers, listeners) = match origin.heritage.take() {
-        Some(heritage) => passage::resume(heritage, &plan, workers)?,
-        None => {
-            let mut listeners = Sockets::default();
-            listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
-            (Core::new(plan.clone(), u64::from(std::process::id())), workers, listeners)
-        }
+    let outlet = logs.outlet().clone();
+    let mut workers = Workers::new(Means { program, post: sources.post(), watch, outlet, outputs, adoptions });
+    let core = match origin.heritage.take() {
+        Some(heritage) => passage::resume(heritage, &plan, &mut workers)?,
+        None => Core::new(plan.clone(), u64::from(std::process::id())),
     };
     let mut server = Server {
         log,
+        logs,
         settled: core.last_reload().map(|last| last.at),
         core,
         source: Source { file, plan, config, pending: None },
         sources,
         passage: Passage::new(programs, &origin.control, (began, token), log),
         control: origin.control,
+        manager,
         watch: watch_files,
         workers,
         listeners,
+        pid_file,
         began,
         observed: Instant::now(),
     };
+    for group in origin.rest.iter().flat_map(|rest| &rest.left) {
+        server.workers.strangers.left_by(*group, Instant::now());
+    }
     server.answer_for_upgrade(origin.rest.as_ref());
     Ok((server, first))
 }
 
 struct Server<'a> {
     log: &'a Logger,
+    logs: &'a Logs,
     core: Core,
     source: Source,
     sources: Sources,
     control: Control,
     passage: Passage,
+    manager: Manager,
     watch: Watch,
     workers: Workers,
     listeners: Sockets,
+    pid_file: Option<PidFile>,
     began: Instant,
     /// When it was looked last at what workers have used up.
     observed: Instant,
@@ -144,6 +194,7 @@ struct Server<'a> {
 impl Server<'_> {
     fn serve(mut self, first: Vec<Event>) -> io::Result<Ended> {
         let mut status = self.happen(first);
+        self.tell_manager();
         while status.is_none() {
             if let Some(askers) = self.passage.leaving.take() {
                 match self.leave(askers) {
@@ -159,11 +210,15 @@ impl Server<'_> {
             let stirs = self.sources.wait(self.patience())?;
             let mut events = Vec::new();
             let mut preflown = None;
+            let mut a_child_ended = self.workers.strangers.is_behind();
             for stir in stirs {
                 match stir {
                     Stir::Signal(event) => events.push(event),
                     Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
+                    Stir::Child => a_child_ended = true,
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
+                    Stir::Output(token) => self.workers.outputs().stir(token),
+                    Stir::Reopen => drop(self.reopen()),
                     Stir::Preflown => preflown = self.preflown(),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
@@ -171,6 +226,11 @@ impl Server<'_> {
                     }
                 }
             }
+            if a_child_ended {
+                self.workers.strangers.reap();
+            }
+            self.workers.strangers.tick(Instant::now());
+            self.workers.outputs().read(Instant::now());
             self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
             let changes = self.watch.take(Instant::now()).into_iter();
             events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
@@ -184,15 +244,28 @@ impl Server<'_> {
             events.extend(preflown);
             status = self.happen(events);
             self.settle();
+            self.tell_manager();
         }
+        self.end_strangers()?;
         self.passage.end();
         Ok(Ended::With(status.unwrap_or(exit::DONE)))
+    }
+
+    /// Gives what the last workers left behind its time to go.
+    fn end_strangers(&mut self) -> io::Result<()> {
+        while let Some(until) = self.workers.strangers.deadline().filter(|until| *until > Instant::now()) {
+            self.sources.wait(Some(until.saturating_duration_since(Instant::now())))?;
+            self.workers.strangers.reap();
+        }
+        self.workers.strangers.kill_all();
+        Ok(())
     }
 
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
         let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
+        let shell = shell.chain(self.workers.strangers.deadline()).chain(self.manager.deadline());
         core.into_iter().chain(shell.map(|at| at.saturating_duration_since(Instant::now()))).min()
     }
 
@@ -210,6 +283,11 @@ impl Server<'_> {
                     asked = self.control.answer(asker, &report);
                     continue;
                 }
+                Request::Reopen => {
+                    let reply = self.reopen();
+                    asked = self.control.answer(asker, &reply);
+                    continue;
+                }
                 Request::Reload => Wish::Reload { cause: Cause::Command },
                 Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
                 Request::Upgrade => Wish::Upgrade,
@@ -220,11 +298,51 @@ impl Server<'_> {
         None
     }
 
+    /// Opens the log anew, and has the workers do the same.
+    fn reopen(&self) -> Reply {
+        let reopened = self.logs.reopen().and_then(|file| self.workers.pass_log().map(|()| file));
+        match reopened {
+            Ok(Some(file)) => {
+                info!(self.log, "log reopened"; "file" => file.display().to_string());
+                Reply::Done { text: format!("log reopened: {}", file.display()) }
+            }
+            Ok(None) => Reply::Done { text: "the log is standard error, which stays as it is".into() },
+            Err(why) => {
+                warn!(self.log, "the log stays as it was"; "why" => &why);
+                Reply::Failed { why, detail: String::new() }
+            }
+        }
+    }
+
+    /// Logs as a new config says.
+    fn follow_log(&self, config: &Config) {
+        let followed = self
+            .logs
+            .follow(&config.log)
+            .and_then(|is_elsewhere| if is_elsewhere { self.workers.pass_log() } else { Ok(()) });
+        if let Err(why) = followed {
+            warn!(self.log, "the log stays as it was"; "why" => why);
+        }
+    }
+
     fn report(&self) -> Report {
         let now_ms = now_ms();
         let work = |worker| self.workers.scoreboard(worker).map(|scoreboard| Work::of(scoreboard, now_ms));
         let config = self.source.file.as_ref().map(|file| file.display().to_string());
         Report::new(self.core.status(self.began.elapsed()), config, work)
+    }
+
+    /// Tells the service manager how things are, and which listeners to keep.
+    fn tell_manager(&mut self) {
+        if self.manager.is_there() {
+            let status = self.core.status(self.began.elapsed());
+            let workers = status.apps.iter().flat_map(|app| &app.workers).filter(|worker| worker.state == "serving");
+            let beats = self.workers.beats(workers.map(|worker| worker.id));
+            self.manager.tell(&View { status: &status, beats });
+            if !self.core.is_stopping() {
+                self.manager.keep(self.listeners.ours());
+            }
+        }
     }
 
     /// What follows from a reload that has been decided: files are watched as the new config says, or who works on the
@@ -240,12 +358,25 @@ impl Server<'_> {
             (Outcome::Adopted, Some(config)) => {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
                 self.watch.aim(file, &config.apps);
+                self.move_pid_file(config.pid_file.as_deref());
+                self.follow_log(&config);
                 self.source.config = config;
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
                 self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));
             }
             (Outcome::Adopted, None) | (Outcome::Abandoned, _) => {}
+        }
+    }
+
+    /// Has the pid file where the new config says. What fails leaves the old one.
+    fn move_pid_file(&mut self, to: Option<&Path>) {
+        if self.pid_file.as_ref().map(PidFile::path) == to {
+            return;
+        }
+        match to.map(PidFile::write).transpose() {
+            Ok(moved) => self.pid_file = moved,
+            Err(why) => warn!(self.log, "the pid file stays where it was"; "why" => why),
         }
     }
 
@@ -287,6 +418,9 @@ impl Server<'_> {
             Effect::Kill { worker } => self.workers.kill(worker),
             Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
             Effect::Bind { listeners } => {
+                if let Some(config) = &self.source.pending {
+                    self.listeners.claim(&config.apps);
+                }
                 return Some(match self.listeners.bind(&listeners) {
                     Ok(()) => Event::Bound,
                     Err(why) => Event::NotBound { why },
@@ -298,6 +432,8 @@ impl Server<'_> {
                 }
             }
             Effect::Unbind { addresses } => self.listeners.close(&addresses),
+            // They wait in the manager's store for the next start, with all who connect meanwhile.
+            Effect::CloseListeners if self.manager.keeps_listeners() => self.listeners.leave_all(),
             Effect::CloseListeners => self.listeners.close_all(),
             Effect::Preflight => return self.begin_preflight(),
             Effect::EndPreflight => self.end_preflight(),

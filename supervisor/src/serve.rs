@@ -8,8 +8,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use monoceros_shared::config::Checked;
-use monoceros_shared::{exit, log};
-use slog::warn;
+use monoceros_shared::exit;
 
 use crate::core::plan::Manner;
 use crate::run::{self, Beginning, Ended};
@@ -37,18 +36,11 @@ pub fn serve<E: Display>(file: Option<PathBuf>, manner: Manner, read: impl FnOnc
         (Err(error), Some(luggage)) => return luggage.back(&error.to_string()),
         (Err(error), None) => return refuse(&error, exit::USAGE),
     };
-    // Before the log's thread is made.
+    // Before the first thread is made.
     if let Err(error) = sources::hold_signals() {
         return refuse(&format!("cannot hold signals back: {error}"), exit::FAILED);
     }
-    let (logger, guard) = log::start(&checked.config.log);
-    for warning in &checked.warnings {
-        warn!(logger, "config"; "why" => warning.to_string());
-    }
-    let ended = run::run(Beginning { config: checked.config, file, manner, programs, luggage }, &logger);
-    drop(logger);
-    drop(guard);
-    match ended {
+    match run::run(Beginning { checked, file, manner, programs, luggage }) {
         Ended::With(status) => status,
         Ended::Departing(departure) => departure.go(),
     }

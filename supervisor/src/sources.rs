@@ -5,7 +5,8 @@
 //!   pidfds   (readable at an exit) --+--> mio poll --> Stir
 //!   bridges  (threads, by a queue  --'
 //!             and mio's waker)
-//!   control  (see `control`)        --'
+//!   control  (see `control`)        --|
+//!   output   (see `stdio`)          --'
 //! ```
 //!
 //! This is the only place where the supervisor waits. It knows what stirred, not what follows from it.
@@ -19,19 +20,23 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::consts::signal::{
+    SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
+};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::bridge::News;
 use crate::control::{Ready, TOKENS};
 use crate::core::{Cause, Event, Scale, Stop, Wish, WorkerId};
+use crate::stdio;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const NEWS: Token = Token(usize::MAX - 2);
 const PREFLIGHT: Token = Token(usize::MAX - 3);
 
 /// The signals that mean something to a supervisor.
-const SIGNALS_HEARD: [i32; 9] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH];
+const SIGNALS_HEARD: [i32; 10] =
+    [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH, SIGCHLD];
 
 /// Things taken up in one round. Fewer only mean more rounds.
 const STIRS_MAX: usize = 128;
@@ -41,14 +46,20 @@ const STIRS_MAX: usize = 128;
 pub enum Stir {
     /// A signal came that means this.
     Signal(Event),
+    /// A signal came that asks to open the log anew.
+    Reopen,
     /// A worker's process is gone.
     Gone(WorkerId),
+    /// Some child ended, which may be a worker and may be a stranger.
+    Child,
     /// A worker's bridge heard something.
     News(WorkerId, News),
     /// The next supervisor has said whether it can take over.
     Preflown,
     /// A socket of the commands' is ready.
     Control(Ready),
+    /// A pipe of a worker's is readable.
+    Output(Token),
 }
 
 /// The poll and what is registered with it.
@@ -116,7 +127,7 @@ impl Sources {
         let polled = self.poll.poll(&mut self.events, timeout);
         change_mask(SigmaskHow::SIG_BLOCK)?;
         // Whatever the poll says: from here to the next wait none can come, so that none is lost should an exec be next.
-        let mut stirs: Vec<Stir> = self.signals.pending().filter_map(meaning).map(Stir::Signal).collect();
+        let mut stirs: Vec<Stir> = self.signals.pending().filter_map(stir).collect();
         match polled {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(stirs),
@@ -130,6 +141,7 @@ impl Sources {
                 token if token.0 >= TOKENS => {
                     stirs.push(Stir::Control(Ready { token, is_over: event.is_write_closed() }));
                 }
+                token if token.0 >= stdio::TOKENS => stirs.push(Stir::Output(token)),
                 Token(worker) => stirs.push(Stir::Gone(worker as WorkerId)),
             }
         }
@@ -171,7 +183,16 @@ fn change_mask(how: SigmaskHow) -> io::Result<()> {
     Ok(pthread_sigmask(how, Some(&heard.collect::<SigSet>()), None)?)
 }
 
-/// What a signal asks for.
+/// What a signal stirs up.
+fn stir(signal: i32) -> Option<Stir> {
+    match signal {
+        SIGCHLD => Some(Stir::Child),
+        SIGUSR1 => Some(Stir::Reopen),
+        _ => meaning(signal).map(Stir::Signal),
+    }
+}
+
+/// What a signal asks of the core.
 fn meaning(signal: i32) -> Option<Event> {
     let wanted = |wish| Some(Event::Wanted { wish, asker: None });
     let not_yet = |signal, what| Some(Event::NotYet { signal, what });
@@ -181,7 +202,6 @@ fn meaning(signal: i32) -> Option<Event> {
         SIGHUP => wanted(Wish::Reload { cause: Cause::Signal }),
         SIGTTIN => wanted(Wish::ScaleAll { to: Scale::More }),
         SIGTTOU => wanted(Wish::ScaleAll { to: Scale::Less }),
-        SIGUSR1 => not_yet("USR1", "reopen logs"),
         SIGUSR2 => wanted(Wish::Upgrade),
         SIGWINCH => not_yet("WINCH", "drain workers and keep the sockets"),
         _ => None,

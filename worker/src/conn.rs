@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,6 +15,7 @@ use nix::sys::sendfile::sendfile;
 use socket2::Socket;
 
 use crate::descriptors;
+use crate::lease::{Heard, Lease};
 use crate::output::Piece;
 use crate::turn::{Farewell, Moment, Next, Patience, Turn};
 
@@ -83,7 +85,7 @@ pub enum Flushed {
 
 /// One client's connection.
 pub struct Connection {
-    socket: Socket,
+    socket: Arc<Socket>,
     readable: bool,
     hangup: bool,
     /// Whether bytes have gone either way since this was last asked.
@@ -95,6 +97,8 @@ pub struct Connection {
     pub listener: usize,
     /// The request it is at.
     pub turn: Turn,
+    /// The lease of the call that it is in.
+    pub lease: Option<&'static Lease>,
 }
 
 impl Connection {
@@ -102,12 +106,28 @@ impl Connection {
     pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, write_timeout: Duration) -> Connection {
         descriptors::note(&socket);
         // What a client sends with its connection is there already, as a rule: the first recv is worth its try.
-        Connection { socket, readable: true, hangup: false, moved: false, write_timeout, peer, listener, turn }
+        let socket = Arc::new(socket);
+        Connection {
+            socket,
+            readable: true,
+            hangup: false,
+            moved: false,
+            write_timeout,
+            peer,
+            listener,
+            turn,
+            lease: None,
+        }
     }
 
     /// Its descriptor, for the poll.
     pub fn raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
+    }
+
+    /// Its socket, for whoever may have to end it while the connection is with Python. It is closed when both have let go.
+    pub fn socket(&self) -> Arc<Socket> {
+        self.socket.clone()
     }
 
     /// Its descriptor, to be passed on.
@@ -151,7 +171,7 @@ impl Connection {
 
     fn receive(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
         loop {
-            match (&self.socket).read(scratch) {
+            match (&*self.socket).read(scratch) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(count) => {
                     self.moved = true;
@@ -219,12 +239,12 @@ impl Connection {
 
     /// Ends our side, or all, as the farewell says. By `shutdown`, so that a child forked by the application keeps nothing open.
     pub fn say(&self, farewell: Farewell) {
-        // It fails only when the client has ended it before us, which is as good.
-        let _ = match farewell {
-            Farewell::Linger => self.socket.shutdown(Shutdown::Write),
-            Farewell::Close => self.socket.shutdown(Shutdown::Both),
-            Farewell::Reset => self.socket.set_linger(Some(Duration::ZERO)),
-        };
+        say(&self.socket, farewell);
+    }
+
+    /// How much of its answer the client has, all that was ready to leave being out.
+    pub fn heard(&self) -> Heard {
+        if self.turn.is_answered() { Heard::All } else { self.turn.cut().map_or(Heard::Nothing, Heard::Part) }
     }
 
     /// Throws away some of what the client still sends. Says whether it may send more.
@@ -250,6 +270,16 @@ impl Drop for Connection {
     fn drop(&mut self) {
         descriptors::forget(&self.socket);
     }
+}
+
+/// Ends our side of a socket, or all of it, as the farewell says; a reset only when the socket is closed.
+pub fn say(socket: &Socket, farewell: Farewell) {
+    // It fails only when the client has ended it before us, which is as good.
+    let _ = match farewell {
+        Farewell::Linger => socket.shutdown(Shutdown::Write),
+        Farewell::Close => socket.shutdown(Shutdown::Both),
+        Farewell::Reset => socket.set_linger(Some(Duration::ZERO)),
+    };
 }
 
 fn send_file(socket: &Socket, file: &File, offset: u64, length: u64) -> io::Result<usize> {

@@ -23,7 +23,8 @@ use monoceros_shared::config::SupervisorLoss;
 use monoceros_shared::exit;
 use monoceros_shared::link::adoption::{self, Doing, Kinship, Reply};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::link::{Adoption, Assignment, Loss, Purpose, VERSION};
+use monoceros_shared::link::{Adoption, Assignment, KEPT, Loss, Purpose, VERSION};
+use monoceros_shared::stdio::Stream;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slog::{Logger, error, info, warn};
@@ -138,6 +139,7 @@ impl Succession {
         let patience = if waits { self.loss.patience } else { Duration::ZERO };
         let next = if waits { "it serves on, and waits for the next one" } else { "it drains" };
         warn!(self.log, "the supervisor is gone"; "next" => next);
+        self.engine.keep_output();
         let lonely = Instant::now() + patience;
         let mut end = None;
         loop {
@@ -203,9 +205,24 @@ impl Succession {
         };
         claimant.give(&reply.packed(), None)?;
         self.engine.bequeath(|name, descriptor| claimant.send(name, descriptor))?;
+        self.hand_output_over(claimant)?;
         claimant.give(adoption::END.as_bytes(), None)?;
         info!(self.log, "another supervisor attends to this worker"; "supervisor" => peer.pid);
         Ok(())
+    }
+
+    /// What is printed is read by the next supervisor from now on, with what was kept.
+    fn hand_output_over(&self, claimant: &Carrier) -> io::Result<()> {
+        let Some(handed) = self.engine.keeper().hand_over()? else { return Ok(()) };
+        let passed = Stream::BOTH
+            .into_iter()
+            .zip(&handed.ends)
+            .try_for_each(|(stream, end)| claimant.send(stream.name(), end.as_fd()));
+        let passed = passed.and_then(|()| claimant.send(KEPT, handed.kept.as_fd()));
+        if passed.is_err() {
+            self.engine.keep_output();
+        }
+        passed
     }
 
     /// The drain has taken too long, and nobody else sees to it.

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::place::Lock;
 use super::{BACKLOG, Control, Door, peer_of};
 use crate::core::Asker;
-use crate::listen::Bound;
+use crate::listen::{Bound, Earlier};
 use crate::succession::baggage::{ControlBaggage, own};
 use crate::succession::state::Place;
 
@@ -57,7 +57,8 @@ impl Control {
             let address = Address::Unix(path);
             let listener =
                 Listener { address, protocol: Protocol::Http, backlog: BACKLOG, mode: 0o600, owner: (None, None) };
-            let door = own(raw).and_then(|socket| control.reopen(Bound::adopt(&listener, socket, Some(identity))));
+            let door = own(raw)
+                .and_then(|socket| control.reopen(Bound::adopt(&listener, socket, Earlier::Ours(Some(identity)))));
             match door {
                 Ok(door) => control.doors.push(door),
                 Err(error) => control.warn(&format!("cannot listen on {}: {error}", listener.address)),

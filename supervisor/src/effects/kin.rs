@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-use monoceros_shared::link::CHANNEL;
 use monoceros_shared::link::channel::Door;
+use monoceros_shared::link::{CHANNEL, KEPT, LOG};
+use monoceros_shared::stdio::{Kept, Stream};
 
 use super::{Words, Worker, Workers};
 use crate::bridge;
 use crate::core::plan::AppPlan;
 use crate::core::{Word, WorkerId};
+use crate::stdio::Tags;
 use crate::succession::baggage::WorkerBaggage;
 use crate::succession::{Kin, Speech};
 
@@ -19,8 +21,11 @@ impl Workers {
     ///
     /// # Errors
     /// When it cannot be watched. When it cannot be given a channel it is spoken to by signals.
-    pub fn adopt(&mut self, worker: WorkerId, kin: Kin, app: &AppPlan) -> io::Result<()> {
+    pub fn adopt(&mut self, worker: WorkerId, mut kin: Kin, app: &AppPlan) -> io::Result<()> {
         self.means.watch.begin(worker, kin.process.as_fd())?;
+        self.go_on_reading(worker, &mut kin, app)?;
+        // What it logs goes to where we do; one that is gone is seen by its pidfd.
+        let _ = kin.carrier.send(LOG, self.means.outlet.file().as_fd());
         let door = match kin.speech {
             Speech::Words => self.renew(worker, &kin).unwrap_or_default(),
             Speech::Signals => String::new(),
@@ -35,11 +40,23 @@ impl Workers {
             app: app.name().to_owned(),
             recycle: app.app.recycle.clone(),
             adoption: kin.file,
-            others: kin.others,
+            heartbeat: app.app.timeouts.heartbeat,
             exit: None,
+            last_lines: String::new(),
         };
         self.register.insert(worker, known);
         Ok(())
+    }
+
+    /// Reads what it prints, and tells what it kept while nobody did.
+    fn go_on_reading(&mut self, worker: WorkerId, kin: &mut Kin, app: &AppPlan) -> io::Result<()> {
+        let [out, err] = Stream::BOTH.map(|stream| kin.others.remove(stream.name()));
+        let (Some(out), Some(err)) = (out, err) else { return Ok(()) };
+        let kept = kin.others.remove(KEPT).map(Kept::from_file).transpose();
+        // It may say anything: what it kept is then lost, and it is read on.
+        let kept = kept.ok().flatten().unwrap_or_default();
+        let tags = Tags { app: app.name().to_owned(), worker, generation: kin.generation };
+        self.means.outputs.adopt(&tags, [out, err], &kept)
     }
 
     /// Opens a new channel for a worker, and says where; its name.
@@ -79,22 +96,24 @@ impl Workers {
                 worker.process.end();
             }
         }
-        (self.register.iter().map(|(worker, known)| (*worker, packed(known))).collect(), strangers)
+        let packed = self.register.iter().map(|(worker, known)| (*worker, self.packed(*worker, known)));
+        (packed.collect(), strangers)
     }
 
     /// The worker's binary.
     pub fn program(&self) -> RawFd {
         self.means.program.as_fd().as_raw_fd()
     }
-}
 
-fn packed(known: &Worker) -> WorkerBaggage {
-    WorkerBaggage {
-        carrier: known.carrier.as_raw_fd(),
-        pidfd: known.process.as_fd().as_raw_fd(),
-        scoreboard: known.scoreboard.memory().as_raw_fd(),
-        file: known.adoption.clone(),
-        speaks: !matches!(known.words, Words::Mute),
-        others: known.others.iter().map(|(name, other)| (name.clone(), other.as_raw_fd())).collect(),
+    fn packed(&self, worker: WorkerId, known: &Worker) -> WorkerBaggage {
+        let ends = self.means.outputs.ends(worker);
+        WorkerBaggage {
+            carrier: known.carrier.as_raw_fd(),
+            pidfd: known.process.as_fd().as_raw_fd(),
+            scoreboard: known.scoreboard.memory().as_raw_fd(),
+            file: known.adoption.clone(),
+            speaks: !matches!(known.words, Words::Mute),
+            others: ends.map(|(stream, end)| (stream.name().to_owned(), end.as_raw_fd())).collect(),
+        }
     }
 }

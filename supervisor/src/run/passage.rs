@@ -1,6 +1,7 @@
 //! The loop's part in a succession: begins where another supervisor has ended, keeps its record, and leaves to the next one.
 
 use std::collections::BTreeSet;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::core::plan::Plan;
 use crate::core::{Asker, Cause, Core, Event, Exit, Wish};
 use crate::effects::Workers;
 use crate::listen::Sockets;
+use crate::pid_file::PidFile;
 use crate::sources::Sources;
 use crate::succession::arrival::{Luggage, Rest};
 use crate::succession::baggage::Baggage;
@@ -46,17 +48,18 @@ impl Origin {
     pub fn find(
         luggage: Option<Luggage>,
         found: Found<'_>,
-        (plan, sources): (&Plan, &Sources),
+        (plan, sources, listeners): (&Plan, &Sources, &mut Sockets),
         log: &Logger,
     ) -> Result<Origin, String> {
         let registry = sources.registry().map_err(|error| format!("cannot watch the control socket: {error}"))?;
         if let Some(luggage) = luggage {
-            let (heritage, mut rest) = luggage.unpack(plan, log)?;
+            let (heritage, mut rest) = luggage.unpack((plan, listeners), log)?;
             let control = Control::resume(std::mem::take(&mut rest.control), registry, log)?;
             return Ok(Origin { control, heritage: Some(heritage), rest: Some(rest) });
         }
         let control = Control::open(found, registry, log)?;
-        let heritage = control.place().map(|place| claim::inherit(place, plan, log)).transpose()?.flatten();
+        let heritage =
+            control.place().map(|place| claim::inherit(place, (plan, &mut *listeners), log)).transpose()?.flatten();
         Ok(Origin { control, heritage, rest: None })
     }
 
@@ -66,6 +69,11 @@ impl Origin {
             Some(heritage) => Ok((heritage.began, heritage.token)),
             None => Ok((Instant::now(), new_token()?)),
         }
+    }
+
+    /// The pid file, if it came through an exec.
+    pub fn pid_file(&mut self) -> Option<Result<PidFile, String>> {
+        self.rest.as_mut()?.pid_file.take()
     }
 
     /// What happens first.
@@ -90,19 +98,15 @@ impl Origin {
 }
 
 /// The core, the register and the listeners, as another supervisor left them.
-pub(super) fn resume(
-    heritage: Heritage,
-    plan: &Plan,
-    mut workers: Workers,
-) -> Result<(Core, Workers, Sockets), String> {
-    let Heritage { began, remains, listeners, workers: kin, token: _ } = heritage;
+pub(super) fn resume(heritage: Heritage, plan: &Plan, workers: &mut Workers) -> Result<Core, String> {
+    let Heritage { began, remains, workers: kin, token: _ } = heritage;
     let core = Core::resume(plan, &remains, began.elapsed(), u64::from(std::process::id()));
     for (worker, kin) in kin {
         let Some(app) = core.plan_of(worker) else { continue };
         let adopted = workers.adopt(worker, kin, app);
         adopted.map_err(|error| format!("cannot watch worker {worker}: {error}"))?;
     }
-    Ok((core, workers, listeners))
+    Ok(core)
 }
 
 impl Passage {
@@ -113,8 +117,8 @@ impl Passage {
 
     /// What is there for the next supervisor, as things are now.
     fn record(&self, core: &Core, listeners: &Sockets) -> Record {
-        let files = listeners.all().filter_map(|bound| Some((bound.name.clone(), bound.identity()?)));
-        Record { legacy: core.legacy(), files: files.collect(), ..self.record.clone() }
+        let listeners = listeners.all().map(|bound| (bound.name.clone(), bound.earlier()));
+        Record { legacy: core.legacy(), listeners: listeners.collect(), ..self.record.clone() }
     }
 
     /// Writes down how things are, before what follows from it is done.
@@ -154,8 +158,7 @@ impl Server<'_> {
         };
         let begun = Preflight::begin(&passage.programs.next, self.source.file.as_deref(), &baggage);
         let watched = begun.and_then(|preflight| {
-            let watch =
-                self.sources.watch().and_then(|watch| watch.begin_preflight(std::os::fd::AsFd::as_fd(&preflight)));
+            let watch = self.sources.watch().and_then(|watch| watch.begin_preflight(preflight.as_fd()));
             watch.map(|()| preflight).map_err(|error| format!("cannot watch the new supervisor: {error}"))
         });
         match watched {
@@ -180,6 +183,7 @@ impl Server<'_> {
     pub(super) fn leave(mut self, askers: Vec<Asker>) -> Result<Departure, Box<(Self, Vec<Event>)>> {
         let record = self.passage.record(&self.core, &self.listeners);
         let known: BTreeSet<_> = record.legacy.workers.keys().copied().collect();
+        self.workers.outputs().tell_all();
         let (workers, ended) = self.workers.pack(&known);
         let baggage = Baggage {
             pid: std::process::id(),
@@ -191,6 +195,8 @@ impl Server<'_> {
             workers,
             control: self.control.pack(&askers),
             askers: askers.clone(),
+            pid_file: self.pid_file.as_ref().map(|file| (file.path().to_owned(), file.as_fd().as_raw_fd())),
+            left: self.workers.strangers.groups(),
             left_open: self.passage.programs.left_open.clone(),
         };
         match Departure::prepare(&baggage, &self.passage.programs) {
@@ -205,7 +211,12 @@ impl Server<'_> {
                 for asker in askers {
                     let _ = self.control.answer(asker, &reply);
                 }
-                let gone = |worker| Event::Exited { worker, exit: Exit::Signal("SIGKILL"), running: Vec::new() };
+                let gone = |worker| Event::Exited {
+                    worker,
+                    exit: Exit::Signal("SIGKILL"),
+                    running: Vec::new(),
+                    output: String::new(),
+                };
                 Err(Box::new((self, ended.into_iter().map(gone).collect())))
             }
         }

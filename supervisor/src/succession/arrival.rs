@@ -23,6 +23,8 @@ use super::{FORM, Heritage, Kin, Speech, gather};
 use crate::core::Asker;
 use crate::core::legacy::{Found, Remains, Seat};
 use crate::core::plan::Plan;
+use crate::listen::Sockets;
+use crate::pid_file::PidFile;
 use crate::spawn::{Process, Program};
 
 /// The form that this program reads, if it is to be another than it is: for tests of what an older build would do.
@@ -64,6 +66,10 @@ pub struct Rest {
     pub next: std::path::PathBuf,
     /// What whoever started the first supervisor left open.
     pub left_open: Vec<RawFd>,
+    /// The pid file.
+    pub pid_file: Option<Result<PidFile, String>>,
+    /// Process groups of which something is left that is to go.
+    pub left: Vec<u32>,
 }
 
 /// Finds out. To be called before anything is opened.
@@ -119,7 +125,7 @@ impl Luggage {
     ///
     /// # Errors
     /// One line.
-    pub fn unpack(self, plan: &Plan, log: &Logger) -> Result<(Heritage, Rest), String> {
+    pub fn unpack(self, (plan, sockets): (&Plan, &mut Sockets), log: &Logger) -> Result<(Heritage, Rest), String> {
         let Luggage { baggage, failed, .. } = self;
         let cannot = |error: io::Error| format!("cannot take up what the supervisor left: {error}");
         let record = baggage.record;
@@ -130,7 +136,7 @@ impl Luggage {
             let kinship = if record.link == VERSION { Kinship::Kin } else { Kinship::Stranger };
             let doing = if matches!(known.place, Seat::Leaving { .. }) { Doing::Draining } else { Doing::Serving };
             let (app, generation) = (record.legacy.app_of(known).to_owned(), known.generation);
-            workers.insert(worker, kin(known.pid, packed, record.link).map_err(cannot)?);
+            workers.insert(worker, kin((known.pid, generation), packed, record.link).map_err(cannot)?);
             found.insert(worker, Found { pid: known.pid, app, generation, doing, kinship });
         }
         let mut given = BTreeMap::new();
@@ -139,25 +145,37 @@ impl Luggage {
         }
         let old_worker = own(baggage.worker).map_err(cannot)?;
         let worker = failed.is_some().then(|| Program::of(old_worker));
-        let (listeners, bound) = gather(&record, given, plan, log)?;
+        let bound = gather(&record, given, (plan, sockets), log)?;
         let heritage = Heritage {
             began: record.began(),
             token: record.token,
             remains: Remains { legacy: record.legacy, found, bound },
-            listeners,
             workers,
         };
-        let (control, askers, next, left_open) = (baggage.control, baggage.askers, baggage.program, baggage.left_open);
-        Ok((heritage, Rest { control, askers, failed, worker, next, left_open }))
+        let pid_file = baggage.pid_file.map(|(path, raw)| {
+            let file = own(raw).map_err(|error| format!("cannot take over {}: {error}", path.display()))?;
+            PidFile::adopt(path, file)
+        });
+        let rest = Rest {
+            control: baggage.control,
+            askers: baggage.askers,
+            failed,
+            worker,
+            next: baggage.program,
+            left_open: baggage.left_open,
+            pid_file,
+            left: baggage.left,
+        };
+        Ok((heritage, rest))
     }
 }
 
-fn kin(pid: u32, packed: WorkerBaggage, link: u16) -> io::Result<Kin> {
+fn kin((pid, generation): (u32, u64), packed: WorkerBaggage, link: u16) -> io::Result<Kin> {
     let process = Process::with(pid, own(packed.pidfd)?)?;
     let carrier = Carrier::adopt(own(packed.carrier)?)?;
     let memory = own(packed.scoreboard)?;
     let scoreboard = Scoreboard::open(memory).or_else(|_| Scoreboard::create(1).map(|(blank, _)| blank))?;
     let speech = if link == VERSION && packed.speaks { Speech::Words } else { Speech::Signals };
     let others = packed.others.into_iter().map(|(name, raw)| Ok((name, own(raw)?))).collect::<io::Result<_>>()?;
-    Ok(Kin { process, carrier, scoreboard, file: packed.file, speech, others })
+    Ok(Kin { generation, process, carrier, scoreboard, file: packed.file, speech, others })
 }

@@ -57,6 +57,10 @@ pub struct Baggage {
     pub control: ControlBaggage,
     /// Those who wait for the upgrade.
     pub askers: Vec<Asker>,
+    /// The pid file: its path and what holds its lock.
+    pub pid_file: Option<(PathBuf, RawFd)>,
+    /// Process groups of which something is left that is to go.
+    pub left: Vec<u32>,
     /// Descriptors that whoever started the first supervisor left open in it.
     pub left_open: Vec<RawFd>,
 }
@@ -111,6 +115,7 @@ impl Baggage {
         let of_control =
             doors.chain(control.locks.iter().map(|lock| lock.1)).chain(control.clients.iter().map(|c| c.1));
         let all = of_workers.chain(of_control).chain(self.listeners.values().copied());
+        let all = all.chain(self.pid_file.iter().map(|file| file.1));
         all.chain([self.worker]).chain(self.left_open.iter().copied()).collect()
     }
 

@@ -28,7 +28,7 @@ use super::{Heritage, Kin, Record, Speech, gather, new_token};
 use crate::core::WorkerId;
 use crate::core::legacy::{Found, Legacy, Remains, Seat};
 use crate::core::plan::Plan;
-use crate::listen::cause;
+use crate::listen::{Sockets, cause};
 use crate::spawn::Process;
 
 /// How long workers may take to answer a claim. A thread of theirs waits for nothing else, so a tenth of it is long; less takes one
@@ -57,7 +57,11 @@ enum Answer {
 ///
 /// # Errors
 /// As [`gather`].
-pub fn inherit(place: &Place, plan: &Plan, log: &Logger) -> Result<Option<Heritage>, String> {
+pub fn inherit(
+    place: &Place,
+    (plan, sockets): (&Plan, &mut Sockets),
+    log: &Logger,
+) -> Result<Option<Heritage>, String> {
     let record = place.record();
     let mut claims = connect(place, record.as_ref().ok(), log);
     if claims.is_empty() {
@@ -79,10 +83,10 @@ pub fn inherit(place: &Place, plan: &Plan, log: &Logger) -> Result<Option<Herita
             workers.insert(worker, kin);
         }
     }
-    let (sockets, bound) = gather(&record, listeners, plan, log)?;
+    let bound = gather(&record, listeners, (plan, sockets), log)?;
     info!(log, "workers of an earlier supervisor are taken over"; "workers" => workers.len());
     let remains = Remains { legacy: record.legacy.clone(), found, bound };
-    Ok(Some(Heritage { began: record.began(), token: record.token, remains, listeners: sockets, workers }))
+    Ok(Some(Heritage { began: record.began(), token: record.token, remains, workers }))
 }
 
 /// Claims every worker that is there.
@@ -201,6 +205,7 @@ impl Claim {
             }
         };
         let Claim { carrier, process, file, .. } = self;
-        Some((found, Kin { process, carrier, scoreboard, file: Some(file), speech, others }))
+        let generation = found.generation;
+        Some((found, Kin { generation, process, carrier, scoreboard, file: Some(file), speech, others }))
     }
 }

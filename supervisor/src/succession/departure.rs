@@ -27,6 +27,9 @@ pub const SUCCESSION: &str = "MONOCEROS_SUCCESSION";
 /// Says why the program before has to go on.
 pub const FAILED: &str = "MONOCEROS_SUCCESSION_FAILED";
 
+/// What the service manager says of the descriptors that it gave.
+const GIVEN: [&str; 4] = ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
 /// What an upgrade starts, and what it goes back to.
 #[derive(Debug)]
 pub struct Programs {
@@ -104,7 +107,10 @@ impl Departure {
     /// Becomes the next program. It returns only when not even this one can be had again: the exit status.
     pub fn go(self) -> i32 {
         let mark = format!("{},{}", self.memory.as_raw_fd(), self.own.as_raw_fd());
-        let why = become_path(&self.next, &[(SUCCESSION, Some(&mark)), (FAILED, None)]);
+        let mut changes = vec![(SUCCESSION, Some(mark.as_str())), (FAILED, None)];
+        // They name descriptors of which we have taken what there was.
+        changes.extend(GIVEN.map(|name| (name, None)));
+        let why = become_path(&self.next, &changes);
         let why = format!("cannot execute {}: {why}", self.next.display());
         back(self.own.as_fd(), &mark, &why)
     }
@@ -112,7 +118,9 @@ impl Departure {
 
 /// Becomes the program before. It returns only if that cannot be: the exit status.
 pub fn back(program: BorrowedFd<'_>, mark: &str, why: &str) -> i32 {
-    let environment = environment(&[(SUCCESSION, Some(mark)), (FAILED, Some(why))]);
+    let mut changes = vec![(SUCCESSION, Some(mark)), (FAILED, Some(why))];
+    changes.extend(GIVEN.map(|name| (name, None)));
+    let environment = environment(&changes);
     let error = spawn::become_program(program, &arguments(), &environment);
     eprintln!("supervisor: {why}; cannot go back either: {error}. Workers serve on");
     exit::FAILED

@@ -43,7 +43,7 @@ use crate::core::WorkerId;
 use crate::core::legacy::{Legacy, Remains};
 use crate::core::plan::Plan;
 use crate::effects::now_ms;
-use crate::listen::{Bound, Sockets};
+use crate::listen::{Bound, Earlier, Sockets};
 use crate::spawn::Process;
 
 /// The form of what is written. Raised when an old key changes its meaning; then builds of both sides do not read each other's.
@@ -65,8 +65,8 @@ pub struct Record {
     pub token: Token,
     /// What the core knows.
     pub legacy: Legacy,
-    /// Device and inode of each Unix listener's file, by the listener's name.
-    pub files: BTreeMap<String, (u64, u64)>,
+    /// What is known of each listener, by its name.
+    pub listeners: BTreeMap<String, Earlier>,
 }
 
 impl Record {
@@ -79,7 +79,7 @@ impl Record {
             began_ms: now_ms().saturating_sub(began.elapsed().as_millis() as u64),
             token,
             legacy: Legacy::default(),
-            files: BTreeMap::new(),
+            listeners: BTreeMap::new(),
         }
     }
 
@@ -111,6 +111,8 @@ fn boot() -> String {
 
 /// A worker that another supervisor had.
 pub struct Kin {
+    /// Its generation.
+    pub generation: u64,
     /// Its process.
     pub process: Process,
     /// What descriptors travel on.
@@ -142,8 +144,6 @@ pub struct Heritage {
     pub token: Token,
     /// What the core begins with.
     pub remains: Remains,
-    /// The listeners.
-    pub listeners: Sockets,
     /// The workers.
     pub workers: BTreeMap<WorkerId, Kin>,
 }
@@ -155,17 +155,17 @@ pub struct Heritage {
 pub fn gather(
     record: &Record,
     mut given: BTreeMap<String, OwnedFd>,
-    plan: &Plan,
+    (plan, sockets): (&Plan, &mut Sockets),
     log: &Logger,
-) -> Result<(Sockets, Vec<Listener>), String> {
-    let mut sockets = Sockets::default();
+) -> Result<Vec<Listener>, String> {
     let mut bound = Vec::new();
     let planned = plan.listeners();
     let known = record.legacy.bound.iter().chain(planned.values());
     for listener in known {
         let name = listener.address.to_string();
         let Some(socket) = given.remove(&name) else { continue };
-        sockets.adopt(listener, Bound::adopt(listener, socket, record.files.get(&name).copied()));
+        let known = record.listeners.get(&name).copied().unwrap_or(Earlier::Ours(None));
+        sockets.adopt(listener, Bound::adopt(listener, socket, known));
         bound.push(listener.clone());
     }
     for name in given.into_keys() {
@@ -183,7 +183,7 @@ pub fn gather(
             Err(why) => warn!(log, "a listener is lost"; "why" => why),
         }
     }
-    Ok((sockets, bound))
+    Ok(bound)
 }
 
 /// A token that nobody can guess.

@@ -11,7 +11,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -27,7 +27,7 @@ use super::FORM;
 use super::baggage::Baggage;
 use crate::core::Exit;
 use crate::listen::cause;
-use crate::spawn::{self, Process, Program};
+use crate::spawn::{self, Process, Program, Standard};
 
 /// What it says when it can.
 const READY: &str = "ready";
@@ -133,7 +133,8 @@ fn worker_answers() -> Result<(), String> {
     let (ours, theirs) = Carrier::pair().map_err(cannot)?;
     ours.greet(&Greeting::new(&name)).map_err(cannot)?;
     let title = [SUBCOMMAND.to_owned()];
-    let process = program.spawn(&title, &Default::default(), OwnedFd::from(theirs)).map_err(cannot)?;
+    let process =
+        program.spawn(&title, &Default::default(), Standard { input: theirs.into(), output: None }).map_err(cannot)?;
     let (said, heard) = mpsc::channel();
     let bridge = thread::spawn(move || {
         // Nobody hears it when time is up.

@@ -3,8 +3,10 @@
 //! A connection has one owner. Whoever takes it out of its slot owns it; an edge that comes meanwhile is left in the slot,
 //! and the owner finds it when it wants to put the connection back. For mio reports an edge once and has no one-shot.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use socket2::Socket;
 
 use super::guest::Guest;
 use crate::conn::Edge;
@@ -20,6 +22,8 @@ pub struct Key {
 struct Slot {
     birth: u32,
     state: State,
+    /// The connection's socket, for whoever may have to end it while Python has the rest.
+    socket: Option<Arc<Socket>>,
 }
 
 enum State {
@@ -56,7 +60,7 @@ pub enum Room {
 impl Slots {
     /// Room for so many connections, and for some more at the end.
     pub fn new(usual: usize, more: usize) -> Slots {
-        let slot = |_| Mutex::new(Slot { birth: 0, state: State::Vacant });
+        let slot = |_| Mutex::new(Slot { birth: 0, state: State::Vacant, socket: None });
         let count = usual + more;
         Slots {
             usual,
@@ -91,9 +95,24 @@ impl Slots {
 
     /// The connection of this slot is no more.
     pub fn leave(&self, key: Key) {
-        lock(&self.slots[key.index as usize]).state = State::Vacant;
+        let mut slot = lock(&self.slots[key.index as usize]);
+        slot.state = State::Vacant;
+        let socket = slot.socket.take();
+        drop(slot);
+        // Closed before the slot can be another's.
+        drop(socket);
         lock(&self.free).push(key.index);
         self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Remembers the socket of a new connection.
+    pub fn know(&self, guest: &Guest) {
+        lock(&self.slots[guest.key.index as usize]).socket = Some(guest.connection.socket());
+    }
+
+    /// The socket of the connection in this slot, which somebody owns.
+    pub fn socket(&self, index: u32) -> Option<Arc<Socket>> {
+        lock(self.slots.get(index as usize)?).socket.clone()
     }
 
     /// Puts a connection down, unless an edge has come while it was owned.

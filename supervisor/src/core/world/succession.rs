@@ -195,7 +195,7 @@ impl World {
     pub fn die(&mut self, worker: WorkerId, exit: Exit) {
         if self.processes[&worker].doing != Doing::Dead {
             self.become_(worker, Doing::Dead);
-            self.tell(Event::Exited { worker, exit, running: Vec::new() });
+            self.tell(Event::Exited { worker, exit, running: Vec::new(), output: String::new() });
         }
     }
 }
