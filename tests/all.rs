@@ -16,14 +16,20 @@ mod boot;
 mod examples;
 // The rules of RFC 9110 and 9112 that servers get wrong, over a socket.
 mod http;
+// The same rules as a table of cases, for ours and its peers.
+mod conformance;
 // PEP 3333, by applications in `apps/`.
 mod wsgi;
 // Where an application lives: interpreter, paths, variables, user, children.
 mod home;
 // Killed workers, slow clients, floods of nonsense.
 mod faults;
+// Calls that take long, and what each timeout means.
+mod timeouts;
 // Signals, processes, descriptors.
 mod supervise;
+// What an application prints, and where it goes.
+mod output;
 // What a reload changes, and what a reload that fails does not.
 mod reload;
 // Supervisors that are killed and followed by others, or upgraded.

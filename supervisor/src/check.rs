@@ -132,12 +132,16 @@ fn verdict(event: Event, of: WorkerId, app: &App) -> Option<Result<Verdict, Stri
         | Event::Start
         | Event::Spawned { .. }
         | Event::Observed { .. }
+        | Event::Stuck { .. }
+        | Event::Silent { .. }
+        | Event::Beats { .. }
+        | Event::Stacks { .. }
+        | Event::Resized
         | Event::ConfigRead(_)
         | Event::Bound
         | Event::NotBound { .. }
         | Event::Wanted { .. }
         | Event::Preflown(_)
-        | Event::NotYet { .. }
         | Event::Tick => None,
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! Rules: nothing here decides. What fails is told to the core as an event.
 
+mod hire;
 mod kin;
 
 use std::collections::BTreeMap;
@@ -18,26 +19,26 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{App, Recycle};
-use monoceros_shared::link::channel::{self, Door, Sender};
-use monoceros_shared::link::fd::{Carrier, Greeting};
-use monoceros_shared::link::{ADOPTION, Assignment, FromWorker, HEIR, INHERITANCE, LOG, SCOREBOARD, ToWorker};
+use monoceros_shared::config::Recycle;
+use monoceros_shared::link::channel::{self, Sender};
+use monoceros_shared::link::fd::Carrier;
+use monoceros_shared::link::{Assignment, FromWorker, LOG, ToWorker};
 use monoceros_shared::log::Outlet;
 use monoceros_shared::scoreboard::Scoreboard;
-use monoceros_shared::stdio::Stream;
 use nix::time::{ClockId, clock_gettime};
 
-use crate::bridge::{self, News};
+use crate::bridge::News;
 use crate::core::line::span;
-use crate::core::{Event, Exit, Recruit, Word, WorkerId};
+use crate::core::{Event, Exit, LastSeen, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
+use crate::memory;
+use crate::pulse::Vital;
 use crate::sources::{Post, Watch};
-use crate::spawn::{Process, Program, Standard};
-use crate::stdio::{Outputs, Tags};
+use crate::spawn::{Process, Program};
+use crate::stdio::Outputs;
 use crate::strangers::Strangers;
 use crate::succession::state::Adoptions;
 use crate::systemd::notify::Beats;
-use crate::{environment, memory};
 
 /// How long the exit of a worker waits for its bridge. The bridge ends within microseconds of the process, unless a
 /// child of the application's holds the channel; then a failure's reason may come after its exit, and is lost.
@@ -90,12 +91,27 @@ struct Worker {
     /// The file of the socket on which it waits for the next supervisor.
     adoption: Option<PathBuf>,
     heartbeat: Duration,
+    inspection: Inspection,
     exit: Option<(Exit, Instant)>,
     /// The last lines that it printed, once it is gone.
     last_lines: String,
 }
 
+/// Whether a worker was asked for its stacks. One question at a time: more would fill the channel of one that stands still, and a
+/// full channel blocks whoever writes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inspection {
+    None,
+    Asked,
+}
+
 impl Worker {
+    fn vital(&self) -> Vital {
+        let counters = self.scoreboard.counters();
+        let at = |beat: &AtomicU64| beat.load(Ordering::Relaxed);
+        Vital { io_ms: at(&counters.io_beat), python_ms: at(&counters.python_beat), heartbeat: self.heartbeat }
+    }
+
     fn is_measured(&self) -> bool {
         self.recycle.requests.is_some() || self.recycle.memory.is_some()
     }
@@ -122,73 +138,11 @@ impl Workers {
         let worker = recruit.worker;
         match self.try_spawn(recruit, listeners) {
             Ok(pid) => Event::Spawned { worker, pid },
-            Err(error) => Event::NotSpawned { worker, why: format!("cannot spawn a worker: {}", cause(&error)) },
+            Err(error) => {
+                self.means.adoptions.iter().for_each(|adoptions| adoptions.close(worker));
+                Event::NotSpawned { worker, why: format!("cannot spawn a worker: {}", cause(&error)) }
+            }
         }
-    }
-
-    fn try_spawn(&mut self, recruit: &Recruit, listeners: &[&Bound]) -> io::Result<u32> {
-        let (worker, app) = (recruit.worker, &recruit.app.app);
-        let (scoreboard, memory) = Scoreboard::create(app.threads)?;
-        let (carrier, theirs) = Carrier::pair()?;
-        let adoption = self.means.adoptions.as_ref().and_then(|adoptions| adoptions.open(worker));
-        let door = Door::open()?;
-        let name = door.name().to_owned();
-        carrier.greet(&Greeting::new(&name))?;
-        carrier.send(LOG, self.means.outlet.file().as_fd())?;
-        let pipes = self.means.outputs.make(app.run_as.as_ref())?;
-        for (stream, end) in pipes.iter().flat_map(|pipes| Stream::BOTH.into_iter().zip(&pipes.read)) {
-            carrier.send(stream.name(), end.as_fd())?;
-        }
-        carrier.send(SCOREBOARD, memory.as_fd())?;
-        for listener in listeners {
-            carrier.send(&listener.name, listener.as_fd())?;
-        }
-        if let Some((_, socket)) = &adoption {
-            carrier.send(ADOPTION, socket.as_fd())?;
-        }
-        let adoption = adoption.map(|(adoption, _)| adoption);
-        let title = [app.name.clone(), "generation".to_owned(), recruit.generation.to_string()];
-        let (read, write) = pipes.map(|pipes| (pipes.read, pipes.write)).unzip();
-        let standard = Standard { input: theirs.into(), output: write };
-        let process = self.means.program.spawn(&title, &environment::of(app), standard)?;
-        let pid = process.pid();
-        let tags = Tags { app: app.name.clone(), worker, generation: recruit.generation };
-        let begun = self.means.watch.begin(worker, process.as_fd());
-        let begun = begun.and_then(|()| read.map_or(Ok(()), |ends| self.means.outputs.begin(&tags, ends)));
-        if let Err(error) = begun.and_then(|()| bridge::start(worker, door, self.means.post.clone())) {
-            process.end();
-            self.means.outputs.end(worker);
-            return Err(error);
-        }
-        let assignment = Assignment {
-            worker,
-            generation: recruit.generation,
-            app: App { environment: BTreeMap::new(), ..App::clone(app) },
-            siblings: recruit.siblings,
-            log: recruit.app.log.clone(),
-            output: self.means.outputs.leads(),
-            listeners: listeners.iter().map(|listener| listener.name.clone()).collect(),
-            purpose: recruit.purpose.clone(),
-            report_files: !app.reload.on_change.is_empty(),
-            loss: recruit.app.loss,
-            adoption: adoption.clone(),
-        };
-        let known = Worker {
-            process,
-            carrier,
-            door: name,
-            scoreboard,
-            assignment: Some(assignment),
-            words: Words::NotYet,
-            app: app.name.clone(),
-            recycle: app.recycle.clone(),
-            adoption: adoption.map(|adoption| adoption.file),
-            heartbeat: app.timeouts.heartbeat,
-            exit: None,
-            last_lines: String::new(),
-        };
-        self.register.insert(worker, known);
-        Ok(pid)
     }
 
     /// Says a word.
@@ -204,22 +158,6 @@ impl Workers {
         self.tell(worker, &word)
     }
 
-    /// Gives two workers the ends of a new pair of sockets.
-    ///
-    /// # Errors
-    /// One line. Then the first of them finishes what it has by itself.
-    pub fn introduce(&self, from: WorkerId, to: WorkerId) -> Result<(), String> {
-        let (Some(old), Some(new)) = (self.living(from), self.living(to)) else {
-            return Ok(());
-        };
-        let introduce = || {
-            let (heir, inheritance) = Carrier::pair()?;
-            new.carrier.send(INHERITANCE, inheritance.as_fd())?;
-            old.carrier.send(HEIR, heir.as_fd())
-        };
-        introduce().map_err(|error: io::Error| format!("cannot introduce worker {from} to {to}: {}", cause(&error)))
-    }
-
     /// What the workers have used up whose applications limit it.
     pub fn observe(&self) -> Vec<Event> {
         let measured = self.register.iter().filter(|(_, known)| known.exit.is_none() && known.is_measured());
@@ -229,6 +167,36 @@ impl Workers {
             memory: known.recycle.memory.map_or(0, |_| memory::of(known.process.pid())),
         });
         told.collect()
+    }
+
+    /// Asks a worker for its stacks; whether an answer may come.
+    pub fn inspect(&mut self, worker: WorkerId) -> bool {
+        let Some(known) = self.register.get_mut(&worker).filter(|known| known.exit.is_none()) else {
+            return false;
+        };
+        if known.inspection == Inspection::None
+            && let Words::By(sender) = &known.words
+            && sender.send(&ToWorker::Stacks).is_ok()
+        {
+            known.inspection = Inspection::Asked;
+        }
+        known.inspection == Inspection::Asked
+    }
+
+    /// What the workers show of their beats.
+    pub fn vitals(&self) -> BTreeMap<WorkerId, Vital> {
+        let living = self.register.iter().filter(|(_, known)| known.exit.is_none());
+        living.map(|(worker, known)| (*worker, known.vital())).collect()
+    }
+
+    /// The shortest pace at which any worker is to beat.
+    pub fn shortest_heartbeat(&self) -> Option<Duration> {
+        self.register.values().map(|known| known.heartbeat).min()
+    }
+
+    /// How much memory a worker's process takes.
+    pub fn memory(&self, worker: WorkerId) -> Option<u64> {
+        self.living(worker).map(|known| memory::resident(known.process.pid()))
     }
 
     /// What was loaded since this was last asked.
@@ -245,7 +213,7 @@ impl Workers {
     pub fn beats(&self, workers: impl Iterator<Item = WorkerId>) -> Beats {
         let now_ms = now_ms();
         let known: Vec<&Worker> = workers.filter_map(|worker| self.living(worker)).collect();
-        let beating = known.iter().filter(|known| is_beating(&known.scoreboard, known.heartbeat, now_ms)).count();
+        let beating = known.iter().filter(|known| known.vital().is_beating(now_ms)).count();
         Beats { serving: known.len(), beating }
     }
 
@@ -297,7 +265,11 @@ impl Workers {
                 self.means.outputs.catch_up(worker);
                 vec![Event::Failed { worker, failure }]
             }
-            News::Word(FromWorker::Stacks(_) | FromWorker::Stuck(_)) => Vec::new(),
+            News::Word(FromWorker::Stacks(stacks)) => {
+                known.inspection = Inspection::None;
+                vec![Event::Stacks { worker, stacks }]
+            }
+            News::Word(FromWorker::Stuck(why)) => vec![Event::Stuck { worker, why }],
             News::Ended => {
                 known.words = Words::Ended;
                 self.farewells()
@@ -366,8 +338,9 @@ impl Workers {
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
         let (exit, _) = known.exit?;
-        known.adoption.iter().for_each(remove);
-        Some(Event::Exited { worker, exit, running: running(&known.scoreboard), output: known.last_lines })
+        known.adoption.iter().for_each(kin::remove);
+        let last = LastSeen { output: known.last_lines, ..last_seen(&known.scoreboard) };
+        Some(Event::Exited { worker, exit, last })
     }
 
     fn tell(&self, worker: WorkerId, word: &ToWorker) -> Option<Event> {
@@ -386,32 +359,16 @@ impl Workers {
     }
 }
 
-/// Removes what nobody waits at any more.
-fn remove(file: &PathBuf) {
-    // The worker may have done so itself.
-    let _ = std::fs::remove_file(file);
-}
-
-/// What a worker's threads were at when it ended: `GET /report HTTP/1.1 (for 12.3s)`.
-fn running(scoreboard: &Scoreboard) -> Vec<String> {
+/// What a worker's scoreboard shows.
+pub fn last_seen(scoreboard: &Scoreboard) -> LastSeen {
     let now_ms = now_ms();
-    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
     let lines = scoreboard.threads().iter().filter_map(|row| row.current());
     let told = |(line, since_ms)| {
         let age = Duration::from_millis(now_ms.saturating_sub(since_ms));
-        format!("{line} (for {}, after {requests} requests)", span(age))
+        format!("{line} (for {})", span(age))
     };
-    lines.map(told).collect()
-}
-
-/// Whether both beats of a worker are younger than `limit`. One that has not begun counts as alive: something else waits for it.
-fn is_beating(scoreboard: &Scoreboard, limit: Duration, now_ms: u64) -> bool {
-    let counters = scoreboard.counters();
-    let is_young = |beat: &AtomicU64| {
-        let beat_ms = beat.load(Ordering::Relaxed);
-        beat_ms == 0 || Duration::from_millis(now_ms.saturating_sub(beat_ms)) <= limit
-    };
-    is_young(&counters.io_beat) && is_young(&counters.python_beat)
+    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
+    LastSeen { requests, running: lines.map(told).collect(), output: String::new() }
 }
 
 /// The clock of scoreboards.
@@ -477,18 +434,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn a_worker_beats_while_both_its_beats_are_young_or_have_not_begun() {
-        let (scoreboard, _memory) = Scoreboard::create(1).unwrap();
-        let beats = |io: u64, python: u64| {
-            scoreboard.counters().io_beat.store(io, Ordering::Relaxed);
-            scoreboard.counters().python_beat.store(python, Ordering::Relaxed);
-            is_beating(&scoreboard, Duration::from_secs(1), 5000)
-        };
-        assert!(beats(0, 0) && beats(4000, 0) && beats(5000, 4000) && beats(6000, 5000));
-        assert!(!beats(3999, 5000) && !beats(5000, 3999));
     }
 
     #[test]

@@ -4,172 +4,42 @@
 //!   lock -> bind, or take over -> Start -> [ wait -> Stir -> Event -> core -> Effect -> done -> Event ... ] -> Exit, or leave
 //! ```
 
+mod asked;
+mod begin;
 mod passage;
+mod relog;
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{self, Checked, Config};
+use monoceros_shared::config::{self, Config};
 use monoceros_shared::exit;
-use nix::unistd::geteuid;
-use slog::{Logger, error, info, warn};
+use slog::{Logger, warn};
 
-use crate::control::words::{Reply, Request};
-use crate::control::{Control, Found};
+use crate::control::Control;
+use crate::control::words::Reply;
 use crate::core::plan::{Manner, Plan};
 use crate::core::status::Outcome;
-use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Stop, Wish};
-use crate::effects::{Means, Workers, now_ms};
+use crate::core::{Answer, Core, Effect, Event, Now};
+use crate::effects::{Workers, now_ms};
+use crate::inquiry::Inquiries;
 use crate::journal;
 use crate::listen::Sockets;
 use crate::logs::Logs;
 use crate::pid_file::PidFile;
+use crate::pulse::Pulse;
 use crate::sources::{Sources, Stir};
-use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
-use crate::status::{Report, Work};
-use crate::stdio::Outputs;
-use crate::succession::arrival::Luggage;
-use crate::succession::departure::{Departure, Programs};
-use crate::succession::state::Adoptions;
+use crate::systemd::Manager;
 use crate::systemd::notify::View;
-use crate::systemd::{self, Manager};
 use crate::watch::Watch;
-use crate::{capabilities, strangers};
-use passage::{Origin, Passage};
+pub use begin::{Beginning, Ended, run};
+use passage::Passage;
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
 /// page tables each time; less often, and a leak grows further beyond its limit.
 const OBSERVATION: Duration = Duration::from_secs(5);
-
-/// What a server begins with.
-pub struct Beginning {
-    /// What is to run.
-    pub checked: Checked,
-    /// The file that it was read from, as the user named it; it is read again at each reload.
-    pub file: Option<PathBuf>,
-    /// Who looks at it.
-    pub manner: Manner,
-    /// What an upgrade starts.
-    pub programs: Programs,
-    /// What came through an exec, if this is what another program has become.
-    pub luggage: Option<Luggage>,
-}
-
-/// How a server has ended.
-pub enum Ended {
-    /// With this exit status.
-    With(i32),
-    /// In the next program, which is to be exec'd.
-    Departing(Departure),
-}
-
-/// Serves until it is asked to stop, or leaves to the next program.
-pub fn run(beginning: Beginning) -> Ended {
-    // While there is one thread: the log's is the second.
-    let kept = capabilities::drop_unneeded(capabilities::Workers::of(&beginning.checked.config));
-    let (logs, _guard) = match Logs::start(&beginning.checked.config.log) {
-        Ok(started) => started,
-        Err(why) => {
-            eprintln!("supervisor: {why}");
-            return Ended::With(exit::FAILED);
-        }
-    };
-    let log = &logs.logger;
-    if let Err(error) = kept {
-        warn!(log, "capabilities are kept that are not needed"; "why" => error.to_string());
-    }
-    for warning in &beginning.checked.warnings {
-        warn!(log, "config"; "why" => warning.to_string());
-    }
-    let server = start(beginning, &logs);
-    let ended = server
-        .and_then(|(server, first)| server.serve(first).map_err(|error| format!("cannot wait for events: {error}")));
-    ended.unwrap_or_else(|why| {
-        error!(log, "stopped"; "why" => why);
-        Ended::With(exit::FAILED)
-    })
-}
-
-fn start(beginning: Beginning, logs: &Logs) -> Result<(Server<'_>, Vec<Event>), String> {
-    let Beginning { checked: Checked { config, .. }, file, manner, programs, luggage } = beginning;
-    // First of all, while nothing else is open.
-    let (given, wrong) = systemd::given::take();
-    let log = &logs.logger;
-    info!(log, "starting";
-        "version" => env!("CARGO_PKG_VERSION"), "config" => passage::named(config.file.as_deref()));
-    if geteuid().is_root() && config.apps.iter().any(|app| app.run_as.is_none()) {
-        warn!(log, "applications run as root: set `user` to run them as somebody else");
-    }
-    if let Err(error) = raise_descriptor_limit() {
-        warn!(log, "open files stay limited as they are"; "why" => error.to_string());
-    }
-    if let Err(error) = keep_strangers_from_workers() {
-        warn!(log, "workers inherit what was left open for the supervisor"; "why" => error.to_string());
-    }
-    if let Err(error) = strangers::adopt_orphans() {
-        warn!(log, "orphans of workers go to init"; "why" => error.to_string());
-    }
-    let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
-    let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
-    let plan = Plan::of(&config, manner);
-    let file = file.map(absolute).transpose().map_err(|error| format!("cannot find the config's folder: {error}"))?;
-    let found = Found { file: file.as_deref(), control: config.control.as_deref() };
-    let mut watch_files = Watch::new(sources.wake(), log);
-    watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
-    let mut manager = Manager::from_environment(log);
-    manager.keeps_already(given.iter().filter(|given| given.was_ours()).map(|given| given.name.clone()));
-    let mut listeners = Sockets::default();
-    for why in wrong.into_iter().chain(listeners.offer(given, &config.apps)) {
-        warn!(log, "a socket of the service manager's is not used"; "why" => why);
-    }
-    let mut origin = Origin::find(luggage, found, (&plan, &sources, &mut listeners), log)?;
-    let (began, token) = origin.identity()?;
-    let first = origin.first_events(&plan);
-    let programs = passage::programs(programs, origin.rest.as_mut());
-    let program = origin.rest.as_mut().and_then(|rest| rest.worker.take()).map_or_else(Program::find, Ok)?;
-    if origin.heritage.is_none() {
-        listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
-    }
-    let pid_file = origin.pid_file().or_else(|| config.pid_file.as_deref().map(PidFile::write)).transpose();
-    let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
-    let registry = sources.registry().map_err(|error| format!("cannot watch what workers print: {error}"))?;
-    let outputs = match manner {
-        Manner::Production => Outputs::into_log(log, registry),
-        Manner::Development => Outputs::inherited(),
-    };
-    let place = origin.control.place().cloned();
-    let adoptions = place.map(|place| Adoptions { place, token, log: log.clone() });
-    let outlet = logs.outlet().clone();
-    let mut workers = Workers::new(Means { program, post: sources.post(), watch, outlet, outputs, adoptions });
-    let core = match origin.heritage.take() {
-        Some(heritage) => passage::resume(heritage, &plan, &mut workers)?,
-        None => Core::new(plan.clone(), u64::from(std::process::id())),
-    };
-    let mut server = Server {
-        log,
-        logs,
-        settled: core.last_reload().map(|last| last.at),
-        core,
-        source: Source { file, plan, config, pending: None },
-        sources,
-        passage: Passage::new(programs, &origin.control, (began, token), log),
-        control: origin.control,
-        manager,
-        watch: watch_files,
-        workers,
-        listeners,
-        pid_file,
-        began,
-        observed: Instant::now(),
-    };
-    for group in origin.rest.iter().flat_map(|rest| &rest.left) {
-        server.workers.strangers.left_by(*group, Instant::now());
-    }
-    server.answer_for_upgrade(origin.rest.as_ref());
-    Ok((server, first))
-}
 
 struct Server<'a> {
     log: &'a Logger,
@@ -187,6 +57,8 @@ struct Server<'a> {
     began: Instant,
     /// When it was looked last at what workers have used up.
     observed: Instant,
+    pulse: Pulse,
+    inquiries: Inquiries,
     /// When the last reload was decided whose consequences have been drawn.
     settled: Option<Now>,
 }
@@ -197,15 +69,15 @@ impl Server<'_> {
         self.tell_manager();
         while status.is_none() {
             if let Some(askers) = self.passage.leaving.take() {
-                match self.leave(askers) {
-                    Ok(departure) => return Ok(Ended::Departing(departure)),
-                    Err(returned) => {
-                        let (stays, events) = *returned;
-                        self = stays;
-                        status = self.happen(events);
-                        continue;
+                match self.leave(&askers) {
+                    Ok(departure) => {
+                        // Nothing of it is to be dropped: it belongs to the next program.
+                        std::mem::forget(self);
+                        return Ok(Ended::Departing(departure));
                     }
+                    Err(events) => status = self.happen(events),
                 }
+                continue;
             }
             let stirs = self.sources.wait(self.patience())?;
             let mut events = Vec::new();
@@ -222,10 +94,12 @@ impl Server<'_> {
                     Stir::Preflown => preflown = self.preflown(),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
-                        events.extend(asked.into_iter().filter_map(|asked| self.asked(Some(asked))));
+                        events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
                     }
                 }
             }
+            let asked = self.control.hear_more();
+            events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
             if a_child_ended {
                 self.workers.strangers.reap();
             }
@@ -239,11 +113,13 @@ impl Server<'_> {
                 self.observed = Instant::now();
                 events.extend(self.workers.observe());
             }
+            events.extend(self.judge());
             events.push(Event::Tick);
             // Last, for what comes after it would be lost with us.
             events.extend(preflown);
             status = self.happen(events);
             self.settle();
+            self.reply();
             self.tell_manager();
         }
         self.end_strangers()?;
@@ -263,73 +139,21 @@ impl Server<'_> {
 
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
+        if self.control.has_more() {
+            return Some(Duration::ZERO);
+        }
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
+        let pulse = self.pulse.due_ms(self.workers.shortest_heartbeat());
+        let pulse = pulse.map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
         let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
         let shell = shell.chain(self.workers.strangers.deadline()).chain(self.manager.deadline());
-        core.into_iter().chain(shell.map(|at| at.saturating_duration_since(Instant::now()))).min()
+        let shell = shell.chain(self.inquiries.deadline()).map(|at| at.saturating_duration_since(Instant::now()));
+        core.into_iter().chain(pulse).chain(shell).min()
     }
 
     /// When it is looked next at what workers have used up, if anybody wants to know.
     fn observation(&self) -> Option<Instant> {
         self.workers.are_measured().then(|| self.observed + OBSERVATION)
-    }
-
-    /// What a request is to the core. Who only wants to know how things are is answered here.
-    fn asked(&mut self, mut asked: Option<(Asker, Request)>) -> Option<Event> {
-        while let Some((asker, request)) = asked {
-            let wish = match request {
-                Request::Status => {
-                    let report = Reply::Status(Box::new(self.report()));
-                    asked = self.control.answer(asker, &report);
-                    continue;
-                }
-                Request::Reopen => {
-                    let reply = self.reopen();
-                    asked = self.control.answer(asker, &reply);
-                    continue;
-                }
-                Request::Reload => Wish::Reload { cause: Cause::Command },
-                Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
-                Request::Upgrade => Wish::Upgrade,
-                Request::Stop => Wish::Stop(Stop::Graceful),
-            };
-            return Some(Event::Wanted { wish, asker: Some(asker) });
-        }
-        None
-    }
-
-    /// Opens the log anew, and has the workers do the same.
-    fn reopen(&self) -> Reply {
-        let reopened = self.logs.reopen().and_then(|file| self.workers.pass_log().map(|()| file));
-        match reopened {
-            Ok(Some(file)) => {
-                info!(self.log, "log reopened"; "file" => file.display().to_string());
-                Reply::Done { text: format!("log reopened: {}", file.display()) }
-            }
-            Ok(None) => Reply::Done { text: "the log is standard error, which stays as it is".into() },
-            Err(why) => {
-                warn!(self.log, "the log stays as it was"; "why" => &why);
-                Reply::Failed { why, detail: String::new() }
-            }
-        }
-    }
-
-    /// Logs as a new config says.
-    fn follow_log(&self, config: &Config) {
-        let followed = self
-            .logs
-            .follow(&config.log)
-            .and_then(|is_elsewhere| if is_elsewhere { self.workers.pass_log() } else { Ok(()) });
-        if let Err(why) = followed {
-            warn!(self.log, "the log stays as it was"; "why" => why);
-        }
-    }
-
-    fn report(&self) -> Report {
-        let now_ms = now_ms();
-        let work = |worker| self.workers.scoreboard(worker).map(|scoreboard| Work::of(scoreboard, now_ms));
-        let config = self.source.file.as_ref().map(|file| file.display().to_string());
-        Report::new(self.core.status(self.began.elapsed()), config, work)
     }
 
     /// Tells the service manager how things are, and which listeners to keep.
@@ -385,6 +209,7 @@ impl Server<'_> {
         let mut events = VecDeque::from(events);
         let mut status = None;
         while let Some(event) = events.pop_front() {
+            self.inquiries.learn(&event);
             let effects = self.core.handle(self.began.elapsed(), event);
             if !effects.is_empty() {
                 self.passage.keep(&self.core, &self.listeners);
@@ -413,6 +238,10 @@ impl Server<'_> {
                 if let Err(why) = self.workers.introduce(from, to) {
                     warn!(self.log, "connections are not handed over"; "why" => why);
                 }
+            }
+            Effect::Inspect { worker } => {
+                // Of one that cannot be asked there are no stacks.
+                let _ = self.workers.inspect(worker);
             }
             Effect::Terminate { worker } => self.workers.terminate(worker),
             Effect::Kill { worker } => self.workers.kill(worker),
@@ -444,8 +273,7 @@ impl Server<'_> {
                     Answer::Done(text) => Reply::Done { text },
                     Answer::Failed { why, detail } => Reply::Failed { why, detail },
                 };
-                let next = self.control.answer(asker, &reply);
-                return self.asked(next);
+                self.control.answer(asker, &reply);
             }
             Effect::Exit(_) => {}
         }

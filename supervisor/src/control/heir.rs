@@ -77,7 +77,7 @@ impl Control {
         let mut listener = UnixListener::from_std(bound.as_fd().try_clone_to_owned()?.into());
         self.last_token += 1;
         self.registry.register(&mut listener, Token(self.last_token), Interest::READABLE)?;
-        Ok(Door { bound, listener })
+        Ok(Door { bound, listener, token: Token(self.last_token) })
     }
 
     /// Takes in one who has asked already.

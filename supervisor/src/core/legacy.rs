@@ -19,10 +19,12 @@ use std::time::Duration;
 use monoceros_shared::config::{App, Listener};
 use monoceros_shared::link::Purpose;
 use monoceros_shared::link::adoption::{Doing, Kinship};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::heirs::Heritage;
 use super::line::{Level, Line};
+use super::losses::Restarts;
 use super::plan::{AppPlan, Plan};
 use super::recycle::Wear;
 use super::status::LastReload;
@@ -81,9 +83,9 @@ pub struct AppLegacy {
     pub generation: u64,
     /// How many are wanted.
     pub wanted: usize,
-    /// How many ended and were not asked to.
-    #[serde(default)]
-    pub restarts: u64,
+    /// How many were replaced.
+    #[serde(default, deserialize_with = "if_understood")]
+    pub restarts: Restarts,
     /// Whether any ever served.
     #[serde(default)]
     pub has_served: bool,
@@ -153,9 +155,9 @@ pub struct Remains {
 }
 
 /// A value that a build of another age may not understand, and that can be missed.
-fn if_understood<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LastReload>, D::Error> {
+fn if_understood<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(from: D) -> Result<T, D::Error> {
     let value = serde_json::Value::deserialize(from)?;
-    Ok(serde_json::from_value(value).ok())
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 impl Outline {
@@ -226,7 +228,7 @@ impl Core {
             fingerprint: team.plan.fingerprint(),
             generation: team.generation,
             wanted: team.wanted(),
-            restarts: team.restarts,
+            restarts: team.losses.restarts,
             has_served: team.has_served,
             announced: team.announced,
         };
@@ -353,7 +355,7 @@ impl Core {
             if known.place == Seat::Slot
                 && let Some(team) = self.teams.iter_mut().find(|team| team.name() == app)
             {
-                team.restarts += 1;
+                team.losses.restarts.crash += 1;
             }
             let line = Line::new(Level::Error, "worker exited while nobody attended to it").with("app", app);
             let line = line.with("worker", worker).with("generation", known.generation);
@@ -364,6 +366,6 @@ impl Core {
 
 fn resumed(app: &AppLegacy, plan: AppPlan) -> Team {
     let mut team = Team::new(plan, app.generation, app.wanted);
-    (team.restarts, team.has_served, team.announced) = (app.restarts, app.has_served, app.announced);
+    (team.losses.restarts, team.has_served, team.announced) = (app.restarts, app.has_served, app.announced);
     team
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::effect::{Answer, Effect};
 use super::event::Asker;
 use super::line::{Level, Line, span};
+use super::park::PARKED;
 use super::{Core, Now, Phase};
 
 /// How long the next supervisor may take to say that it can take over: it reads a file and starts a worker that says its
@@ -42,8 +43,12 @@ enum Stage {
 
 impl Core {
     pub(super) fn want_upgrade(&mut self, asker: Option<Asker>) {
-        if self.phase != Phase::Up {
-            return self.refuse(asker, "the server is stopping");
+        match self.phase {
+            Phase::Up => {}
+            Phase::Parked => return self.refuse(asker, PARKED),
+            Phase::Lingering { .. } | Phase::Draining | Phase::Quitting | Phase::Gone => {
+                return self.refuse(asker, "the server is stopping");
+            }
         }
         let upgrade = self.upgrade.get_or_insert_with(|| Upgrade { askers: Vec::new(), stage: Stage::Waiting });
         upgrade.askers.extend(asker);

@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use monoceros_shared::link::Purpose;
 
+use super::ailing::Health;
 use super::legacy::Found;
+use super::losses::Loss;
 use super::plan::AppPlan;
 use super::recycle::Wear;
 use super::{Exit, Now, QUIT_GRACE};
@@ -87,6 +89,8 @@ pub struct Life {
     pub pid: Option<u32>,
     /// When it is to be replaced.
     pub wear: Wear,
+    /// Whether it is well.
+    pub health: Health,
     state: State,
     spawned: Now,
     adopted: Option<Now>,
@@ -96,13 +100,15 @@ impl Life {
     /// One that is being spawned.
     pub fn new(now: Now, app: AppPlan, generation: u64, wear: Wear) -> Life {
         let state = State::Booting { until: now + app.timeouts().boot };
-        Life { app, generation, purpose: Purpose::Serve, pid: None, wear, state, spawned: now, adopted: None }
+        let (purpose, health) = (Purpose::Serve, Health::default());
+        Life { app, generation, purpose, pid: None, wear, health, state, spawned: now, adopted: None }
     }
 
     /// One that another supervisor spawned and that serves, since the times of its spawn and its adoption.
     pub fn found(app: AppPlan, found: &Found, (spawned, adopted): (Now, Now), wear: Wear) -> Life {
         let (generation, pid, purpose) = (found.generation, Some(found.pid), Purpose::Serve);
-        Life { app, generation, purpose, pid, wear, state: State::Serving, spawned, adopted: Some(adopted) }
+        let health = Health::default();
+        Life { app, generation, purpose, pid, wear, health, state: State::Serving, spawned, adopted: Some(adopted) }
     }
 
     /// It drains already, and may until then.
@@ -120,7 +126,7 @@ impl Life {
         use Happening as H;
         use State as S;
         let quitting = S::Quitting { until: now + QUIT_GRACE };
-        let draining = S::Draining { until: now + self.app.timeouts().drain };
+        let draining = S::Draining { until: now + self.drain() };
         let (state, order) = match (self.state, happening) {
             (S::Booting { .. }, H::Loaded) => (S::Loaded, None),
             (S::Booting { .. }, H::Failed) => (quitting, None),
@@ -150,6 +156,12 @@ impl Life {
         order
     }
 
+    /// How long it may drain.
+    fn drain(&self) -> Duration {
+        let drain = self.app.timeouts().drain;
+        self.health.ailment().map_or(drain, |ailment| ailment.grace(drain))
+    }
+
     /// When its present state must have ended.
     pub fn until(&self) -> Option<Now> {
         match self.state {
@@ -162,6 +174,7 @@ impl Life {
     pub fn overdue(&self) -> &'static str {
         match self.state {
             State::Booting { .. } => "worker not loaded within timeouts.boot",
+            State::Draining { .. } if self.drain() < self.app.timeouts().drain => "silent worker not gone",
             State::Draining { .. } => "worker not drained within timeouts.drain",
             State::Quitting { .. } => "worker not gone though it was to exit at once",
             State::Loaded | State::Serving | State::Killed => "worker overdue",
@@ -219,6 +232,16 @@ impl Life {
     /// How long ago it was spawned.
     pub fn age(&self, now: Now) -> Duration {
         now.saturating_sub(self.spawned)
+    }
+
+    /// What its end is counted as, if nobody asked for it.
+    pub fn loss(&self, exit: Exit) -> Loss {
+        match (self.has_served(), self.health.ailment()) {
+            (false, _) => Loss::Boot,
+            (true, Some(ailment)) => ailment.loss(),
+            (true, None) if exit == Exit::Code(0) => Loss::Exit,
+            (true, None) => Loss::Crash,
+        }
     }
 
     /// Whether an exit of this kind is no news: it served and ended well, or it was us who killed it, of which a line

@@ -1,22 +1,41 @@
-//! The register's part in a succession: takes over the workers that another supervisor had, and packs ours for the next one.
+//! What passes from one to the next: connections between workers, workers between supervisors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::path::PathBuf;
 
 use monoceros_shared::link::channel::Door;
-use monoceros_shared::link::{CHANNEL, KEPT, LOG};
+use monoceros_shared::link::fd::Carrier;
+use monoceros_shared::link::{CHANNEL, HEIR, INHERITANCE, KEPT, LOG};
 use monoceros_shared::stdio::{Kept, Stream};
 
-use super::{Words, Worker, Workers};
+use super::{Inspection, Words, Worker, Workers};
 use crate::bridge;
 use crate::core::plan::AppPlan;
 use crate::core::{Word, WorkerId};
+use crate::listen::cause;
 use crate::stdio::Tags;
 use crate::succession::baggage::WorkerBaggage;
 use crate::succession::{Kin, Speech};
 
 impl Workers {
+    /// Gives two workers the ends of a new pair of sockets.
+    ///
+    /// # Errors
+    /// One line. Then the first of them finishes what it has by itself.
+    pub fn introduce(&self, from: WorkerId, to: WorkerId) -> Result<(), String> {
+        let (Some(old), Some(new)) = (self.living(from), self.living(to)) else {
+            return Ok(());
+        };
+        let introduce = || {
+            let (heir, inheritance) = Carrier::pair()?;
+            new.carrier.send(INHERITANCE, inheritance.as_fd())?;
+            old.carrier.send(HEIR, heir.as_fd())
+        };
+        introduce().map_err(|error: io::Error| format!("cannot introduce worker {from} to {to}: {}", cause(&error)))
+    }
+
     /// Takes a worker over. Words reach it when it has connected to a new channel.
     ///
     /// # Errors
@@ -41,6 +60,7 @@ impl Workers {
             recycle: app.app.recycle.clone(),
             adoption: kin.file,
             heartbeat: app.app.timeouts.heartbeat,
+            inspection: Inspection::None,
             exit: None,
             last_lines: String::new(),
         };
@@ -91,7 +111,7 @@ impl Workers {
     pub fn pack(&mut self, known: &BTreeSet<WorkerId>) -> (BTreeMap<WorkerId, WorkerBaggage>, Vec<WorkerId>) {
         let strangers: Vec<WorkerId> = self.register.keys().copied().filter(|worker| !known.contains(worker)).collect();
         for worker in strangers.iter().filter_map(|worker| self.register.remove(worker)) {
-            worker.adoption.iter().for_each(super::remove);
+            worker.adoption.iter().for_each(remove);
             if worker.exit.is_none() {
                 worker.process.end();
             }
@@ -116,4 +136,10 @@ impl Workers {
             others: ends.map(|(stream, end)| (stream.name().to_owned(), end.as_raw_fd())).collect(),
         }
     }
+}
+
+/// Removes what nobody waits at any more.
+pub(super) fn remove(file: &PathBuf) {
+    // The worker may have done so itself.
+    let _ = std::fs::remove_file(file);
 }

@@ -12,7 +12,7 @@ use super::Server;
 use crate::control::words::Reply;
 use crate::control::{Control, Found};
 use crate::core::plan::Plan;
-use crate::core::{Asker, Cause, Core, Event, Exit, Wish};
+use crate::core::{Asker, Cause, Core, Event, Exit, LastSeen, Wish};
 use crate::effects::Workers;
 use crate::listen::Sockets;
 use crate::pid_file::PidFile;
@@ -136,14 +136,18 @@ impl Passage {
 }
 
 impl Server<'_> {
-    /// Answers those who wait for an upgrade that did not come to be, if this is where one came back.
-    pub(super) fn answer_for_upgrade(&mut self, rest: Option<&Rest>) {
-        let Some((rest, why)) = rest.and_then(|rest| Some((rest, rest.failed.as_ref()?))) else { return };
+    /// Goes on with what the program before was at, if there was one: what is left of workers that are gone is to go, and those
+    /// who wait for an upgrade that did not come to be are told so.
+    pub(super) fn take_up(&mut self, rest: Option<&Rest>) {
+        let Some(rest) = rest else { return };
+        for group in &rest.left {
+            self.workers.strangers.left_by(*group, Instant::now());
+        }
+        let Some(why) = &rest.failed else { return };
         error!(self.log, "upgrade abandoned"; "why" => why, "next" => "the program before goes on");
         let reply = Reply::Failed { why: format!("upgrade abandoned: {why}"), detail: String::new() };
         for asker in &rest.askers {
-            // It may ask more, which is taken up with the next round.
-            let _ = self.control.answer(*asker, &reply);
+            self.control.answer(*asker, &reply);
         }
     }
 
@@ -179,8 +183,8 @@ impl Server<'_> {
         self.passage.preflight.take().into_iter().for_each(Preflight::end);
     }
 
-    /// Packs all that there is, and forgets it: it belongs to the next supervisor. If that cannot be, the server goes on.
-    pub(super) fn leave(mut self, askers: Vec<Asker>) -> Result<Departure, Box<(Self, Vec<Event>)>> {
+    /// Packs all that there is for the next supervisor. If that cannot be, the server goes on, and this has happened.
+    pub(super) fn leave(&mut self, askers: &[Asker]) -> Result<Departure, Vec<Event>> {
         let record = self.passage.record(&self.core, &self.listeners);
         let known: BTreeSet<_> = record.legacy.workers.keys().copied().collect();
         self.workers.outputs().tell_all();
@@ -193,8 +197,8 @@ impl Server<'_> {
             worker: self.workers.program(),
             listeners: self.listeners.descriptors(),
             workers,
-            control: self.control.pack(&askers),
-            askers: askers.clone(),
+            control: self.control.pack(askers),
+            askers: askers.to_vec(),
             pid_file: self.pid_file.as_ref().map(|file| (file.path().to_owned(), file.as_fd().as_raw_fd())),
             left: self.workers.strangers.groups(),
             left_open: self.passage.programs.left_open.clone(),
@@ -202,22 +206,16 @@ impl Server<'_> {
         match Departure::prepare(&baggage, &self.passage.programs) {
             Ok(departure) => {
                 info!(self.log, "upgraded: the new supervisor takes over");
-                std::mem::forget(self);
                 Ok(departure)
             }
             Err(why) => {
                 error!(self.log, "upgrade abandoned"; "why" => &why, "next" => "this supervisor goes on");
                 let reply = Reply::Failed { why: format!("upgrade abandoned: {why}"), detail: String::new() };
                 for asker in askers {
-                    let _ = self.control.answer(asker, &reply);
+                    self.control.answer(*asker, &reply);
                 }
-                let gone = |worker| Event::Exited {
-                    worker,
-                    exit: Exit::Signal("SIGKILL"),
-                    running: Vec::new(),
-                    output: String::new(),
-                };
-                Err(Box::new((self, ended.into_iter().map(gone).collect())))
+                let gone = |worker| Event::Exited { worker, exit: Exit::Signal("SIGKILL"), last: LastSeen::default() };
+                Err(ended.into_iter().map(gone).collect())
             }
         }
     }

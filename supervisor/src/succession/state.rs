@@ -101,6 +101,13 @@ impl Adoptions {
     }
 }
 
+impl Adoptions {
+    /// Removes that of a worker which could not be made after all.
+    pub fn close(&self, worker: WorkerId) {
+        self.place.adoption(worker, self.token).remove();
+    }
+}
+
 /// Writes the record when it has changed.
 pub struct State {
     path: PathBuf,

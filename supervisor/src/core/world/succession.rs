@@ -6,7 +6,7 @@ use std::time::Duration;
 use monoceros_shared::config::Listener;
 use monoceros_shared::link::adoption::{self, Kinship};
 
-use super::super::event::{Asker, Cause, Event, Exit, Wish};
+use super::super::event::{Asker, Cause, Event, Exit, LastSeen, Wish};
 use super::super::legacy::{Found, Legacy, Remains};
 use super::super::plan::Plan;
 use super::super::{Answer, Core, WorkerId};
@@ -150,6 +150,7 @@ impl World {
                 | Turn::Die(..)
                 | Turn::Do(_)
                 | Turn::Observe
+                | Turn::Ail
                 | Turn::Succeed(_)
                 | Turn::Nothing => true,
             };
@@ -195,7 +196,7 @@ impl World {
     pub fn die(&mut self, worker: WorkerId, exit: Exit) {
         if self.processes[&worker].doing != Doing::Dead {
             self.become_(worker, Doing::Dead);
-            self.tell(Event::Exited { worker, exit, running: Vec::new(), output: String::new() });
+            self.tell(Event::Exited { worker, exit, last: LastSeen::default() });
         }
     }
 }
