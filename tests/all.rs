@@ -38,5 +38,7 @@ mod reload;
 mod develop;
 // Reloads under clients that forgive nothing.
 mod chaos;
+// Commands to a server that runs, and hostile company on its control socket.
+mod commands;
 // What the command line says, and its exit status.
 mod cli;
