@@ -31,8 +31,8 @@ fn die_of(address: SocketAddr, path: &str) {
 fn line_about(server: &Server, message: &str, pid: i32) -> Value {
     eventually(&format!("{message:?} about {pid}"), || {
         let output = server.process().output();
-        let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["msg"] == message && line["pid"] == pid).next_back()
+        let mut lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.rfind(|line| line["msg"] == message && line["pid"] == pid)
     })
 }
 
