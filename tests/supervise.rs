@@ -287,7 +287,7 @@ fn a_supervisor_without_its_worker_says_so() {
     std::fs::copy(program("supervisor"), &alone).expect("a program can be copied");
     let server = Site::new("gate:application").launch_from(&alone);
     assert_ne!(server.exit_code(), 0);
-    let output = server.process().output();
+    let output = server.process().whole_output();
     assert!(output.contains("worker") && output.contains(&*programs.path().to_string_lossy()), "{output}");
 }
 
