@@ -103,17 +103,7 @@ impl Server<'_> {
             if a_child_ended {
                 self.workers.strangers.reap();
             }
-            self.workers.strangers.tick(Instant::now());
-            self.workers.outputs().read(Instant::now());
-            self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
-            let changes = self.watch.take(Instant::now()).into_iter();
-            events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
-            events.extend(self.workers.farewells());
-            if self.observation().is_some_and(|at| at <= Instant::now()) {
-                self.observed = Instant::now();
-                events.extend(self.workers.observe());
-            }
-            events.extend(self.judge());
+            events.extend(self.due());
             events.push(Event::Tick);
             // Last, for what comes after it would be lost with us.
             events.extend(preflown);
@@ -125,6 +115,22 @@ impl Server<'_> {
         self.end_strangers()?;
         self.passage.end();
         Ok(Ended::With(status.unwrap_or(exit::DONE)))
+    }
+
+    /// What nobody says, for it is seen when it is looked at.
+    fn due(&mut self) -> Vec<Event> {
+        self.workers.strangers.tick(Instant::now());
+        self.workers.outputs().read(Instant::now());
+        self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
+        let changes = self.watch.take(Instant::now()).into_iter();
+        let mut events: Vec<Event> = changes.map(|wish| Event::Wanted { wish, asker: None }).collect();
+        events.extend(self.workers.farewells());
+        if self.observation().is_some_and(|at| at <= Instant::now()) {
+            self.observed = Instant::now();
+            events.extend(self.workers.observe());
+        }
+        events.extend(self.judge());
+        events
     }
 
     /// Gives what the last workers left behind a moment to go, and ends it.
