@@ -337,6 +337,44 @@ fn a_restart_of_the_unit_refuses_nobody() {
 }
 
 #[test]
+fn after_a_death_listeners_come_from_the_store_and_from_the_workers_and_are_there_once() {
+    let (manager, site) = notified("deployed:application");
+    let site = relisten(site.variable("FDSTORE", "8").file("deployed.py", &code("1")));
+    let server = site.launch();
+    let kept = kept(&manager, 2);
+    server.wait_until_serving();
+    let mut client = server.connect();
+    client.get("/").expect_status(200);
+    server.signal(Signal::SIGKILL);
+    eventually("the supervisor to be gone", || server.process().status());
+    manager.forget();
+    let sockets: Vec<(&str, _)> = kept.iter().map(|(name, socket)| (name.as_str(), socket.as_fd())).collect();
+    let command = with_sockets(&sockets);
+    let variables = [("NOTIFY_SOCKET".to_owned(), manager.address()), ("FDSTORE".to_owned(), "8".to_owned())];
+    let folder = server.site().path("");
+    let second = Process::start(std::path::Path::new(&command[0]), &command[1..], &folder, &variables);
+    manager.expect("READY=1");
+    client.get("/").expect_status(200);
+    // A copy that somebody forgot would keep this one open, and let clients wait for ever. The manager's is closed as systemd does.
+    let yaml = server.site().read("server.yaml").replace(", 'unix:shop.sock'", "");
+    server.site().put("server.yaml", &yaml);
+    let path = server.site().path("shop.sock");
+    let left = std::os::unix::net::UnixStream::connect(&path).expect("it listens");
+    second.signal(Signal::SIGHUP);
+    let told = manager.expect("FDSTOREREMOVE=1");
+    assert!(told.value("FDNAME").is_some_and(|name| name.contains("shop.sock")), "{}", told.text);
+    let second_pid = second.pid().as_raw();
+    drop((kept, left));
+    eventually("no process of ours to hold it", || {
+        let holders: Vec<i32> = second.session().into_iter().chain([second_pid]).collect();
+        let listening = fs::read_to_string("/proc/net/unix").expect("Linux says");
+        let line =
+            listening.lines().find(|line| line.ends_with("shop.sock") && line.contains(&*folder.to_string_lossy()));
+        line.map_or(Ok(()), |line| Err((holders, line.to_owned())))
+    });
+}
+
+#[test]
 fn a_listener_that_goes_leaves_the_store() {
     let (manager, site) = notified("deployed:application");
     let site = relisten(site.variable("FDSTORE", "8").file("deployed.py", &code("1")));
