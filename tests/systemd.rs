@@ -173,6 +173,23 @@ fn the_watchdog_is_fed_while_the_supervisor_goes_round_and_no_longer() {
 }
 
 #[test]
+fn the_watchdog_is_not_fed_while_no_worker_shows_that_it_lives() {
+    let (manager, site) = notified("slow:application");
+    let site = site.variable("WATCHDOG_USEC", "400000").app("timeouts: {heartbeat: 1s}").file("open", "");
+    let server = site.file("slow.py", SLOW).launch();
+    manager.expect("READY=1");
+    // Whoever replaces it takes its time.
+    fs::remove_file(server.site().path("open")).expect("it was there");
+    let worker = server.workers()[0];
+    kill(Pid::from_raw(worker), Signal::SIGSTOP).expect("a worker can be stopped");
+    eventually("the watchdog to go hungry", || {
+        manager.hears_nothing_of("WATCHDOG=1", Duration::from_millis(600)).then_some(())
+    });
+    fs::write(server.site().path("open"), "").expect("a file can be written");
+    manager.expect("WATCHDOG=1");
+}
+
+#[test]
 fn a_watchdog_that_is_somebody_elses_is_not_fed() {
     let (manager, site) = notified("deployed:application");
     let site = site.variable("WATCHDOG_USEC", "200000").variable("WATCHDOG_PID", "1");
