@@ -21,7 +21,7 @@ use crate::control::words::Reply;
 use crate::control::{Control, Found};
 use crate::core::plan::{Manner, Plan};
 use crate::core::status::Outcome;
-use crate::core::{Answer, Core, Effect, Event, Now};
+use crate::core::{Answer, Core, Effect, Event, Now, QUIT_GRACE};
 use crate::effects::{Means, Workers, now_ms};
 use crate::inquiry::Inquiries;
 use crate::journal;
@@ -32,6 +32,7 @@ use crate::pulse::Pulse;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 use crate::stdio::Outputs;
+use crate::systemd::given::Taken;
 use crate::systemd::notify::View;
 use crate::systemd::{self, Manager};
 use crate::watch::Watch;
@@ -43,8 +44,10 @@ const OBSERVATION: Duration = Duration::from_secs(5);
 
 /// Serves until it is asked to stop; the exit status. `file` is as the user named it, and is read again at each reload.
 pub fn run(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
+    // First of all, while nothing else is open.
+    let begin = Begin { file, manner, taken: systemd::given::take() };
     // While there is one thread: the log's is the second.
-    let kept = capabilities::drop_unneeded(capabilities::Workers::of(&checked.config));
+    let dropped = capabilities::drop_unneeded(capabilities::Workers::of(&checked.config));
     let (logs, _guard) = match Logs::start(&checked.config.log) {
         Ok(started) => started,
         Err(why) => {
@@ -53,13 +56,11 @@ pub fn run(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
         }
     };
     let log = &logs.logger;
-    if let Err(error) = kept {
-        warn!(log, "capabilities are kept that are not needed"; "why" => error.to_string());
-    }
+    capabilities::tell(&dropped, log);
     for warning in &checked.warnings {
         warn!(log, "config"; "why" => warning.to_string());
     }
-    let server = start(&checked.config, file, manner, &logs);
+    let server = start(&checked.config, begin, &logs);
     let ended = server.and_then(|server| server.serve().map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
         error!(log, "stopped"; "why" => why);
@@ -67,9 +68,15 @@ pub fn run(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
     })
 }
 
-fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, logs: &'a Logs) -> Result<Server<'a>, String> {
-    // First of all, while nothing else is open.
-    let (given, wrong) = systemd::given::take();
+/// What a start is given beside the config.
+struct Begin {
+    file: Option<PathBuf>,
+    manner: Manner,
+    taken: Taken,
+}
+
+fn start<'a>(config: &Config, begin: Begin, logs: &'a Logs) -> Result<Server<'a>, String> {
+    let Begin { file, manner, taken } = begin;
     let log = &logs.logger;
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"),
@@ -97,9 +104,9 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, logs: &'a L
     let mut watch_files = Watch::new(sources.wake(), log);
     watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
     let mut manager = Manager::from_environment(log);
-    manager.keeps_already(given.iter().filter(|given| given.was_ours()).map(|given| given.name.clone()));
+    manager.keeps_already(taken.of_ours());
     let mut listeners = Sockets::default();
-    for why in wrong.into_iter().chain(listeners.offer(given, &config.apps)) {
+    for why in taken.wrong.into_iter().chain(listeners.offer(taken.sockets, &config.apps)) {
         warn!(log, "a socket of the service manager's is not used"; "why" => why);
     }
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
@@ -200,13 +207,19 @@ impl Server<'_> {
         Ok(status.unwrap_or(exit::DONE))
     }
 
-    /// Gives what the last workers left behind its time to go.
+    /// Gives what the last workers left behind a moment to go, and ends it.
     fn end_strangers(&mut self) -> io::Result<()> {
-        while let Some(until) = self.workers.strangers.deadline().filter(|until| *until > Instant::now()) {
+        self.wait_for_strangers(QUIT_GRACE)?;
+        self.workers.strangers.kill_all(Instant::now());
+        self.wait_for_strangers(QUIT_GRACE)
+    }
+
+    fn wait_for_strangers(&mut self, patience: Duration) -> io::Result<()> {
+        let until = Instant::now() + patience;
+        while self.workers.strangers.deadline().is_some() && Instant::now() < until {
             self.sources.wait(Some(until.saturating_duration_since(Instant::now())))?;
             self.workers.strangers.reap();
         }
-        self.workers.strangers.kill_all();
         Ok(())
     }
 
