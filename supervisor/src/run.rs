@@ -112,11 +112,7 @@ fn start<'a>(config: &Config, begin: Begin, logs: &'a Logs) -> Result<Server<'a>
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
     let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose();
     let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
-    let registry = sources.registry().map_err(|error| format!("cannot watch what workers print: {error}"))?;
-    let outputs = match manner {
-        Manner::Production => Outputs::into_log(log, registry),
-        Manner::Development => Outputs::inherited(),
-    };
+    let outputs = outputs(manner, log, &sources)?;
     let means = Means { program, post: sources.post(), watch, outlet: logs.outlet().clone(), outputs };
     Ok(Server {
         log,
@@ -136,6 +132,17 @@ fn start<'a>(config: &Config, begin: Begin, logs: &'a Logs) -> Result<Server<'a>
         inquiries: Inquiries::default(),
         settled: None,
     })
+}
+
+/// Where workers print to.
+fn outputs(manner: Manner, log: &Logger, sources: &Sources) -> Result<Outputs, String> {
+    match manner {
+        Manner::Production => {
+            let registry = sources.registry().map_err(|error| format!("cannot watch what workers print: {error}"))?;
+            Ok(Outputs::into_log(log, registry))
+        }
+        Manner::Development => Ok(Outputs::inherited()),
+    }
 }
 
 struct Server<'a> {
