@@ -40,6 +40,8 @@ mod systemd;
 mod output;
 // What a reload changes, and what a reload that fails does not.
 mod reload;
+// Supervisors that are killed and followed by others, or upgraded.
+mod succession;
 // Work on an application: its server watches.
 mod develop;
 // Reloads under clients that forgive nothing.

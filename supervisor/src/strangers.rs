@@ -63,6 +63,11 @@ impl Strangers {
         }
     }
 
+    /// The groups of which something is left.
+    pub fn groups(&self) -> Vec<u32> {
+        self.left.keys().map(|group| group.get().unsigned_abs()).collect()
+    }
+
     /// Reaps the children that are nobody's; how many. To be called after the ends of workers were taken in.
     pub fn reap(&mut self) -> usize {
         let mut reaped = 0;

@@ -58,7 +58,7 @@ pub fn is_of_ours(name: &str) -> bool {
 fn name_of(address: &str) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() || "-._/[]@".contains(c) { c } else { '_' };
     let readable: String = address.chars().take(ADDRESS_MAX).map(legal).collect();
-    format!("{PREFIX}{readable}-{:016x}", crate::control::place::fnv(address.as_bytes()))
+    format!("{PREFIX}{readable}-{:016x}", crate::core::fingerprint::fnv(address.as_bytes()))
 }
 
 #[cfg(test)]
