@@ -274,6 +274,8 @@ fn workers_drain_with_their_supervisor_where_that_is_asked_for() {
     waiting.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
     eventually("the call to block", || server.site().path("waiting").exists().then_some(()));
     kill_supervisor(&server);
+    eventually("both workers to know", || (server.count("the supervisor is gone") == 2).then_some(()));
+    eventually("the other worker to end", || workers.iter().any(|pid| is_gone(*pid)).then_some(()));
     server.site().put("open", "");
     assert!(waiting.answer().expect_status(200).says_close());
     wait_for_the_end(&workers);
