@@ -332,7 +332,7 @@ fn a_second_supervisor_is_refused_by_the_number_of_the_first_and_harms_nobody() 
     let workers = server.workers();
     let second = server.site().supervisor(&["run", "-c", "server.yaml"]);
     assert_eq!(second.exit_code(), 1);
-    let said = second.output();
+    let said = second.whole_output();
     assert!(said.contains(&format!("supervisor {} does already", server.process().pid())), "{said}");
     server.get("/").expect_status(200);
     assert_eq!(server.workers(), workers);
@@ -523,7 +523,8 @@ fn a_program_that_hangs_is_not_waited_for_for_ever_and_meanwhile_commands_are_an
     let hanging = eventually("the new program to hang", || server.site().read("hanging").trim().parse::<i32>().ok());
     assert_eq!(server.command(&["status"]).0, 0);
     assert_eq!(upgrading.exit_code(), 1);
-    assert!(upgrading.output().contains("has not answered"), "{}", upgrading.output());
+    let said = upgrading.whole_output();
+    assert!(said.contains("has not answered"), "{said}");
     eventually("whoever hung to be gone", || is_gone(hanging).then_some(()));
 }
 
@@ -586,7 +587,8 @@ fn whoever_waits_for_something_else_is_answered_before_an_upgrade() {
     let (status, said) = server.command(&["upgrade"]);
     assert_eq!(status, 0, "{said}");
     assert_eq!(scaling.exit_code(), 1);
-    assert!(scaling.output().contains("the supervisor is being upgraded"), "{}", scaling.output());
+    let said = scaling.whole_output();
+    assert!(said.contains("the supervisor is being upgraded"), "{said}");
     eventually("three workers to serve, as was asked for", || {
         let now = serving(&server);
         (now.len() == 3).then_some(()).ok_or(now)
