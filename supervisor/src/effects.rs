@@ -11,12 +11,12 @@
 
 mod hire;
 mod kin;
+mod observe;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use monoceros_shared::config::Recycle;
@@ -25,20 +25,16 @@ use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::link::{Assignment, FromWorker, LOG, ToWorker};
 use monoceros_shared::log::Outlet;
 use monoceros_shared::scoreboard::Scoreboard;
-use nix::time::{ClockId, clock_gettime};
+pub use observe::{last_seen, now_ms};
 
 use crate::bridge::News;
-use crate::core::line::span;
 use crate::core::{Event, Exit, LastSeen, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
-use crate::memory;
-use crate::pulse::Vital;
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program};
 use crate::stdio::Outputs;
 use crate::strangers::Strangers;
 use crate::succession::state::Adoptions;
-use crate::systemd::notify::Beats;
 
 /// How long the exit of a worker waits for its bridge. The bridge ends within microseconds of the process, unless a
 /// child of the application's holds the channel; then a failure's reason may come after its exit, and is lost.
@@ -105,18 +101,6 @@ enum Inspection {
     Asked,
 }
 
-impl Worker {
-    fn vital(&self) -> Vital {
-        let counters = self.scoreboard.counters();
-        let at = |beat: &AtomicU64| beat.load(Ordering::Relaxed);
-        Vital { io_ms: at(&counters.io_beat), python_ms: at(&counters.python_beat), heartbeat: self.heartbeat }
-    }
-
-    fn is_measured(&self) -> bool {
-        self.recycle.requests.is_some() || self.recycle.memory.is_some()
-    }
-}
-
 enum Words {
     NotYet,
     /// Another supervisor had it, and it has not connected yet: it hears signals.
@@ -158,17 +142,6 @@ impl Workers {
         self.tell(worker, &word)
     }
 
-    /// What the workers have used up whose applications limit it.
-    pub fn observe(&self) -> Vec<Event> {
-        let measured = self.register.iter().filter(|(_, known)| known.exit.is_none() && known.is_measured());
-        let told = measured.map(|(worker, known)| Event::Observed {
-            worker: *worker,
-            requests: known.scoreboard.counters().requests.load(Ordering::Relaxed),
-            memory: known.recycle.memory.map_or(0, |_| memory::of(known.process.pid())),
-        });
-        told.collect()
-    }
-
     /// Asks a worker for its stacks; whether an answer may come.
     pub fn inspect(&mut self, worker: WorkerId) -> bool {
         let Some(known) = self.register.get_mut(&worker).filter(|known| known.exit.is_none()) else {
@@ -183,38 +156,9 @@ impl Workers {
         known.inspection == Inspection::Asked
     }
 
-    /// What the workers show of their beats.
-    pub fn vitals(&self) -> BTreeMap<WorkerId, Vital> {
-        let living = self.register.iter().filter(|(_, known)| known.exit.is_none());
-        living.map(|(worker, known)| (*worker, known.vital())).collect()
-    }
-
-    /// The shortest pace at which any worker is to beat.
-    pub fn shortest_heartbeat(&self) -> Option<Duration> {
-        self.register.values().map(|known| known.heartbeat).min()
-    }
-
-    /// How much memory a worker's process takes.
-    pub fn memory(&self, worker: WorkerId) -> Option<u64> {
-        self.living(worker).map(|known| memory::resident(known.process.pid()))
-    }
-
     /// What was loaded since this was last asked.
     pub fn take_loaded(&mut self) -> Vec<Loaded> {
         std::mem::take(&mut self.loaded)
-    }
-
-    /// What a worker shows of its work.
-    pub fn scoreboard(&self, worker: WorkerId) -> Option<&Scoreboard> {
-        self.living(worker).map(|known| &known.scoreboard)
-    }
-
-    /// How many of these workers show by their scoreboards that they live.
-    pub fn beats(&self, workers: impl Iterator<Item = WorkerId>) -> Beats {
-        let now_ms = now_ms();
-        let known: Vec<&Worker> = workers.filter_map(|worker| self.living(worker)).collect();
-        let beating = known.iter().filter(|known| known.vital().is_beating(now_ms)).count();
-        Beats { serving: known.len(), beating }
     }
 
     /// Has the workers show browsers why there is no newer code. Who cannot be told shows nothing.
@@ -224,11 +168,6 @@ impl Workers {
                 let _ = sender.send(&ToWorker::Notice(text.to_owned()));
             }
         }
-    }
-
-    /// Whether there is anything to observe.
-    pub fn are_measured(&self) -> bool {
-        self.register.values().any(Worker::is_measured)
     }
 
     /// Asks a worker to drain, by signal.
@@ -357,24 +296,6 @@ impl Workers {
     fn living(&self, worker: WorkerId) -> Option<&Worker> {
         self.register.get(&worker).filter(|known| known.exit.is_none())
     }
-}
-
-/// What a worker's scoreboard shows.
-pub fn last_seen(scoreboard: &Scoreboard) -> LastSeen {
-    let now_ms = now_ms();
-    let lines = scoreboard.threads().iter().filter_map(|row| row.current());
-    let told = |(line, since_ms)| {
-        let age = Duration::from_millis(now_ms.saturating_sub(since_ms));
-        format!("{line} (for {})", span(age))
-    };
-    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
-    LastSeen { requests, running: lines.map(told).collect(), output: String::new() }
-}
-
-/// The clock of scoreboards.
-pub fn now_ms() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |now| now.tv_sec().unsigned_abs() * 1000 + now.tv_nsec().unsigned_abs() / 1_000_000)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::control::Control;
 use crate::control::words::Reply;
 use crate::core::plan::{Manner, Plan};
 use crate::core::status::Outcome;
-use crate::core::{Answer, Core, Effect, Event, Now};
+use crate::core::{Answer, Core, Effect, Event, Now, QUIT_GRACE};
 use crate::effects::{Workers, now_ms};
 use crate::inquiry::Inquiries;
 use crate::journal;
@@ -76,43 +76,7 @@ impl Server<'_> {
                 continue;
             }
             let stirs = self.sources.wait(self.patience())?;
-            let mut events = Vec::new();
-            let mut preflown = None;
-            let mut a_child_ended = self.workers.strangers.is_behind();
-            for stir in stirs {
-                match stir {
-                    Stir::Signal(event) => events.push(event),
-                    Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
-                    Stir::Child => a_child_ended = true,
-                    Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
-                    Stir::Output(token) => self.workers.outputs().stir(token),
-                    Stir::Reopen => drop(self.reopen()),
-                    Stir::Preflown => preflown = self.preflown(),
-                    Stir::Control(ready) => {
-                        let asked = self.control.hear(ready);
-                        events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
-                    }
-                }
-            }
-            let asked = self.control.hear_more();
-            events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
-            if a_child_ended {
-                self.workers.strangers.reap();
-            }
-            self.workers.strangers.tick(Instant::now());
-            self.workers.outputs().read(Instant::now());
-            self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
-            let changes = self.watch.take(Instant::now()).into_iter();
-            events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
-            events.extend(self.workers.farewells());
-            if self.observation().is_some_and(|at| at <= Instant::now()) {
-                self.observed = Instant::now();
-                events.extend(self.workers.observe());
-            }
-            events.extend(self.judge());
-            events.push(Event::Tick);
-            // Last, for what comes after it would be lost with us.
-            events.extend(preflown);
+            let events = self.translate(stirs);
             status = self.happen(events);
             self.settle();
             self.reply();
@@ -123,13 +87,67 @@ impl Server<'_> {
         Ok(Ended::With(status.unwrap_or(exit::DONE)))
     }
 
-    /// Gives what the last workers left behind its time to go.
+    /// What stirred, and what else is to be seen, in the order in which the core is told.
+    fn translate(&mut self, stirs: Vec<Stir>) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut preflown = None;
+        let mut a_child_ended = self.workers.strangers.is_behind();
+        for stir in stirs {
+            match stir {
+                Stir::Signal(event) => events.push(event),
+                Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
+                Stir::Child => a_child_ended = true,
+                Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
+                Stir::Output(token) => self.workers.outputs().stir(token),
+                Stir::Reopen => drop(self.reopen()),
+                Stir::Preflown => preflown = self.preflown(),
+                Stir::Control(ready) => {
+                    let asked = self.control.hear(ready);
+                    events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
+                }
+            }
+        }
+        let asked = self.control.hear_more();
+        events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
+        if a_child_ended {
+            self.workers.strangers.reap();
+        }
+        events.extend(self.look_around(Instant::now()));
+        events.push(Event::Tick);
+        // Last, for what comes after it would be lost with us.
+        events.extend(preflown);
+        events
+    }
+
+    /// What nobody announces: changes of files, ends that can be told by now, what workers have used up, and their beats.
+    fn look_around(&mut self, now: Instant) -> Vec<Event> {
+        self.workers.strangers.tick(now);
+        self.workers.outputs().read(now);
+        self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
+        let changes = self.watch.take(now).into_iter();
+        let mut events: Vec<Event> = changes.map(|wish| Event::Wanted { wish, asker: None }).collect();
+        events.extend(self.workers.farewells());
+        if self.observation().is_some_and(|at| at <= now) {
+            self.observed = now;
+            events.extend(self.workers.observe());
+        }
+        events.extend(self.judge());
+        events
+    }
+
+    /// Gives what the last workers left behind a moment to go, and ends it.
     fn end_strangers(&mut self) -> io::Result<()> {
-        while let Some(until) = self.workers.strangers.deadline().filter(|until| *until > Instant::now()) {
+        self.wait_for_strangers(QUIT_GRACE)?;
+        self.workers.strangers.kill_all(Instant::now());
+        self.wait_for_strangers(QUIT_GRACE)
+    }
+
+    fn wait_for_strangers(&mut self, patience: Duration) -> io::Result<()> {
+        let until = Instant::now() + patience;
+        while self.workers.strangers.deadline().is_some() && Instant::now() < until {
             self.sources.wait(Some(until.saturating_duration_since(Instant::now())))?;
             self.workers.strangers.reap();
         }
-        self.workers.strangers.kill_all();
         Ok(())
     }
 

@@ -62,7 +62,7 @@ fn live() -> io::Result<i32> {
     };
     let uid = nix::unistd::geteuid().as_raw();
     // Before anything of ours or of the application's starts: a thread would keep some of who it was.
-    if let Err(failure) = privileges::settle(&assignment.app) {
+    if let Err(failure) = privileges::settle(&assignment.app, &assignment.purpose) {
         sender.send(&FromWorker::Failed(failure))?;
         return Ok(exit::FAILED);
     }

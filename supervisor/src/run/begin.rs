@@ -30,6 +30,7 @@ use crate::stdio::Outputs;
 use crate::succession::arrival::Luggage;
 use crate::succession::departure::{Departure, Programs};
 use crate::succession::state::Adoptions;
+use crate::systemd::given::Taken;
 use crate::systemd::{self, Manager};
 use crate::watch::Watch;
 use crate::{capabilities, strangers};
@@ -58,8 +59,10 @@ pub enum Ended {
 
 /// Serves until it is asked to stop, or leaves to the next program.
 pub fn run(beginning: Beginning) -> Ended {
+    // First of all, while nothing else is open.
+    let taken = systemd::given::take();
     // While there is one thread: the log's is the second.
-    let kept = capabilities::drop_unneeded(capabilities::Workers::of(&beginning.checked.config));
+    let dropped = capabilities::drop_unneeded(capabilities::Workers::of(&beginning.checked.config));
     let (logs, _guard) = match Logs::start(&beginning.checked.config.log) {
         Ok(started) => started,
         Err(why) => {
@@ -68,13 +71,11 @@ pub fn run(beginning: Beginning) -> Ended {
         }
     };
     let log = &logs.logger;
-    if let Err(error) = kept {
-        warn!(log, "capabilities are kept that are not needed"; "why" => error.to_string());
-    }
+    capabilities::tell(&dropped, log);
     for warning in &beginning.checked.warnings {
         warn!(log, "config"; "why" => warning.to_string());
     }
-    let server = start(beginning, &logs);
+    let server = start(beginning, taken, &logs);
     let ended = server
         .and_then(|(server, first)| server.serve(first).map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
@@ -101,22 +102,21 @@ fn prepare(config: &Config, log: &Logger) {
     }
 }
 
-/// The service manager, if there is one, and the sockets that it has given, if it has. To be called while nothing else is open.
-fn meet_manager(config: &Config, log: &Logger) -> (Manager, Sockets) {
-    let (given, wrong) = systemd::given::take();
+/// The service manager, if there is one, and the sockets that it has given, if it has.
+fn meet_manager(config: &Config, taken: Taken, log: &Logger) -> (Manager, Sockets) {
     let mut manager = Manager::from_environment(log);
-    manager.keeps_already(given.iter().filter(|given| given.was_ours()).map(|given| given.name.clone()));
+    manager.keeps_already(taken.of_ours());
     let mut listeners = Sockets::default();
-    for why in wrong.into_iter().chain(listeners.offer(given, &config.apps)) {
+    for why in taken.wrong.into_iter().chain(listeners.offer(taken.sockets, &config.apps)) {
         warn!(log, "a socket of the service manager's is not used"; "why" => why);
     }
     (manager, listeners)
 }
 
-fn start(beginning: Beginning, logs: &Logs) -> Result<(Server<'_>, Vec<Event>), String> {
+fn start(beginning: Beginning, taken: Taken, logs: &Logs) -> Result<(Server<'_>, Vec<Event>), String> {
     let Beginning { checked: Checked { config, .. }, file, manner, programs, luggage } = beginning;
     let log = &logs.logger;
-    let (manager, mut listeners) = meet_manager(&config, log);
+    let (manager, mut listeners) = meet_manager(&config, taken, log);
     prepare(&config, log);
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let plan = Plan::of(&config, manner);
