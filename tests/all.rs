@@ -24,8 +24,12 @@ mod wsgi;
 mod home;
 // Killed workers, slow clients, floods of nonsense.
 mod faults;
+// Calls that take long, and what each timeout means.
+mod timeouts;
 // Signals, processes, descriptors.
 mod supervise;
+// What an application prints, and where it goes.
+mod output;
 // What a reload changes, and what a reload that fails does not.
 mod reload;
 // Work on an application: its server watches.

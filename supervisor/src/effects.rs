@@ -1,7 +1,8 @@
 //! Does what the core answers: the register of processes, and how each is reached.
 //!
 //! ```text
-//!   Spawn   door + carrier + scoreboard -> process; greeting, scoreboard and listeners on the carrier; a bridge
+//!   Spawn   door + carrier + scoreboard + pipes -> process; greeting, log, pipes, scoreboard and listeners on the carrier;
+//!           a bridge
 //!           (connected) -> Assignment
 //!   exit    reaped at once, told when the bridge has ended: a word said before the exit is told before it
 //! ```
@@ -18,16 +19,20 @@ use std::time::{Duration, Instant};
 use monoceros_shared::config::{App, Recycle};
 use monoceros_shared::link::channel::{self, Door, Sender};
 use monoceros_shared::link::fd::{Carrier, Greeting};
-use monoceros_shared::link::{Assignment, FromWorker, HEIR, INHERITANCE, ToWorker};
+use monoceros_shared::link::{Assignment, FromWorker, HEIR, INHERITANCE, LOG, ToWorker};
+use monoceros_shared::log::Outlet;
 use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::stdio::Stream;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::bridge::{self, News};
 use crate::core::line::span;
-use crate::core::{Event, Exit, Recruit, Word, WorkerId};
+use crate::core::{Event, Exit, LastSeen, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
+use crate::pulse::Vital;
 use crate::sources::{Post, Watch};
-use crate::spawn::{Process, Program};
+use crate::spawn::{Process, Program, Standard};
+use crate::stdio::{Outputs, Tags};
 use crate::strangers::Strangers;
 use crate::systemd::notify::Beats;
 use crate::{environment, memory};
@@ -44,6 +49,10 @@ pub struct Means {
     pub post: Post,
     /// What tells of their end.
     pub watch: Watch,
+    /// Where they log.
+    pub outlet: Outlet,
+    /// What they print.
+    pub outputs: Outputs,
 }
 
 /// The workers that there are.
@@ -75,10 +84,27 @@ struct Worker {
     app: String,
     recycle: Recycle,
     heartbeat: Duration,
+    inspection: Inspection,
     exit: Option<(Exit, Instant)>,
+    /// The last lines that it printed, once it is gone.
+    last_lines: String,
+}
+
+/// Whether a worker was asked for its stacks. One question at a time: more would fill the channel of one that stands still, and a
+/// full channel blocks whoever writes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inspection {
+    None,
+    Asked,
 }
 
 impl Worker {
+    fn vital(&self) -> Vital {
+        let counters = self.scoreboard.counters();
+        let at = |beat: &AtomicU64| beat.load(Ordering::Relaxed);
+        Vital { io_ms: at(&counters.io_beat), python_ms: at(&counters.python_beat), heartbeat: self.heartbeat }
+    }
+
     fn is_measured(&self) -> bool {
         self.recycle.requests.is_some() || self.recycle.memory.is_some()
     }
@@ -112,16 +138,26 @@ impl Workers {
         let door = Door::open()?;
         let name = door.name().to_owned();
         carrier.greet(&Greeting::new(&name))?;
+        carrier.send(LOG, self.means.outlet.file().as_fd())?;
+        let pipes = self.means.outputs.make(app.run_as.as_ref())?;
+        for (stream, end) in pipes.iter().flat_map(|pipes| Stream::BOTH.into_iter().zip(&pipes.read)) {
+            carrier.send(stream.name(), end.as_fd())?;
+        }
         carrier.send("scoreboard", memory.as_fd())?;
         for listener in listeners {
             carrier.send(&listener.name, listener.as_fd())?;
         }
         let title = [app.name.clone(), "generation".to_owned(), recruit.generation.to_string()];
-        let process = self.means.program.spawn(&title, &environment::of(app), theirs.into())?;
+        let (read, write) = pipes.map(|pipes| (pipes.read, pipes.write)).unzip();
+        let standard = Standard { input: theirs.into(), output: write };
+        let process = self.means.program.spawn(&title, &environment::of(app), standard)?;
         let pid = process.pid();
+        let tags = Tags { app: app.name.clone(), worker, generation: recruit.generation };
         let begun = self.means.watch.begin(worker, process.as_fd());
+        let begun = begun.and_then(|()| read.map_or(Ok(()), |ends| self.means.outputs.begin(&tags, ends)));
         if let Err(error) = begun.and_then(|()| bridge::start(worker, door, self.means.post.clone())) {
             process.end();
+            self.means.outputs.end(worker);
             return Err(error);
         }
         let assignment = Assignment {
@@ -130,6 +166,7 @@ impl Workers {
             app: App { environment: BTreeMap::new(), ..App::clone(app) },
             siblings: recruit.siblings,
             log: recruit.app.log.clone(),
+            output: self.means.outputs.leads(),
             listeners: listeners.iter().map(|listener| listener.name.clone()).collect(),
             purpose: recruit.purpose.clone(),
             report_files: !app.reload.on_change.is_empty(),
@@ -144,7 +181,9 @@ impl Workers {
             app: app.name.clone(),
             recycle: app.recycle.clone(),
             heartbeat: app.timeouts.heartbeat,
+            inspection: Inspection::None,
             exit: None,
+            last_lines: String::new(),
         };
         self.register.insert(worker, known);
         Ok(pid)
@@ -187,6 +226,36 @@ impl Workers {
         told.collect()
     }
 
+    /// Asks a worker for its stacks; whether an answer may come.
+    pub fn inspect(&mut self, worker: WorkerId) -> bool {
+        let Some(known) = self.register.get_mut(&worker).filter(|known| known.exit.is_none()) else {
+            return false;
+        };
+        if known.inspection == Inspection::None
+            && let Words::By(sender) = &known.words
+            && sender.send(&ToWorker::Stacks).is_ok()
+        {
+            known.inspection = Inspection::Asked;
+        }
+        known.inspection == Inspection::Asked
+    }
+
+    /// What the workers show of their beats.
+    pub fn vitals(&self) -> BTreeMap<WorkerId, Vital> {
+        let living = self.register.iter().filter(|(_, known)| known.exit.is_none());
+        living.map(|(worker, known)| (*worker, known.vital())).collect()
+    }
+
+    /// The shortest pace at which any worker is to beat.
+    pub fn shortest_heartbeat(&self) -> Option<Duration> {
+        self.register.values().map(|known| known.heartbeat).min()
+    }
+
+    /// How much memory a worker's process takes.
+    pub fn memory(&self, worker: WorkerId) -> Option<u64> {
+        self.living(worker).map(|known| memory::resident(known.process.pid()))
+    }
+
     /// What was loaded since this was last asked.
     pub fn take_loaded(&mut self) -> Vec<Loaded> {
         std::mem::take(&mut self.loaded)
@@ -201,7 +270,7 @@ impl Workers {
     pub fn beats(&self, workers: impl Iterator<Item = WorkerId>) -> Beats {
         let now_ms = now_ms();
         let known: Vec<&Worker> = workers.filter_map(|worker| self.living(worker)).collect();
-        let beating = known.iter().filter(|known| is_beating(&known.scoreboard, known.heartbeat, now_ms)).count();
+        let beating = known.iter().filter(|known| known.vital().is_beating(now_ms)).count();
         Beats { serving: known.len(), beating }
     }
 
@@ -245,11 +314,19 @@ impl Workers {
                 assignment.and_then(|word| self.tell(worker, &word)).into_iter().collect()
             }
             News::Word(FromWorker::Loaded { files }) => {
+                self.means.outputs.catch_up(worker);
                 self.loaded.push(Loaded { app: known.app.clone(), files });
                 vec![Event::Loaded { worker }]
             }
-            News::Word(FromWorker::Failed(failure)) => vec![Event::Failed { worker, failure }],
-            News::Word(FromWorker::Stacks(_) | FromWorker::Stuck(_)) => Vec::new(),
+            News::Word(FromWorker::Failed(failure)) => {
+                self.means.outputs.catch_up(worker);
+                vec![Event::Failed { worker, failure }]
+            }
+            News::Word(FromWorker::Stacks(stacks)) => {
+                known.inspection = Inspection::None;
+                vec![Event::Stacks { worker, stacks }]
+            }
+            News::Word(FromWorker::Stuck(why)) => vec![Event::Stuck { worker, why }],
             News::Ended => {
                 known.words = Words::Ended;
                 self.farewells()
@@ -266,6 +343,7 @@ impl Workers {
             && let Some(exit) = known.process.reap()
         {
             known.exit = Some((exit, Instant::now() + LAST_WORDS));
+            known.last_lines = self.means.outputs.end(worker);
             self.means.watch.end(known.process.as_fd());
             self.strangers.left_by(known.process.pid(), Instant::now());
             if matches!(known.words, Words::NotYet) {
@@ -287,15 +365,38 @@ impl Workers {
         told.into_iter().filter_map(|worker| self.farewell(worker)).collect()
     }
 
-    /// When an exit is told at the latest.
+    /// When an exit is told at the latest, or what was printed.
     pub fn deadline(&self) -> Option<Instant> {
-        self.register.values().filter_map(|known| known.exit.map(|(_, latest)| latest)).min()
+        let exits = self.register.values().filter_map(|known| known.exit.map(|(_, latest)| latest));
+        exits.chain(self.means.outputs.deadline()).min()
+    }
+
+    /// What workers print.
+    pub fn outputs(&mut self) -> &mut Outputs {
+        &mut self.means.outputs
+    }
+
+    /// Has all workers log to where we log now.
+    ///
+    /// # Errors
+    /// One line about those that were not reached: they log to where they did.
+    pub fn pass_log(&self) -> Result<(), String> {
+        let file = self.means.outlet.file();
+        let living = self.register.iter().filter(|(_, known)| known.exit.is_none());
+        let missed = living.filter_map(|(worker, known)| match known.carrier.send(LOG, file.as_fd()) {
+            // One that has left its carrier is about to end.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
+            outcome => outcome.err().map(|error| format!("worker {worker} logs to where it did: {}", cause(&error))),
+        });
+        let missed: Vec<String> = missed.collect();
+        if missed.is_empty() { Ok(()) } else { Err(missed.join("; ")) }
     }
 
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
         let (exit, _) = known.exit?;
-        Some(Event::Exited { worker, exit, running: running(&known.scoreboard) })
+        let last = LastSeen { output: known.last_lines, ..last_seen(&known.scoreboard) };
+        Some(Event::Exited { worker, exit, last })
     }
 
     fn tell(&self, worker: WorkerId, word: &ToWorker) -> Option<Event> {
@@ -314,26 +415,16 @@ impl Workers {
     }
 }
 
-/// What a worker's threads were at when it ended: `GET /report HTTP/1.1 (for 12.3s)`.
-fn running(scoreboard: &Scoreboard) -> Vec<String> {
+/// What a worker's scoreboard shows.
+pub fn last_seen(scoreboard: &Scoreboard) -> LastSeen {
     let now_ms = now_ms();
-    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
     let lines = scoreboard.threads().iter().filter_map(|row| row.current());
     let told = |(line, since_ms)| {
         let age = Duration::from_millis(now_ms.saturating_sub(since_ms));
-        format!("{line} (for {}, after {requests} requests)", span(age))
+        format!("{line} (for {})", span(age))
     };
-    lines.map(told).collect()
-}
-
-/// Whether both beats of a worker are younger than `limit`. One that has not begun counts as alive: something else waits for it.
-fn is_beating(scoreboard: &Scoreboard, limit: Duration, now_ms: u64) -> bool {
-    let counters = scoreboard.counters();
-    let is_young = |beat: &AtomicU64| {
-        let beat_ms = beat.load(Ordering::Relaxed);
-        beat_ms == 0 || Duration::from_millis(now_ms.saturating_sub(beat_ms)) <= limit
-    };
-    is_young(&counters.io_beat) && is_young(&counters.python_beat)
+    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
+    LastSeen { requests, running: lines.map(told).collect(), output: String::new() }
 }
 
 /// The clock of scoreboards.
@@ -369,6 +460,8 @@ mod tests {
             program: Program::open(Path::new(program)).unwrap(),
             post: sources.post(),
             watch: sources.watch().unwrap(),
+            outlet: Outlet::stderr().unwrap(),
+            outputs: Outputs::inherited(),
         };
         (sources, Workers::new(means))
     }
@@ -389,25 +482,13 @@ mod tests {
                     }
                     Stir::Signal(event) => vec![event],
                     Stir::Child => Vec::new(),
-                    Stir::Control(ready) => panic!("{ready:?}"),
+                    Stir::Control(_) | Stir::Reopen | Stir::Output(_) => panic!("nobody asked for it"),
                 };
                 if let Some(exit) = events.into_iter().find(|event| matches!(event, Event::Exited { .. })) {
                     return (ends, exit);
                 }
             }
         }
-    }
-
-    #[test]
-    fn a_worker_beats_while_both_its_beats_are_young_or_have_not_begun() {
-        let (scoreboard, _memory) = Scoreboard::create(1).unwrap();
-        let beats = |io: u64, python: u64| {
-            scoreboard.counters().io_beat.store(io, Ordering::Relaxed);
-            scoreboard.counters().python_beat.store(python, Ordering::Relaxed);
-            is_beating(&scoreboard, Duration::from_secs(1), 5000)
-        };
-        assert!(beats(0, 0) && beats(4000, 0) && beats(5000, 4000) && beats(6000, 5000));
-        assert!(!beats(3999, 5000) && !beats(5000, 3999));
     }
 
     #[test]

@@ -1,36 +1,24 @@
 //! `supervisor`: from the command line to an exit status. What it does is in the library.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use monoceros_shared::config::Checked;
-use monoceros_shared::{exit, log};
+use monoceros_shared::exit;
 use monoceros_supervisor::command::{Command, Dev, Line, What};
-use monoceros_supervisor::control::ask::{self, Until};
-use monoceros_supervisor::control::words::Request;
 use monoceros_supervisor::core::plan::Manner;
-use monoceros_supervisor::{capabilities, check, dev, run};
-use slog::warn;
+use monoceros_supervisor::{check, dev, run};
 
 fn main() -> ExitCode {
     let status = match Line::parse().wanted() {
         Command::Run(what) => run_it(what),
         Command::Check(what) => would_serve(what),
         Command::Dev(dev) => work_on(dev),
-        Command::Status(status) => {
-            let (target, form) = status.meaning();
-            ask::status(&target, form)
-        }
-        Command::Reload(reload) => {
-            let (target, until) = reload.meaning();
-            ask::order(&target, &Request::Reload, until)
-        }
-        Command::Scale(scale) => {
-            let (target, app, workers) = scale.meaning();
-            ask::order(&target, &Request::Scale { app, workers }, Until::Done)
-        }
-        Command::Stop(server) => ask::stop(&server.target()),
+        Command::Status(status) => status.ask(),
+        Command::Reload(reload) => reload.ask(),
+        Command::Scale(scale) => scale.ask(),
+        Command::Reopen(server) => server.reopen(),
+        Command::Stacks(stacks) => stacks.ask(),
+        Command::Stop(stop) => stop.ask(),
     };
     ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
 }
@@ -38,7 +26,7 @@ fn main() -> ExitCode {
 fn run_it(what: What) -> i32 {
     let file = what.file();
     match what.read() {
-        Ok(checked) => serve(&checked, file, Manner::Production),
+        Ok(checked) => run::run(&checked, file, Manner::Production),
         Err(error) => refuse(&error),
     }
 }
@@ -47,23 +35,10 @@ fn work_on(work: Dev) -> i32 {
     match dev::config(work.wsgi, work.listen) {
         Ok(checked) => {
             println!("{}", dev::greeting(&checked));
-            serve(&checked, None, Manner::Development)
+            run::run(&checked, None, Manner::Development)
         }
         Err(error) => refuse(&error),
     }
-}
-
-fn serve(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
-    // While there is one thread: the log's is the second.
-    let kept = capabilities::drop_unneeded(capabilities::Workers::of(&checked.config));
-    let (logger, _guard) = log::start(&checked.config.log);
-    if let Err(error) = kept {
-        warn!(logger, "capabilities are kept that are not needed"; "why" => error.to_string());
-    }
-    for warning in &checked.warnings {
-        warn!(logger, "config"; "why" => warning.to_string());
-    }
-    run::run(&checked.config, file, manner, &logger)
 }
 
 fn would_serve(what: What) -> i32 {

@@ -4,40 +4,62 @@
 //!   lock -> bind -> Start -> [ wait -> Stir -> Event -> core -> Effect -> done -> Event ... ] -> Exit
 //! ```
 
+mod asked;
+mod relog;
+
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{self, Config};
+use monoceros_shared::config::{self, Checked, Config};
 use monoceros_shared::exit;
 use nix::unistd::geteuid;
 use slog::{Logger, error, info, warn};
 
-use crate::control::words::{Reply, Request};
+use crate::control::words::Reply;
 use crate::control::{Control, Found};
 use crate::core::plan::{Manner, Plan};
 use crate::core::status::Outcome;
-use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Stop, Wish};
+use crate::core::{Answer, Core, Effect, Event, Now};
 use crate::effects::{Means, Workers, now_ms};
+use crate::inquiry::Inquiries;
 use crate::journal;
 use crate::listen::Sockets;
+use crate::logs::Logs;
 use crate::pid_file::PidFile;
+use crate::pulse::Pulse;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
-use crate::status::{Report, Work};
-use crate::strangers;
+use crate::stdio::Outputs;
 use crate::systemd::notify::View;
 use crate::systemd::{self, Manager};
 use crate::watch::Watch;
+use crate::{capabilities, strangers};
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
 /// page tables each time; less often, and a leak grows further beyond its limit.
 const OBSERVATION: Duration = Duration::from_secs(5);
 
 /// Serves until it is asked to stop; the exit status. `file` is as the user named it, and is read again at each reload.
-pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger) -> i32 {
-    let server = start(config, file, manner, log);
+pub fn run(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
+    // While there is one thread: the log's is the second.
+    let kept = capabilities::drop_unneeded(capabilities::Workers::of(&checked.config));
+    let (logs, _guard) = match Logs::start(&checked.config.log) {
+        Ok(started) => started,
+        Err(why) => {
+            eprintln!("supervisor: {why}");
+            return exit::FAILED;
+        }
+    };
+    let log = &logs.logger;
+    if let Err(error) = kept {
+        warn!(log, "capabilities are kept that are not needed"; "why" => error.to_string());
+    }
+    for warning in &checked.warnings {
+        warn!(log, "config"; "why" => warning.to_string());
+    }
+    let server = start(&checked.config, file, manner, &logs);
     let ended = server.and_then(|server| server.serve().map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
         error!(log, "stopped"; "why" => why);
@@ -45,9 +67,10 @@ pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger)
     })
 }
 
-fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Logger) -> Result<Server<'a>, String> {
+fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, logs: &'a Logs) -> Result<Server<'a>, String> {
     // First of all, while nothing else is open.
     let (given, wrong) = systemd::given::take();
+    let log = &logs.logger;
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"),
         "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
@@ -82,9 +105,15 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
     let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose();
     let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
-    let means = Means { program, post: sources.post(), watch };
+    let registry = sources.registry().map_err(|error| format!("cannot watch what workers print: {error}"))?;
+    let outputs = match manner {
+        Manner::Production => Outputs::into_log(log, registry),
+        Manner::Development => Outputs::inherited(),
+    };
+    let means = Means { program, post: sources.post(), watch, outlet: logs.outlet().clone(), outputs };
     Ok(Server {
         log,
+        logs,
         core: Core::new(plan.clone(), u64::from(std::process::id())),
         source: Source { file, plan, pending: None },
         sources,
@@ -96,12 +125,15 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
         pid_file,
         began: Instant::now(),
         observed: Instant::now(),
+        pulse: Pulse::default(),
+        inquiries: Inquiries::default(),
         settled: None,
     })
 }
 
 struct Server<'a> {
     log: &'a Logger,
+    logs: &'a Logs,
     core: Core,
     source: Source,
     sources: Sources,
@@ -114,6 +146,8 @@ struct Server<'a> {
     began: Instant,
     /// When it was looked last at what workers have used up.
     observed: Instant,
+    pulse: Pulse,
+    inquiries: Inquiries,
     /// When the last reload was decided whose consequences have been drawn.
     settled: Option<Now>,
 }
@@ -132,16 +166,21 @@ impl Server<'_> {
                     Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                     Stir::Child => a_child_ended = true,
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
+                    Stir::Output(token) => self.workers.outputs().stir(token),
+                    Stir::Reopen => drop(self.reopen()),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
-                        events.extend(asked.into_iter().filter_map(|asked| self.asked(Some(asked))));
+                        events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
                     }
                 }
             }
+            let asked = self.control.hear_more();
+            events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
             if a_child_ended {
                 self.workers.strangers.reap();
             }
             self.workers.strangers.tick(Instant::now());
+            self.workers.outputs().read(Instant::now());
             self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
             let changes = self.watch.take(Instant::now()).into_iter();
             events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
@@ -150,9 +189,11 @@ impl Server<'_> {
                 self.observed = Instant::now();
                 events.extend(self.workers.observe());
             }
+            events.extend(self.judge());
             events.push(Event::Tick);
             status = self.happen(events);
             self.settle();
+            self.reply();
             self.tell_manager();
         }
         self.end_strangers()?;
@@ -171,40 +212,21 @@ impl Server<'_> {
 
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
+        if self.control.has_more() {
+            return Some(Duration::ZERO);
+        }
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
+        let pulse = self.pulse.due_ms(self.workers.shortest_heartbeat());
+        let pulse = pulse.map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
         let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
         let shell = shell.chain(self.workers.strangers.deadline()).chain(self.manager.deadline());
-        core.into_iter().chain(shell.map(|at| at.saturating_duration_since(Instant::now()))).min()
+        let shell = shell.chain(self.inquiries.deadline()).map(|at| at.saturating_duration_since(Instant::now()));
+        core.into_iter().chain(pulse).chain(shell).min()
     }
 
     /// When it is looked next at what workers have used up, if anybody wants to know.
     fn observation(&self) -> Option<Instant> {
         self.workers.are_measured().then(|| self.observed + OBSERVATION)
-    }
-
-    /// What a request is to the core. Who only wants to know how things are is answered here.
-    fn asked(&mut self, mut asked: Option<(Asker, Request)>) -> Option<Event> {
-        while let Some((asker, request)) = asked {
-            let wish = match request {
-                Request::Status => {
-                    let report = Reply::Status(Box::new(self.report()));
-                    asked = self.control.answer(asker, &report);
-                    continue;
-                }
-                Request::Reload => Wish::Reload { cause: Cause::Command },
-                Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
-                Request::Stop => Wish::Stop(Stop::Graceful),
-            };
-            return Some(Event::Wanted { wish, asker: Some(asker) });
-        }
-        None
-    }
-
-    fn report(&self) -> Report {
-        let now_ms = now_ms();
-        let work = |worker| self.workers.scoreboard(worker).map(|scoreboard| Work::of(scoreboard, now_ms));
-        let config = self.source.file.as_ref().map(|file| file.display().to_string());
-        Report::new(self.core.status(self.began.elapsed()), config, work)
     }
 
     /// Tells the service manager how things are, and which listeners to keep.
@@ -234,6 +256,7 @@ impl Server<'_> {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
                 self.watch.aim(file, &config.apps);
                 self.move_pid_file(config.pid_file.as_deref());
+                self.follow_log(&config);
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
                 self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));
@@ -258,6 +281,7 @@ impl Server<'_> {
         let mut events = VecDeque::from(events);
         let mut status = None;
         while let Some(event) = events.pop_front() {
+            self.inquiries.learn(&event);
             for effect in self.core.handle(self.began.elapsed(), event) {
                 if let Effect::Exit(ended) = effect {
                     status = Some(ended);
@@ -282,6 +306,10 @@ impl Server<'_> {
                 if let Err(why) = self.workers.introduce(from, to) {
                     warn!(self.log, "connections are not handed over"; "why" => why);
                 }
+            }
+            Effect::Inspect { worker } => {
+                // Of one that cannot be asked there are no stacks.
+                let _ = self.workers.inspect(worker);
             }
             Effect::Terminate { worker } => self.workers.terminate(worker),
             Effect::Kill { worker } => self.workers.kill(worker),
@@ -310,8 +338,7 @@ impl Server<'_> {
                     Answer::Done(text) => Reply::Done { text },
                     Answer::Failed { why, detail } => Reply::Failed { why, detail },
                 };
-                let next = self.control.answer(asker, &reply);
-                return self.asked(next);
+                self.control.answer(asker, &reply);
             }
             Effect::Exit(_) => {}
         }

@@ -3,7 +3,7 @@
 //! ```text
 //!   Program::find: the file `worker` beside our own binary, opened once
 //!   spawn:         exec /proc/self/fd/N   argv: worker: hello generation 1
-//!                  descriptors: 0 the carrier, 1 and 2 ours, nothing else; its own process group, our session
+//!                  descriptors: 0 the carrier, 1 and 2 its pipes or ours, nothing else; its own process group, our session
 //! ```
 //!
 //! Rules
@@ -71,14 +71,17 @@ impl Program {
         &self,
         title: &[String],
         environment: &BTreeMap<String, String>,
-        carrier: OwnedFd,
+        standard: Standard,
     ) -> io::Result<Process> {
         // A bridge's accept leaves a socket without close-on-exec for the moment in which it reads one message of it
         // (see `link::channel`). What cannot be shielded was said at the start.
         let _ = keep_strangers_from_workers();
         let path = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
         let mut command = Command::new(path);
-        command.arg0(OsString::from("worker:")).args(title).stdin(carrier).process_group(0);
+        command.arg0(OsString::from("worker:")).args(title).stdin(standard.input).process_group(0);
+        if let Some([output, error]) = standard.output {
+            command.stdout(output).stderr(error);
+        }
         for name in NOT_INHERITED {
             command.env_remove(name);
         }
@@ -107,6 +110,15 @@ fn ours() -> MutexGuard<'static, BTreeSet<NonZeroI32>> {
 /// Whether the end of this child belongs to a [`Process`].
 pub fn is_ours(pid: Pid) -> bool {
     ours().contains(&pid.as_raw_nonzero())
+}
+
+/// What becomes a process's descriptors 0, 1 and 2. Closed here once it is spawned.
+#[derive(Debug)]
+pub struct Standard {
+    /// Its carrier.
+    pub input: OwnedFd,
+    /// What it prints to; `None`: to where we do.
+    pub output: Option<[OwnedFd; 2]>,
 }
 
 /// A worker's process.
@@ -213,7 +225,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let environment = BTreeMap::from([("COLOUR".to_owned(), "blue".to_owned())]);
         let title = ["-c".to_owned(), script.to_owned()];
-        (program.spawn(&title, &environment, theirs.into()).unwrap(), ours)
+        (program.spawn(&title, &environment, Standard { input: theirs.into(), output: None }).unwrap(), ours)
     }
 
     fn ended(process: &Process) -> Exit {

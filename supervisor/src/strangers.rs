@@ -240,7 +240,8 @@ mod tests {
         let program = spawn::Program::open(std::path::Path::new("/bin/sh")).unwrap();
         let (_ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let title = ["-c".to_owned(), "exit 7".to_owned()];
-        let process = program.spawn(&title, &BTreeMap::new(), theirs.into()).unwrap();
+        let process =
+            program.spawn(&title, &BTreeMap::new(), spawn::Standard { input: theirs.into(), output: None }).unwrap();
         let mut fds = [nix::poll::PollFd::new(process.as_fd(), nix::poll::PollFlags::POLLIN)];
         nix::poll::poll(&mut fds, nix::poll::PollTimeout::NONE).unwrap();
         let (leader, heard) = group("echo up");

@@ -216,6 +216,12 @@ impl Client {
         }
     }
 
+    /// Reads nothing for a while, though something may come.
+    pub fn turn_deaf(&mut self, length: Duration) {
+        let over = std::time::Instant::now() + length;
+        super::eventually("a while to pass", || (std::time::Instant::now() >= over).then_some(()));
+    }
+
     fn set_nonblocking(&mut self, nonblocking: bool) {
         let set = match &self.stream {
             Stream::Tcp(stream) => stream.set_nonblocking(nonblocking),

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod conn;
 pub mod descriptors;
 pub mod engine;
+pub mod keeper;
 pub mod lease;
 pub mod output;
 pub mod privileges;

@@ -13,14 +13,16 @@ use std::thread;
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::link::{Assignment, Failure, FromWorker, Purpose, ToWorker, VERSION, fitting};
-use monoceros_shared::log;
+use monoceros_shared::link::{Assignment, Failure, FromWorker, LOG, Output, Purpose, ToWorker, VERSION, fitting};
+use monoceros_shared::log::{self, Outlet};
 use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::stdio::Stream;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
 use crate::engine::pulse::Heart;
 use crate::engine::{Engine, Leave, Mode, Parts, Say, apology, threads};
+use crate::keeper::Keeper;
 use crate::python::Application;
 use crate::{descriptors, privileges, python};
 
@@ -57,13 +59,15 @@ fn live() -> io::Result<i32> {
         sender.send(&FromWorker::Failed(failure))?;
         return Ok(exit::FAILED);
     }
-    let (logger, guard) = log::start(&assignment.log);
+    let outlet = Outlet::new(receive(&carrier, LOG)?);
+    let (logger, guard) = log::start(&assignment.log, &outlet);
     let guard = Arc::new(Mutex::new(Some(guard)));
     let logger = logger.new(
         o!("app" => assignment.app.name.clone(), "worker" => assignment.worker, "generation" => assignment.generation),
     );
     let sender = Arc::new(Mutex::new(sender));
-    let worker = Worker { carrier, sender, receiver, assignment: *assignment, log: logger, guard: guard.clone() };
+    let worker =
+        Worker { carrier, sender, receiver, assignment: *assignment, log: logger, guard: guard.clone(), outlet };
     let status = worker.serve();
     flush(&guard);
     status
@@ -98,10 +102,12 @@ struct Worker {
     assignment: Assignment,
     log: Logger,
     guard: Arc<Mutex<Option<log::Guard>>>,
+    outlet: Outlet,
 }
 
 impl Worker {
     fn serve(self) -> io::Result<i32> {
+        let keeper = Keeper::new(self.receive_output()?)?;
         let (scoreboard, listeners) = self.receive_descriptors()?;
         let (word, leave) = (self.say_or_log(), self.leave());
         let parts = Parts {
@@ -109,6 +115,8 @@ impl Worker {
             carrier: self.carrier,
             scoreboard,
             log: self.log.clone(),
+            outlet: self.outlet,
+            keeper,
             access: self.assignment.log.access,
             alarm: on_signals()?,
             say: word,
@@ -136,6 +144,7 @@ impl Worker {
             say(&self.sender, &FromWorker::Loaded { files })?;
             threads::run(&engine, &application)?;
         }
+        engine.keeper().finish(&self.log);
         Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
     }
 
@@ -156,21 +165,32 @@ impl Worker {
         })
     }
 
-    /// The scoreboard and the listeners, in the assignment's order.
-    fn receive_descriptors(&self) -> io::Result<(Arc<Scoreboard>, Vec<OwnedFd>)> {
-        let scoreboard = Scoreboard::open(self.receive("scoreboard")?)?;
-        let listeners = self.assignment.listeners.iter().map(|name| self.receive(name)).collect::<io::Result<_>>()?;
-        Ok((Arc::new(scoreboard), listeners))
+    /// The read ends of what we print to, if those are pipes.
+    fn receive_output(&self) -> io::Result<Option<[OwnedFd; 2]>> {
+        match self.assignment.output {
+            Output::Inherited => Ok(None),
+            Output::Piped => {
+                let [out, err] = Stream::BOTH.map(|stream| receive(&self.carrier, stream.name()));
+                Ok(Some([out?, err?]))
+            }
+        }
     }
 
-    fn receive(&self, name: &str) -> io::Result<OwnedFd> {
-        match self.carrier.receive()? {
-            Some((received, descriptor)) if received == name => Ok(descriptor),
-            Some((received, _)) => {
-                Err(io::Error::other(format!("cannot take descriptors: expected {name}, not {received}")))
-            }
-            None => Err(io::Error::other("cannot take descriptors: the supervisor is gone")),
+    /// The scoreboard and the listeners, in the assignment's order.
+    fn receive_descriptors(&self) -> io::Result<(Arc<Scoreboard>, Vec<OwnedFd>)> {
+        let scoreboard = Scoreboard::open(receive(&self.carrier, "scoreboard")?)?;
+        let listeners = self.assignment.listeners.iter().map(|name| receive(&self.carrier, name));
+        Ok((Arc::new(scoreboard), listeners.collect::<io::Result<_>>()?))
+    }
+}
+
+fn receive(carrier: &Carrier, name: &str) -> io::Result<OwnedFd> {
+    match carrier.receive()? {
+        Some((received, descriptor)) if received == name => Ok(descriptor),
+        Some((received, _)) => {
+            Err(io::Error::other(format!("cannot take descriptors: expected {name}, not {received}")))
         }
+        None => Err(io::Error::other("cannot take descriptors: the supervisor is gone")),
     }
 }
 

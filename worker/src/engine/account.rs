@@ -1,7 +1,8 @@
-//! What is written down of each call: on the scoreboard for whoever looks from outside, and in the access log.
+//! What is written down of each call: on the scoreboard for whoever looks from outside, and in the access log. And where that is.
 //!
 //! Known fault: the access line of a request that timed out names no referer and no agent, for Python has its head.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use super::guest::Guest;
 use super::late::{Account, TIMED_OUT};
 use super::runner::Runner;
 use crate::conn::Peer;
+use crate::descriptors;
 use crate::turn::Turn;
 use crate::wire::{Field, Refusal};
 
@@ -46,6 +48,21 @@ impl Runner {
 }
 
 impl Engine {
+    /// Logs to another descriptor from now on.
+    pub(super) fn log_to(&self, descriptor: OwnedFd) {
+        descriptors::note(&descriptor);
+        let before = self.outlet.switch(descriptor);
+        // It is closed here, or by the thread that writes to it now; a child that is forked in between keeps a copy.
+        descriptors::forget(&*before);
+    }
+
+    /// Nobody reads what is printed any more.
+    pub(super) fn keep_output(&self) {
+        if let Err(error) = self.keeper.begin() {
+            slog::error!(self.log, "prints block when the pipes are full"; "why" => %error);
+        }
+    }
+
     pub(super) fn count_accepted(&self) {
         let counters = self.scoreboard.counters();
         counters.accepted.fetch_add(1, Relaxed);

@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use monoceros_shared::link::fd::{Carrier, Taken};
-use monoceros_shared::link::{HEIR, INHERITANCE};
+use monoceros_shared::link::{HEIR, INHERITANCE, LOG};
 
 use super::guest::{Guest, LINGER};
 use super::heir::Heir;
@@ -60,14 +60,16 @@ impl Engine {
 }
 
 impl Runner {
-    /// Takes what the supervisor has sent: an heir, or an inheritance. The end means that it is gone, and nobody would
+    /// Takes what the supervisor has sent: an heir, an inheritance, or what to log to. The end means that it is gone, and nobody would
     /// replace us.
     pub(super) fn take_delivery(&mut self, leader: &mut Leader) -> io::Result<()> {
         loop {
             match leader.carrier.try_receive() {
+                Ok(Taken::Packet((name, log))) if name == LOG => self.engine.log_to(log),
                 Ok(Taken::Packet((name, socket))) => self.take_carrier(leader, &name, socket),
                 Ok(Taken::Nothing) => return Ok(()),
                 Ok(Taken::End) => {
+                    self.engine.keep_output();
                     self.engine.enter(Mode::Drain);
                     return Ok(());
                 }

@@ -46,6 +46,7 @@ use mio::{Interest, Registry, Token, Waker};
 use monoceros_shared::config::App;
 use monoceros_shared::link::FromWorker;
 use monoceros_shared::link::fd::Carrier;
+use monoceros_shared::log::Outlet;
 use monoceros_shared::scoreboard::Scoreboard;
 use slog::Logger;
 
@@ -58,6 +59,7 @@ pub use queue::Task;
 use slots::{Slots, lock};
 use watch::Watch;
 
+use crate::keeper::Keeper;
 use crate::turn::Limits;
 use crate::wire::http;
 
@@ -116,6 +118,8 @@ pub struct Engine {
     say: Say,
     /// How to leave while a thread cannot.
     leave: Leave,
+    outlet: Outlet,
+    keeper: Keeper,
 }
 
 /// Says a word to the supervisor.
@@ -151,6 +155,10 @@ pub struct Parts {
     pub scoreboard: Arc<Scoreboard>,
     /// Where it logs.
     pub log: Logger,
+    /// Where those lines go.
+    pub outlet: Outlet,
+    /// Who keeps what is printed while there is no supervisor.
+    pub keeper: Keeper,
     /// Whether each request is logged.
     pub access: bool,
     /// Readable when a signal says that it is time to drain.
@@ -216,6 +224,8 @@ impl Engine {
             log: parts.log,
             say: parts.say,
             leave: parts.leave,
+            outlet: parts.outlet,
+            keeper: parts.keeper,
         })
     }
 
@@ -241,6 +251,11 @@ impl Engine {
         if let Err(error) = self.waker.wake() {
             slog::error!(self.log, "cannot wake the poll"; "why" => %error);
         }
+    }
+
+    /// Who keeps what is printed while there is no supervisor.
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     /// Whether it was ever told to serve.

@@ -83,6 +83,9 @@ pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failur
     interpreter::start(app)?;
     watch_over()?;
     Python::attach(|py| {
+        if let Err(error) = interpreter::write_line_by_line(py) {
+            slog::warn!(log, "what is printed may come late"; "why" => error::one_line(py, &error));
+        }
         let callable = import::application(py, app)?;
         Application::new(py, callable, assignment, log.clone()).map_err(|error| Failure {
             why: format!("cannot prepare Python: {}", error::one_line(py, &error)),
