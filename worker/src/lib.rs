@@ -18,5 +18,6 @@ pub mod output;
 pub mod privileges;
 pub mod python;
 pub mod run;
+pub mod succession;
 pub mod turn;
 pub mod wire;

@@ -248,7 +248,7 @@ mod tests {
         let mut sockets = Sockets::default();
         let odd = sockets.offer(vec![given("shop", socket)], &[app("blog", &["127.0.0.1:1".into()])]);
         assert!(odd.len() == 1 && odd[0].contains(&address), "{odd:?}");
-        let shop = app("shop", &[address.clone()]);
+        let shop = app("shop", std::slice::from_ref(&address));
         for _ in 0..2 {
             sockets.claim(std::slice::from_ref(&shop));
             sockets.bind(&shop.listen).unwrap();

@@ -237,7 +237,8 @@ impl Watchman {
         }
         let rows = engine.scoreboard.threads().iter();
         let requests: Vec<String> = rows.filter_map(|row| Some(row.current()?.0)).collect();
-        slog::warn!(engine.log, "this worker ends, though its Python has not"; "requests" => requests.join(", "));
+        slog::warn!(engine.log, "this worker ends, though its Python has not";
+            "requests" => requests.join(", "), "next" => "what Python does at its end is not done");
         (engine.leave)(if engine.is_broken() { exit::FAILED } else { exit::DONE });
     }
 }
