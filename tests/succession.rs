@@ -274,6 +274,8 @@ fn workers_drain_with_their_supervisor_where_that_is_asked_for() {
     waiting.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
     eventually("the call to block", || server.site().path("waiting").exists().then_some(()));
     kill_supervisor(&server);
+    eventually("both workers to know", || (server.count("the supervisor is gone") == 2).then_some(()));
+    eventually("the other worker to end", || workers.iter().any(|pid| is_gone(*pid)).then_some(()));
     server.site().put("open", "");
     assert!(waiting.answer().expect_status(200).says_close());
     wait_for_the_end(&workers);
@@ -330,7 +332,7 @@ fn a_second_supervisor_is_refused_by_the_number_of_the_first_and_harms_nobody() 
     let workers = server.workers();
     let second = server.site().supervisor(&["run", "-c", "server.yaml"]);
     assert_eq!(second.exit_code(), 1);
-    let said = second.output();
+    let said = second.whole_output();
     assert!(said.contains(&format!("supervisor {} does already", server.process().pid())), "{said}");
     server.get("/").expect_status(200);
     assert_eq!(server.workers(), workers);
@@ -521,7 +523,8 @@ fn a_program_that_hangs_is_not_waited_for_for_ever_and_meanwhile_commands_are_an
     let hanging = eventually("the new program to hang", || server.site().read("hanging").trim().parse::<i32>().ok());
     assert_eq!(server.command(&["status"]).0, 0);
     assert_eq!(upgrading.exit_code(), 1);
-    assert!(upgrading.output().contains("has not answered"), "{}", upgrading.output());
+    let said = upgrading.whole_output();
+    assert!(said.contains("has not answered"), "{said}");
     eventually("whoever hung to be gone", || is_gone(hanging).then_some(()));
 }
 
@@ -584,7 +587,8 @@ fn whoever_waits_for_something_else_is_answered_before_an_upgrade() {
     let (status, said) = server.command(&["upgrade"]);
     assert_eq!(status, 0, "{said}");
     assert_eq!(scaling.exit_code(), 1);
-    assert!(scaling.output().contains("the supervisor is being upgraded"), "{}", scaling.output());
+    let said = scaling.whole_output();
+    assert!(said.contains("the supervisor is being upgraded"), "{said}");
     eventually("three workers to serve, as was asked for", || {
         let now = serving(&server);
         (now.len() == 3).then_some(()).ok_or(now)
