@@ -138,6 +138,7 @@ fn workers_of_a_killed_supervisor_serve_on_and_are_taken_over() {
     let next = orphaned.succeed();
     orphaned.expect_served();
     assert_eq!(serving(&orphaned.server), orphaned.workers, "they are the same");
+    assert!(!next.output().contains("nothing is known of them"), "their record was read");
     let (status, said) = orphaned.server.command(&["stacks"]);
     assert_eq!((status, said.matches("told by Python").count()), (0, 2), "words reach both again: {said}");
     orphaned.server.site().put("deploy.py", "VERSION = 2\n");
