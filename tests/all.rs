@@ -46,5 +46,7 @@ mod succession;
 mod develop;
 // Reloads under clients that forgive nothing.
 mod chaos;
+// Commands to a server that runs, and hostile company on its control socket.
+mod commands;
 // What the command line says, and its exit status.
 mod cli;

@@ -31,8 +31,8 @@ fn die_of(address: SocketAddr, path: &str) {
 fn line_about(server: &Server, message: &str, pid: i32) -> Value {
     eventually(&format!("{message:?} about {pid}"), || {
         let output = server.process().output();
-        let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["msg"] == message && line["pid"] == pid).next_back()
+        let mut lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.rfind(|line| line["msg"] == message && line["pid"] == pid)
     })
 }
 
@@ -290,10 +290,10 @@ fn a_call_that_cannot_be_ended_has_its_worker_replaced_and_costs_its_client_alon
     let mut keeper = server.connect();
     assert_eq!(pid_of(&mut keeper), worker);
     let mut stuck = server.connect();
-    stuck.send("GET /sleep_in_c HTTP/1.1\r\nHost: h\r\n\r\n");
+    stuck.send("GET /wait_in_c HTTP/1.1\r\nHost: h\r\n\r\n");
     stuck.answer().expect_status(504);
     let line = line_about(&server, "worker stuck", worker);
-    assert!(line["why"].as_str().is_some_and(|why| why.contains("/sleep_in_c")), "{line}");
+    assert!(line["why"].as_str().is_some_and(|why| why.contains("/wait_in_c")), "{line}");
     eventually("the stuck worker's end", || {
         keeper.get("/pid").expect_status(200);
         stat(worker).is_none().then_some(())
@@ -309,7 +309,7 @@ fn a_stuck_worker_whose_replacement_cannot_boot_serves_on_with_its_other_threads
     let worker = server.workers()[0];
     server.site().put("crasher.py", "raise RuntimeError('a bad deploy')\n");
     let mut stuck = server.connect();
-    stuck.send("GET /sleep_in_c HTTP/1.1\r\nHost: h\r\n\r\n");
+    stuck.send("GET /wait_in_c HTTP/1.1\r\nHost: h\r\n\r\n");
     stuck.answer().expect_status(504);
     line_about(&server, "worker stuck", worker);
     eventually("two tries", || (server.count("worker failed to boot") >= 2).then_some(()));

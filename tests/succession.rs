@@ -138,7 +138,9 @@ fn workers_of_a_killed_supervisor_serve_on_and_are_taken_over() {
     let next = orphaned.succeed();
     orphaned.expect_served();
     assert_eq!(serving(&orphaned.server), orphaned.workers, "they are the same");
-    assert_eq!(orphaned.server.status()["apps"][0]["restarts"], 0);
+    assert!(!next.output().contains("nothing is known of them"), "their record was read");
+    let (status, said) = orphaned.server.command(&["stacks"]);
+    assert_eq!((status, said.matches("told by Python").count()), (0, 2), "words reach both again: {said}");
     orphaned.server.site().put("deploy.py", "VERSION = 2\n");
     next.signal(Signal::SIGHUP);
     next.line("reloaded");
@@ -267,6 +269,85 @@ fn a_record_that_is_broken_or_lost_costs_nobody_and_the_workers_are_replaced() {
 }
 
 #[test]
+fn workers_that_are_all_in_a_call_give_their_listeners_back() {
+    let server =
+        Site::new("deployed:application").file("deploy.py", "VERSION = 1\n").app("workers: 1\nthreads: 1").serve();
+    let mut waiting = server.connect();
+    waiting.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+    eventually("the call to block", || server.site().path("waiting").exists().then_some(()));
+    let worker = server.workers();
+    kill_supervisor(&server);
+    let next = server.site().supervisor(&["run", "-c", "server.yaml"]);
+    next.line("workers of an earlier supervisor are taken over");
+    let mut behind = server.connect();
+    behind.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    server.site().put("open", "");
+    for client in [&mut waiting, &mut behind] {
+        assert!(client.answer().expect_status(200).text().contains(&worker[0].to_string()));
+    }
+    stop(&server, &next);
+}
+
+#[test]
+fn a_worker_that_stands_still_is_replaced_by_the_next_supervisor() {
+    let server = site().app("timeouts: {drain: 1s}").serve();
+    let workers = server.workers();
+    kill_supervisor(&server);
+    crate::harness::stop(workers[0]);
+    let next = server.site().supervisor(&["run", "-c", "server.yaml"]);
+    next.line("a worker does not answer: it is replaced");
+    let now = eventually("two workers that serve", || {
+        let now = serving(&server);
+        (now.len() == 2 && !now.contains(&workers[0])).then_some(now.clone()).ok_or(now)
+    });
+    assert!(now.contains(&workers[1]), "the other one stays: {now:?}");
+    eventually("the one that stood still to be gone", || is_gone(workers[0]).then_some(()));
+    stop(&server, &next);
+}
+
+#[test]
+fn an_application_that_cannot_be_loaded_is_apologised_for_through_all_successions() {
+    let server = site().file("deploy.py", "raise LookupError('no such shop')\n").launch();
+    server.logged("apologising");
+    server.get("/").expect_status(503);
+    let (status, said) = server.command(&["upgrade"]);
+    assert_eq!(status, 1, "{said}");
+    server.get("/").expect_status(503);
+    kill_supervisor(&server);
+    server.get("/").expect_status(503);
+    let next = server.site().supervisor(&["run", "-c", "server.yaml"]);
+    next.line("workers of an earlier supervisor are taken over");
+    server.get("/").expect_status(503);
+    server.site().put("deploy.py", "VERSION = 2\n");
+    let (status, said) = server.command(&["reload", "--wait"]);
+    assert_eq!(status, 0, "{said}");
+    eventually("the application", || (server.get("/").status == 200).then_some(()));
+    stop(&server, &next);
+}
+
+#[test]
+fn strangers_cannot_claim_a_worker_and_a_supervisor_that_lives_keeps_it() {
+    let server = site().serve();
+    let socket = runtime_file(&server, "worker-1.sock");
+    assert_eq!(fs::metadata(&socket).expect("it is there").permissions().mode() & 0o777, 0o600);
+    let claimed = monoceros_shared::link::adoption::connect(&socket).expect("it can be reached");
+    monoceros_shared::link::adoption::claim(&claimed, None).expect("it hears");
+    let refused =
+        eventually("an answer", || monoceros_shared::link::adoption::Reply::take(&claimed).expect("it is one"));
+    assert_eq!(refused, monoceros_shared::link::adoption::Reply::Refused("its supervisor lives".into()));
+    // Whoever says nothing, and whoever says nonsense, is let go.
+    let silent = monoceros_shared::link::adoption::connect(&socket).expect("it can be reached");
+    let mut orphaned = Orphaned::of(server);
+    let nonsense = monoceros_shared::link::adoption::connect(&socket).expect("it can be reached");
+    nonsense.give(&[7; 60_000], None).expect("it hears");
+    let next = orphaned.succeed();
+    orphaned.expect_served();
+    assert_eq!(serving(&orphaned.server), orphaned.workers);
+    drop((silent, nonsense));
+    stop(&orphaned.server, &next);
+}
+
+#[test]
 fn workers_drain_with_their_supervisor_where_that_is_asked_for() {
     let server = site().top("on_supervisor_loss: drain").serve();
     let workers: BTreeSet<i32> = server.workers().into_iter().collect();
@@ -274,6 +355,8 @@ fn workers_drain_with_their_supervisor_where_that_is_asked_for() {
     waiting.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
     eventually("the call to block", || server.site().path("waiting").exists().then_some(()));
     kill_supervisor(&server);
+    eventually("both workers to know", || (server.count("the supervisor is gone") == 2).then_some(()));
+    eventually("the other worker to end", || workers.iter().any(|pid| is_gone(*pid)).then_some(()));
     server.site().put("open", "");
     assert!(waiting.answer().expect_status(200).says_close());
     wait_for_the_end(&workers);
@@ -330,7 +413,7 @@ fn a_second_supervisor_is_refused_by_the_number_of_the_first_and_harms_nobody() 
     let workers = server.workers();
     let second = server.site().supervisor(&["run", "-c", "server.yaml"]);
     assert_eq!(second.exit_code(), 1);
-    let said = second.output();
+    let said = second.whole_output();
     assert!(said.contains(&format!("supervisor {} does already", server.process().pid())), "{said}");
     server.get("/").expect_status(200);
     assert_eq!(server.workers(), workers);
@@ -445,7 +528,7 @@ fn an_upgrade_brings_a_new_program_in_the_same_process() {
     }
     assert!(executable(supervisor).to_string_lossy().ends_with("(deleted)"), "the old one runs");
     let (status, said) = server.command(&["upgrade"]);
-    assert_eq!((status, said.trim()), (0, "generation 2 serves"));
+    assert_eq!((status, said.lines().last()), (0, Some("generation 2 serves")), "{said}");
     assert_eq!(server.process().status(), None);
     assert_eq!(executable(supervisor), programs.path("supervisor"), "the new one runs");
     wait_for_the_end(&before);
@@ -521,7 +604,8 @@ fn a_program_that_hangs_is_not_waited_for_for_ever_and_meanwhile_commands_are_an
     let hanging = eventually("the new program to hang", || server.site().read("hanging").trim().parse::<i32>().ok());
     assert_eq!(server.command(&["status"]).0, 0);
     assert_eq!(upgrading.exit_code(), 1);
-    assert!(upgrading.output().contains("has not answered"), "{}", upgrading.output());
+    let said = upgrading.whole_output();
+    assert!(said.contains("has not answered"), "{said}");
     eventually("whoever hung to be gone", || is_gone(hanging).then_some(()));
 }
 
@@ -584,7 +668,8 @@ fn whoever_waits_for_something_else_is_answered_before_an_upgrade() {
     let (status, said) = server.command(&["upgrade"]);
     assert_eq!(status, 0, "{said}");
     assert_eq!(scaling.exit_code(), 1);
-    assert!(scaling.output().contains("the supervisor is being upgraded"), "{}", scaling.output());
+    let said = scaling.whole_output();
+    assert!(said.contains("the supervisor is being upgraded"), "{said}");
     eventually("three workers to serve, as was asked for", || {
         let now = serving(&server);
         (now.len() == 3).then_some(()).ok_or(now)

@@ -173,6 +173,23 @@ fn the_watchdog_is_fed_while_the_supervisor_goes_round_and_no_longer() {
 }
 
 #[test]
+fn the_watchdog_is_not_fed_while_no_worker_shows_that_it_lives() {
+    let (manager, site) = notified("slow:application");
+    let site = site.variable("WATCHDOG_USEC", "400000").app("timeouts: {heartbeat: 1s}").file("open", "");
+    let server = site.file("slow.py", SLOW).launch();
+    manager.expect("READY=1");
+    // Whoever replaces it takes its time.
+    fs::remove_file(server.site().path("open")).expect("it was there");
+    let worker = server.workers()[0];
+    kill(Pid::from_raw(worker), Signal::SIGSTOP).expect("a worker can be stopped");
+    eventually("the watchdog to go hungry", || {
+        manager.hears_nothing_of("WATCHDOG=1", Duration::from_millis(600)).then_some(())
+    });
+    fs::write(server.site().path("open"), "").expect("a file can be written");
+    manager.expect("WATCHDOG=1");
+}
+
+#[test]
 fn a_watchdog_that_is_somebody_elses_is_not_fed() {
     let (manager, site) = notified("deployed:application");
     let site = site.variable("WATCHDOG_USEC", "200000").variable("WATCHDOG_PID", "1");
@@ -334,6 +351,44 @@ fn a_restart_of_the_unit_refuses_nobody() {
         let more = manager.until("STOPPING=1");
         assert!(more.iter().all(|told| !told.has("FDSTORE=1")), "{signal}: what is kept is not stored again");
     }
+}
+
+#[test]
+fn after_a_death_listeners_come_from_the_store_and_from_the_workers_and_are_there_once() {
+    let (manager, site) = notified("deployed:application");
+    let site = relisten(site.variable("FDSTORE", "8").file("deployed.py", &code("1")));
+    let server = site.launch();
+    let kept = kept(&manager, 2);
+    server.wait_until_serving();
+    let mut client = server.connect();
+    client.get("/").expect_status(200);
+    server.signal(Signal::SIGKILL);
+    eventually("the supervisor to be gone", || server.process().status());
+    manager.forget();
+    let sockets: Vec<(&str, _)> = kept.iter().map(|(name, socket)| (name.as_str(), socket.as_fd())).collect();
+    let command = with_sockets(&sockets);
+    let variables = [("NOTIFY_SOCKET".to_owned(), manager.address()), ("FDSTORE".to_owned(), "8".to_owned())];
+    let folder = server.site().path("");
+    let second = Process::start(std::path::Path::new(&command[0]), &command[1..], &folder, &variables);
+    manager.expect("READY=1");
+    client.get("/").expect_status(200);
+    // A copy that somebody forgot would keep this one open, and let clients wait for ever. The manager's is closed as systemd does.
+    let yaml = server.site().read("server.yaml").replace(", 'unix:shop.sock'", "");
+    server.site().put("server.yaml", &yaml);
+    let path = server.site().path("shop.sock");
+    let left = std::os::unix::net::UnixStream::connect(&path).expect("it listens");
+    second.signal(Signal::SIGHUP);
+    let told = manager.expect("FDSTOREREMOVE=1");
+    assert!(told.value("FDNAME").is_some_and(|name| name.contains("shop.sock")), "{}", told.text);
+    let second_pid = second.pid().as_raw();
+    drop((kept, left));
+    eventually("no process of ours to hold it", || {
+        let holders: Vec<i32> = second.session().into_iter().chain([second_pid]).collect();
+        let listening = fs::read_to_string("/proc/net/unix").expect("Linux says");
+        let line =
+            listening.lines().find(|line| line.ends_with("shop.sock") && line.contains(&*folder.to_string_lossy()));
+        line.map_or(Ok(()), |line| Err((holders, line.to_owned())))
+    });
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub enum Command {
         this exits with 1 and says why. With 1 too when the new program took over and its workers could not be loaded: the old \
         ones serve."
     )]
-    Upgrade(Server),
+    Upgrade(Awaited),
     /// Say whether this program could take over from another one, which asks.
     #[command(hide = true)]
     Preflight(Preflight),
@@ -70,7 +70,7 @@ pub enum Command {
     )]
     Stacks(Stacks),
     /// Stop the server of FILE gracefully, and wait until it is gone.
-    Stop(Stop),
+    Stop(Awaited),
 }
 
 /// An application to work on.
@@ -120,7 +120,7 @@ pub struct Stacks {
 
 /// Which server, and how long to wait.
 #[derive(Debug, Args)]
-pub struct Stop {
+pub struct Awaited {
     #[command(flatten)]
     server: Server,
     #[command(flatten)]
@@ -256,23 +256,22 @@ impl Server {
     }
 }
 
-impl Server {
-    /// Has it become the program that lies there now; the exit status.
-    pub fn upgrade(self) -> i32 {
-        ask::order(&self.target(), &Request::Upgrade, Wait { until: Until::Done, limit: None })
-    }
-}
-
-impl Stop {
+impl Awaited {
     /// The server that is meant, and how long to wait.
     fn meaning(self) -> (Target, Option<Duration>) {
         (self.server.target(), self.patience.timeout)
     }
 
-    /// Asks it; the exit status.
-    pub fn ask(self) -> i32 {
+    /// Has it stop; the exit status.
+    pub fn stop(self) -> i32 {
         let (target, limit) = self.meaning();
         ask::stop(&target, limit)
+    }
+
+    /// Has it become the program that lies there now; the exit status.
+    pub fn upgrade(self) -> i32 {
+        let (target, limit) = self.meaning();
+        ask::order(&target, &Request::Upgrade, Wait { until: Until::Done, limit })
     }
 }
 
@@ -384,8 +383,8 @@ mod tests {
             Ok(Command::Reload(reload)) => reload.meaning().0,
             Ok(Command::Scale(scale)) => scale.meaning().0,
             Ok(Command::Stacks(stacks)) => stacks.meaning().0,
-            Ok(Command::Reopen(server) | Command::Upgrade(server)) => server.target(),
-            Ok(Command::Stop(stop)) => stop.meaning().0,
+            Ok(Command::Reopen(server)) => server.target(),
+            Ok(Command::Stop(awaited) | Command::Upgrade(awaited)) => awaited.meaning().0,
             other => panic!("{line}: {other:?}"),
         };
         let commands =

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Command::Upgrade(server) => server.upgrade(),
         Command::Preflight(asked) => preflight::run(asked.file.as_deref()),
         Command::Stacks(stacks) => stacks.ask(),
-        Command::Stop(stop) => stop.ask(),
+        Command::Stop(server) => server.stop(),
     };
     ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
 }

@@ -70,11 +70,7 @@ impl Server<'_> {
         while status.is_none() {
             if let Some(askers) = self.passage.leaving.take() {
                 match self.leave(&askers) {
-                    Ok(departure) => {
-                        // Nothing of it is to be dropped: it belongs to the next program.
-                        std::mem::forget(self);
-                        return Ok(Ended::Departing(departure));
-                    }
+                    Ok(departure) => return Ok(self.end_in(departure)),
                     Err(events) => status = self.happen(events),
                 }
                 continue;

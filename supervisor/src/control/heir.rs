@@ -12,6 +12,7 @@ use slog::Logger;
 
 use super::client::Client;
 use super::place::Lock;
+use super::words::Reply;
 use super::{BACKLOG, Control, Door, peer_of};
 use crate::core::Asker;
 use crate::listen::{Bound, Earlier};
@@ -26,6 +27,13 @@ impl Control {
 
     /// Packs it, with those who wait for the upgrade.
     pub fn pack(&mut self, askers: &[Asker]) -> ControlBaggage {
+        let too_late =
+            Reply::Failed { why: "the supervisor is being upgraded: ask again".into(), detail: String::new() };
+        // What was answered just now is sent; who asks more with its last breath is told to ask the next one.
+        for (asker, _) in self.hear_more() {
+            self.answer(asker, &too_late);
+        }
+        self.hear_more();
         let client = |asker: &Asker| {
             let (_, client) = self.clients.iter().find(|(_, client)| client.is(*asker))?;
             Some((*asker, client.stream.as_raw_fd()))

@@ -17,6 +17,7 @@ use super::effect::{Answer, Effect};
 use super::event::Asker;
 use super::line::{Level, Line, span};
 use super::park::PARKED;
+use super::progress::Step;
 use super::{Core, Now, Phase};
 
 /// How long the next supervisor may take to say that it can take over: it reads a file and starts a worker that says its
@@ -39,6 +40,21 @@ enum Stage {
         /// For so long.
         until: Now,
     },
+}
+
+impl Upgrade {
+    /// Whether somebody waits for it.
+    pub fn is_for(&self, asker: Asker) -> bool {
+        self.askers.contains(&asker)
+    }
+
+    /// What is done for it.
+    pub fn step(&self) -> Step {
+        match self.stage {
+            Stage::Waiting => Step::Waiting,
+            Stage::Preflight { .. } => Step::Preflight,
+        }
+    }
 }
 
 impl Core {

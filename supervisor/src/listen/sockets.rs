@@ -31,6 +31,11 @@ impl Sockets {
         self.offers.claim(apps);
     }
 
+    /// All that is to be listened on is.
+    pub fn settled(&mut self) {
+        self.offers.forget_ours();
+    }
+
     /// Binds all of these, or none.
     ///
     /// # Errors

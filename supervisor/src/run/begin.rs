@@ -167,6 +167,7 @@ fn settle_down(
     if is_first {
         listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
     }
+    listeners.settled();
     let pid_file = origin.pid_file().or_else(|| config.pid_file.as_deref().map(PidFile::write)).transpose();
     pid_file.inspect_err(|_| {
         // Where there are workers they serve on, and the files of their sockets stay.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use monoceros_shared::link::Token;
 use slog::{Logger, error, info};
 
-use super::Server;
+use super::{Ended, Server};
 use crate::control::words::Reply;
 use crate::control::{Control, Found};
 use crate::core::plan::Plan;
@@ -181,6 +181,12 @@ impl Server<'_> {
 
     pub(super) fn end_preflight(&mut self) {
         self.passage.preflight.take().into_iter().for_each(Preflight::end);
+    }
+
+    /// Nothing of it is dropped: it belongs to the next program.
+    pub(super) fn end_in(self, departure: Departure) -> Ended {
+        std::mem::forget(self);
+        Ended::Departing(departure)
     }
 
     /// Packs all that there is for the next supervisor. If that cannot be, the server goes on, and this has happened.
