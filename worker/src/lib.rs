@@ -22,5 +22,6 @@ pub mod privileges;
 pub mod python;
 pub mod relay;
 pub mod run;
+pub mod succession;
 pub mod turn;
 pub mod wire;

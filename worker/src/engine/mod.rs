@@ -11,7 +11,8 @@
 //! each other at once instead.
 //!
 //! A connection has one owner ([`slots`]); when to look at it again is in [`deadlines`]. At a reload a worker that drains hands
-//! its connections over ([`heir`]) to a new one, which goes on with them ([`inheritance`]).
+//! its connections over ([`heir`]) to a new one, which goes on with them ([`inheritance`]). When its supervisor is gone the next
+//! one takes its place ([`succession`]), and no call and no connection notices.
 //!
 //! Known fault: the leader reads its whole batch before the first call of it starts.
 
@@ -33,13 +34,14 @@ mod queue;
 pub mod runner;
 pub mod slots;
 mod stacks;
+mod succession;
 pub mod threads;
 mod watch;
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError, mpsc};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -56,9 +58,11 @@ use doors::Doors;
 use guest::{Guest, Patiences};
 use heir::Heir;
 use leader::Leader;
+use listen::Listener;
 use queue::Ready;
 pub use queue::Task;
 use slots::{Slots, lock};
+use succession::Succession;
 use watch::Watch;
 
 use crate::access::Access;
@@ -115,6 +119,8 @@ pub struct Engine {
     broken: AtomicBool,
     /// What browsers get in the place of the application's answers.
     notice: apology::Notice,
+    /// What comes from one supervisor to the next.
+    succession: Succession,
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
     access: Option<Access>,
@@ -156,8 +162,10 @@ struct Settings {
 pub struct Parts {
     /// The listening sockets and their names, in the assignment's order.
     pub listeners: Vec<(String, OwnedFd)>,
-    /// What descriptors still come by; its end tells that the supervisor is gone.
-    pub carrier: Carrier,
+    /// What descriptors still come by.
+    pub carrier: Arc<Carrier>,
+    /// Told the name of each channel that takes the place of the one before.
+    pub channels: mpsc::Sender<String>,
     /// Where it keeps its counts.
     pub scoreboard: Arc<Scoreboard>,
     /// Where it logs.
@@ -195,6 +203,8 @@ impl Engine {
         let (names, listeners): (Vec<String>, Vec<OwnedFd>) = parts.listeners.into_iter().unzip();
         let id_field = parts.policy.id_field().map(str::to_owned);
         let doors = Doors::new(app, parts.policy, &names);
+        let listeners = listeners.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+        let inventory = names.iter().zip(&listeners).map(|(name, listener)| listener.inventoried(name)).collect();
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
         Ok(Engine {
             registry,
@@ -219,6 +229,7 @@ impl Engine {
             heir: Mutex::new(None),
             broken: AtomicBool::new(false),
             notice: apology::Notice::default(),
+            succession: Succession::new(inventory, parts.channels),
             settings: Settings {
                 listeners: names,
                 doors,
