@@ -7,19 +7,18 @@
 //! ```
 //!
 //! A request whose head was never understood has the first line of what came in the place of method and path.
-//!
-//! Known fault: gunicorn's times are local and ours are UTC, in its format too; the offset says so.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use monoceros_shared::config::{Access, Atom, LogFormat, Piece};
 use monoceros_shared::link::Assignment;
 use monoceros_shared::log::REQUEST;
 
-use super::text::{push_decimal, push_escaped, push_json, push_number, push_plain};
+use super::stamp::Now;
+use super::text::{base64, push_decimal, push_escaped, push_json, push_number, push_plain};
 use crate::conn::Connection;
 use crate::turn::Turn;
 use crate::wire::{Field, Head, Version, percent};
@@ -356,113 +355,5 @@ impl std::fmt::Write for Short {
         room.write_all(text.as_bytes()).map_err(|_| std::fmt::Error)?;
         self.length += text.len();
         Ok(())
-    }
-}
-
-/// RFC 4648 4, padding optional; `None` when it is none.
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let digits = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text);
-    let mut bits = 0_u32;
-    let mut decoded = Vec::new();
-    for (at, &digit) in digits.iter().enumerate() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        if at % 4 > 0 {
-            decoded.push((bits >> (6 - 2 * (at % 4))) as u8);
-        }
-    }
-    Some(decoded)
-}
-
-/// The time as lines tell it.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// `2026-11-23T05:48:00.123Z`
-    iso: [u8; 24],
-    /// `[23/Nov/2026:05:48:00 +0000]`
-    common: [u8; 28],
-}
-
-/// What the time was when it was last asked for; most lines share its second.
-#[derive(Debug)]
-pub struct Stamp {
-    second: u64,
-    now: Now,
-}
-
-impl Default for Stamp {
-    fn default() -> Stamp {
-        Stamp {
-            second: u64::MAX,
-            now: Now { iso: *b"1970-01-01T00:00:00.000Z", common: *b"[01/Jan/1970:00:00:00 +0000]" },
-        }
-    }
-}
-
-impl Stamp {
-    /// Now.
-    pub fn now(&mut self) -> &Now {
-        self.at(crate::clock::since_1970())
-    }
-
-    /// The time so long after the beginning of 1970.
-    fn at(&mut self, since: Duration) -> &Now {
-        const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
-        if since.as_secs() != self.second {
-            self.second = since.as_secs();
-            let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(self.second));
-            // `Sun, 06 Nov 1994 08:49:37 GMT`
-            let (day, month, year, time) = (&date[5..7], &date[8..11], &date[12..16], &date[17..25]);
-            let number = MONTHS.chunks_exact(3).position(|known| known == month.as_bytes()).unwrap_or_default() + 1;
-            let iso = format!("{year}-{number:02}-{day}T{time}.000Z");
-            self.now.iso.copy_from_slice(iso.as_bytes());
-            self.now.common.copy_from_slice(format!("[{day}/{month}/{year}:{time} +0000]").as_bytes());
-        }
-        let milliseconds = since.subsec_millis();
-        let digit = |divisor: u32| b'0' + (milliseconds / divisor % 10) as u8;
-        self.now.iso[20..23].copy_from_slice(&[digit(100), digit(10), digit(1)]);
-        &self.now
-    }
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    /// A time of 1994.
-    pub fn then() -> Now {
-        *Stamp::default().at(Duration::from_millis(784_111_777_042))
-    }
-
-    #[test]
-    fn the_time_is_told_as_each_form_wants_it() {
-        let mut stamp = Stamp::default();
-        assert_eq!(stamp.at(Duration::from_millis(784_111_777_042)).iso, *b"1994-11-06T08:49:37.042Z");
-        assert_eq!(stamp.at(Duration::from_millis(784_111_777_999)).iso, *b"1994-11-06T08:49:37.999Z");
-        let later = stamp.at(Duration::from_secs(951_782_400));
-        assert_eq!((later.iso, later.common), (*b"2000-02-29T00:00:00.000Z", *b"[29/Feb/2000:00:00:00 +0000]"));
-    }
-
-    #[test]
-    fn base64_is_read_with_and_without_its_padding() {
-        for (text, expected) in [
-            (&b""[..], Some(&b""[..])),
-            (b"Zg==", Some(b"f")),
-            (b"Zm8=", Some(b"fo")),
-            (b"Zm9v", Some(b"foo")),
-            (b"Zm9vYg", Some(b"foob")),
-            (b"QWxhZGRpbjpvcGVuIHNlc2FtZQ==", Some(b"Aladdin:open sesame")),
-            (b"+/8=", Some(b"\xfb\xff")),
-            (b"Zm9v!", None),
-        ] {
-            assert_eq!(base64(text).as_deref(), expected);
-        }
     }
 }

@@ -12,6 +12,7 @@
 //! * What comes from a stranger cannot forge a line, see [`line`].
 
 pub mod line;
+mod stamp;
 mod text;
 
 #[cfg(test)]
@@ -26,7 +27,8 @@ use std::time::{Duration, Instant};
 use monoceros_shared::log::Outlet;
 use slog::Logger;
 
-use line::{Form, Stamp, Told};
+use line::{Form, Told};
+use stamp::Stamp;
 
 /// How long the writer waits for more lines. Less costs a wake for fewer lines, more makes each later to see.
 const GATHER: Duration = Duration::from_millis(10);

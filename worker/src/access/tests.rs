@@ -8,8 +8,8 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use slog::o;
 use socket2::Socket;
 
-use super::line::tests::then;
 use super::line::{Form, Source, Told, Took};
+use super::stamp::tests::then;
 use super::*;
 use crate::conn::{Connection, Peer};
 use crate::turn::{Limits, Moment, Turn};

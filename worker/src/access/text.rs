@@ -1,4 +1,4 @@
-//! A stranger's bytes within a line: nothing of them can end it, or pass for another part of it.
+//! A stranger's bytes within a line: nothing of them can end it, or pass for another part of it. And what is hidden in them.
 
 /// As the log's own text lines have values: in quotes where they would not be told apart, control characters escaped.
 pub fn push_plain(value: &[u8], line: &mut Vec<u8>) {
@@ -63,4 +63,47 @@ pub fn push_decimal(whole: u64, rest: u64, digits: usize, line: &mut Vec<u8>) {
     let rest = buffer.format(rest);
     line.extend(std::iter::repeat_n(b'0', digits.saturating_sub(rest.len())));
     line.extend_from_slice(rest.as_bytes());
+}
+
+/// RFC 4648 4, padding optional; `None` when it is none.
+pub fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text);
+    let mut bits = 0_u32;
+    let mut decoded = Vec::new();
+    for (at, &digit) in digits.iter().enumerate() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        if at % 4 > 0 {
+            decoded.push((bits >> (6 - 2 * (at % 4))) as u8);
+        }
+    }
+    Some(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_read_with_and_without_its_padding() {
+        for (text, expected) in [
+            (&b""[..], Some(&b""[..])),
+            (b"Zg==", Some(b"f")),
+            (b"Zm8=", Some(b"fo")),
+            (b"Zm9v", Some(b"foo")),
+            (b"Zm9vYg", Some(b"foob")),
+            (b"QWxhZGRpbjpvcGVuIHNlc2FtZQ==", Some(b"Aladdin:open sesame")),
+            (b"+/8=", Some(b"\xfb\xff")),
+            (b"Zm9v!", None),
+        ] {
+            assert_eq!(base64(text).as_deref(), expected);
+        }
+    }
 }
