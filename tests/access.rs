@@ -132,6 +132,22 @@ fn an_answer_that_breaks_off_is_told_as_such() {
 }
 
 #[test]
+fn a_request_that_timed_out_is_told_once() {
+    let source = "import threading\ndef application(environ, start_response):\n    for _ in range(3000):\n        threading.Event().wait(0.01)\n";
+    let server = site("late:application").file("late.py", source).app("timeouts: {request: 300ms}").serve();
+    let mut client = server.connect();
+    client.send("GET /late?x HTTP/1.1\r\nHost: a\r\n\r\n").answer().expect_status(504);
+    let told = line(&server, "/late?x");
+    assert_eq!(status(&told), (504, "the application did not answer in time"));
+    assert!(told["app_ms"].as_f64() >= Some(250.0), "{told}");
+    server.logged("has returned");
+    drop(client);
+    server.signal(Signal::SIGTERM);
+    server.exit_code();
+    assert_eq!(server.process().whole_output().matches("\"msg\":\"request\"").count(), 1, "no line twice");
+}
+
+#[test]
 fn gunicorns_formats_are_taken_as_they_are() {
     let source = "def application(environ, start_response):\n    environ['shop.user'] = 'me'\n    start_response('200 OK', [('X-Own', 'o')])\n    return [b'hello']\n";
     let format =

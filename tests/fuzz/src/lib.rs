@@ -5,6 +5,8 @@
 //!   targets/chunks    a chunked body alone, where noise gets deeper
 //!   targets/answer    whatever an application says: the answer has one head, one framing, and nothing of the application's in it
 //!   targets/turn      requests and answers of one connection: cut anywhere the same bytes leave
+//!   targets/proxy     a PROXY header: cut anywhere the same, and written in one way
+//!   targets/forwarded what proxies say of their clients: no element reaches into another
 //!   targets/config    a file
 //! ```
 //!
@@ -13,6 +15,10 @@
 
 #[path = "../../../worker/src/body.rs"]
 pub mod body;
+#[path = "../../../worker/src/identity.rs"]
+pub mod identity;
+#[path = "../../../worker/src/origin/mod.rs"]
+pub mod origin;
 #[path = "../../../worker/src/output.rs"]
 pub mod output;
 #[path = "../../../worker/src/turn/mod.rs"]

@@ -329,11 +329,11 @@ impl Told<'_> {
         head.fields.iter().find(named).map_or(b"-", |field| turn.text(field.value))
     }
 
-    /// The first line of what was not understood.
+    /// The first line of what was not understood; a dash if there is none.
     fn strange_line(&self) -> &[u8] {
         let bytes = self.turn().map_or(&b""[..], |turn| turn.unread().trim_ascii_start());
         let end = memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len());
-        &bytes[..end.min(STRANGE_BYTES_MAX)]
+        if end == 0 { b"-" } else { &bytes[..end.min(STRANGE_BYTES_MAX)] }
     }
 }
 

@@ -138,6 +138,7 @@ impl Names {
     }
 
     /// What a field of this name is.
+    #[inline]
     pub fn meaning<'py>(&self, py: Python<'py>, name: &[u8]) -> Meaning<'py> {
         if let Some(entry) = self.known.find(name) {
             return entry.meaning(py);
