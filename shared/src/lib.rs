@@ -7,3 +7,4 @@ pub mod exit;
 pub mod link;
 pub mod log;
 pub mod scoreboard;
+pub mod tls;

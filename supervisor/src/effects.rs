@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -23,6 +23,7 @@ use monoceros_shared::scoreboard::Scoreboard;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::bridge::{self, News};
+use crate::certify::Certifier;
 use crate::core::line::span;
 use crate::core::{Event, Exit, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
@@ -49,6 +50,7 @@ pub struct Workers {
     means: Means,
     register: BTreeMap<WorkerId, Worker>,
     loaded: Vec<Loaded>,
+    certifier: Certifier,
 }
 
 /// What a worker said to have loaded.
@@ -88,7 +90,7 @@ enum Words {
 impl Workers {
     /// None yet.
     pub fn new(means: Means) -> Workers {
-        Workers { means, register: BTreeMap::new(), loaded: Vec::new() }
+        Workers { means, register: BTreeMap::new(), loaded: Vec::new(), certifier: Certifier::default() }
     }
 
     /// Makes a process and tells it everything but to serve.
@@ -110,6 +112,10 @@ impl Workers {
         carrier.send("scoreboard", memory.as_fd())?;
         for listener in listeners {
             carrier.send(&listener.name, listener.as_fd())?;
+        }
+        let has_listener = |name: &str| listeners.iter().any(|listener| listener.name == name);
+        for (name, parcel) in self.certifier.parcels(app, has_listener)? {
+            carrier.send(&name, parcel.as_fd())?;
         }
         let title = [app.name.clone(), "generation".to_owned(), recruit.generation.to_string()];
         let process = self.means.program.spawn(&title, &app.environment, theirs.into())?;
@@ -168,6 +174,19 @@ impl Workers {
             old.carrier.send(HEIR, heir.as_fd())
         };
         introduce().map_err(|error: io::Error| format!("cannot introduce worker {from} to {to}: {}", cause(&error)))
+    }
+
+    /// Passes a worker the certificates of its listeners anew.
+    ///
+    /// # Errors
+    /// One line. Then it keeps those that it has.
+    pub fn certify(&mut self, worker: WorkerId, app: &App) -> Result<(), String> {
+        let parcels = self.certifier.parcels(app, |_| true).map_err(|error| cause(&error))?;
+        let Some(known) = self.living(worker) else {
+            return Ok(());
+        };
+        let send = |(name, parcel): &(String, OwnedFd)| known.carrier.send(name, parcel.as_fd());
+        parcels.iter().try_for_each(send).map_err(|error| cause(&error))
     }
 
     /// What the workers have used up whose applications limit it.

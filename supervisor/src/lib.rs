@@ -8,6 +8,7 @@
 //! `run` is the loop that joins them; it decides nothing.
 
 pub mod bridge;
+mod certify;
 pub mod check;
 pub mod command;
 pub mod control;

@@ -58,6 +58,9 @@ fn serve(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
     for warning in &checked.warnings {
         warn!(logger, "config"; "why" => warning.to_string());
     }
+    for overdue in &checked.overdue {
+        warn!(logger, "config"; "why" => overdue.error.to_string());
+    }
     run::run(&checked.config, file, manner, &logger)
 }
 
@@ -68,6 +71,10 @@ fn would_serve(what: What) -> i32 {
         Err(error) => return refuse(&error),
     };
     checked.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    checked.overdue.iter().for_each(|overdue| eprintln!("{}", overdue.error));
+    if !checked.overdue.is_empty() {
+        return exit::USAGE;
+    }
     check::check(&checked.config, file.as_deref())
 }
 

@@ -14,6 +14,7 @@ use monoceros_shared::exit;
 use nix::unistd::geteuid;
 use slog::{Logger, error, info, warn};
 
+use crate::certify::Shown;
 use crate::control::words::{Reply, Request};
 use crate::control::{Control, Found};
 use crate::core::plan::{Manner, Plan};
@@ -70,7 +71,7 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     Ok(Server {
         log,
         core: Core::new(plan.clone(), u64::from(std::process::id())),
-        source: Source { file, plan, pending: None },
+        source: Source { file, plan, pending: None, shown: Shown::of(config) },
         sources,
         control,
         watch: watch_files,
@@ -179,6 +180,7 @@ impl Server<'_> {
         match (last.outcome, pending) {
             (Outcome::Adopted, Some(config)) => {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
+                self.source.shown = Shown::of(&config);
                 self.watch.aim(file, &config.apps);
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
@@ -216,6 +218,11 @@ impl Server<'_> {
             Effect::Introduce { from, to } => {
                 if let Err(why) = self.workers.introduce(from, to) {
                     warn!(self.log, "connections are not handed over"; "why" => why);
+                }
+            }
+            Effect::Certify { worker, app } => {
+                if let Err(why) = self.workers.certify(worker, &app.app) {
+                    warn!(self.log, "a worker keeps its certificates"; "worker" => worker, "why" => why);
                 }
             }
             Effect::Terminate { worker } => self.workers.terminate(worker),
@@ -257,6 +264,8 @@ struct Source {
     plan: Plan,
     /// What was read for a reload that is not decided yet.
     pending: Option<Config>,
+    /// The certificates that are shown now.
+    shown: Shown,
 }
 
 impl Source {
@@ -269,6 +278,7 @@ impl Source {
         for warning in &checked.warnings {
             warn!(log, "config"; "why" => warning.to_string());
         }
+        self.shown.admits(&checked, log)?;
         let plan = Plan::of(&checked.config, self.plan.manner);
         self.pending = Some(checked.config);
         Ok(plan)

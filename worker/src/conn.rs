@@ -3,6 +3,8 @@
 //! Sockets are non-blocking and edge-triggered: `readable` says that a `recv` may find something, and is taken back only by
 //! the socket itself, by a short read or EAGAIN. So a request costs one `recv` and its answer one `send`.
 
+mod sealed;
+
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr};
@@ -15,6 +17,7 @@ use socket2::Socket;
 
 use crate::descriptors;
 use crate::output::Piece;
+use crate::tls::Session;
 use crate::turn::{Farewell, Moment, Next, Patience, Turn};
 
 /// Full reads of one connection in a row. More lets a client that sends as fast as we read keep the others waiting, fewer
@@ -89,6 +92,9 @@ pub struct Connection {
     /// Whether bytes have gone either way since this was last asked.
     moved: bool,
     write_timeout: Duration,
+    /// Its TLS, if it speaks it.
+    session: Option<Box<Session>>,
+    failure: Option<Box<str>>,
     /// Who is at the other end.
     pub peer: Peer,
     /// Which of the assignment's listeners it came by.
@@ -102,7 +108,18 @@ impl Connection {
     pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, write_timeout: Duration) -> Connection {
         descriptors::note(&socket);
         // What a client sends with its connection is there already, as a rule: the first recv is worth its try.
-        Connection { socket, readable: true, hangup: false, moved: false, write_timeout, peer, listener, turn }
+        Connection {
+            socket,
+            readable: true,
+            hangup: false,
+            moved: false,
+            write_timeout,
+            session: None,
+            failure: None,
+            peer,
+            listener,
+            turn,
+        }
     }
 
     /// Its descriptor, for the poll.
@@ -125,6 +142,11 @@ impl Connection {
     pub fn advance(&mut self, scratch: &mut [u8], moment: &Moment) -> Standing {
         let mut reads = 0;
         loop {
+            if self.owes_records()
+                && let Some(standing) = self.pay_records()
+            {
+                return standing;
+            }
             match self.turn.next() {
                 Next::Call => return Standing::Call,
                 Next::Wait if self.turn.may_restart() => self.turn.restart(moment),
@@ -135,13 +157,21 @@ impl Connection {
                     Flushed::Full => return Standing::Edge,
                     Flushed::Gone => return Standing::End(Farewell::Reset),
                 },
-                Next::Receive if !self.readable || reads == READS_MAX => return Standing::Edge,
+                Next::Receive if !(self.readable || self.is_over()) || reads == READS_MAX => return Standing::Edge,
                 Next::Receive => {
                     reads += 1;
-                    match self.receive(scratch) {
-                        Ok(0) => self.turn.end_of_input(moment),
-                        Ok(count) => self.turn.receive(&scratch[..count], moment),
+                    let came = match self.session {
+                        None => self.receive(scratch).map(|count| 0..count),
+                        Some(_) => self.receive_sealed(scratch, moment),
+                    };
+                    match came {
+                        Ok(bytes) if bytes.is_empty() => self.turn.end_of_input(moment),
+                        Ok(bytes) => self.turn.receive(&scratch[bytes], moment),
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        // Our side first: a reset would overtake the alert that says why.
+                        Err(error) if error.kind() == ErrorKind::InvalidData => {
+                            return Standing::End(Farewell::Linger);
+                        }
                         Err(_) => return Standing::End(Farewell::Reset),
                     }
                 }
@@ -169,6 +199,9 @@ impl Connection {
 
     /// Sends what the turn has ready, as far as the socket takes it.
     pub fn flush(&mut self) -> Flushed {
+        if self.session.is_some() {
+            return self.flush_sealed();
+        }
         loop {
             let sent = match self.turn.output().front() {
                 Piece::Nothing => return Flushed::All,
@@ -214,11 +247,18 @@ impl Connection {
 
     /// What its client is waited for.
     pub fn patience(&self) -> Patience {
+        // A handshake is part of the head that it is for.
+        if self.owes_records() && !self.is_handshaking() {
+            return Patience::Write;
+        }
         self.turn.patience()
     }
 
     /// Ends our side, or all, as the farewell says. By `shutdown`, so that a child forked by the application keeps nothing open.
-    pub fn say(&self, farewell: Farewell) {
+    pub fn say(&mut self, farewell: Farewell) {
+        if farewell != Farewell::Reset {
+            self.finish_sealed();
+        }
         // It fails only when the client has ended it before us, which is as good.
         let _ = match farewell {
             Farewell::Linger => self.socket.shutdown(Shutdown::Write),
@@ -242,7 +282,7 @@ impl Connection {
 
     /// Whether reading stopped only for the others' sake: no edge will tell of the rest.
     pub fn has_more(&self) -> bool {
-        self.readable && matches!(self.turn.next(), Next::Receive | Next::End(_))
+        self.readable && !self.owes_records() && matches!(self.turn.next(), Next::Receive | Next::End(_))
     }
 }
 

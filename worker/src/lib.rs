@@ -15,5 +15,6 @@ pub mod engine;
 pub mod output;
 pub mod python;
 pub mod run;
+pub mod tls;
 pub mod turn;
 pub mod wire;

@@ -17,12 +17,14 @@ use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::link::{Assignment, Failure, FromWorker, Purpose, ToWorker, VERSION};
 use monoceros_shared::log;
 use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::tls::Parcel;
 use nix::unistd::{Gid, Uid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
-use crate::engine::{Engine, Mode, Parts, apology, threads};
+use crate::engine::{Engine, Entrance, Mode, Parts, apology, threads};
 use crate::python::Application;
+use crate::tls::Terms;
 use crate::{descriptors, python};
 
 /// Lives the whole life; gives the exit status.
@@ -88,7 +90,7 @@ impl Worker {
             become_user(run_as)?;
         }
         let parts = Parts {
-            listeners: self.assignment.listeners.iter().cloned().zip(listeners).collect(),
+            listeners,
             carrier: self.carrier,
             scoreboard,
             log: self.log.clone(),
@@ -118,11 +120,20 @@ impl Worker {
         Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
     }
 
-    /// The scoreboard and the listeners, in the assignment's order.
-    fn receive_descriptors(&self) -> io::Result<(Arc<Scoreboard>, Vec<OwnedFd>)> {
+    /// The scoreboard and the listeners, in the assignment's order, and behind them what those of TLS need.
+    fn receive_descriptors(&self) -> io::Result<(Arc<Scoreboard>, Vec<Entrance>)> {
         let scoreboard = Scoreboard::open(self.receive("scoreboard")?)?;
-        let listeners = self.assignment.listeners.iter().map(|name| self.receive(name)).collect::<io::Result<_>>()?;
-        Ok((Arc::new(scoreboard), listeners))
+        let names = &self.assignment.listeners;
+        let entrance = |name: &String| Ok(Entrance { name: name.clone(), socket: self.receive(name)?, terms: None });
+        let mut entrances = names.iter().map(entrance).collect::<io::Result<Vec<_>>>()?;
+        for listener in self.assignment.app.listen.iter().filter(|listener| listener.tls.is_some()) {
+            let name = listener.address.to_string();
+            if let Some(entrance) = entrances.iter_mut().find(|entrance| entrance.name == name) {
+                entrance.terms =
+                    Terms::open(listener, self.receive(&Parcel::name(&name))?).map_err(io::Error::other)?;
+            }
+        }
+        Ok((Arc::new(scoreboard), entrances))
     }
 
     fn receive(&self, name: &str) -> io::Result<OwnedFd> {

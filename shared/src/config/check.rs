@@ -11,15 +11,17 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{PathBuf, absolute};
+use std::time::SystemTime;
 
 use super::address::address;
 use super::fault::{Fault, shown};
 use super::owner;
 use super::raw;
 use super::section::{At, or_defaults};
+use super::tls;
 use super::tree;
 use super::value::{Count, EngineName, PathText, Principal, Principals, Size, Surge, Workers};
-use super::{Address, App, Config, Engine, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, Timeouts};
+use super::{Address, App, Config, Engine, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, Timeouts, Tls};
 
 /// What the check knows of the machine.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub(super) struct Machine {
     pub somaxconn: Option<usize>,
     /// Processors that the affinity mask and the CPU quota leave us.
     pub processors: usize,
+    /// What time it is there.
+    pub now: SystemTime,
 }
 
 impl Machine {
@@ -40,6 +44,7 @@ impl Machine {
             folder,
             somaxconn: somaxconn.and_then(|text| text.trim().parse().ok()),
             processors: std::thread::available_parallelism().map_or(1, Into::into),
+            now: SystemTime::now(),
         }
     }
 }
@@ -49,11 +54,23 @@ struct Check<'a> {
     machine: &'a Machine,
     warnings: Vec<Fault>,
     listeners: HashMap<Address, Place>,
+    overdue: Vec<(Address, Fault)>,
 }
 
-/// The config that `file` describes, without its `file`; and what is odd about it.
-pub(super) fn check(file: raw::File, machine: &Machine) -> Result<(Config, Vec<Fault>), Fault> {
-    let mut check = Check { machine, warnings: Vec::new(), listeners: HashMap::new() };
+/// What a check comes to.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The config, without its `file`.
+    pub config: Config,
+    /// What is odd about it.
+    pub warnings: Vec<Fault>,
+    /// Certificates that are not valid now, by their listener.
+    pub overdue: Vec<(Address, Fault)>,
+}
+
+/// The config that `file` describes.
+pub(super) fn check(file: raw::File, machine: &Machine) -> Result<Outcome, Fault> {
+    let mut check = Check { machine, warnings: Vec::new(), listeners: HashMap::new(), overdue: Vec::new() };
     let log = or_defaults(file.log, file.apps.place)?;
     let log = Log {
         format: log.format.value,
@@ -74,7 +91,7 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<(Config, Vec<F
         orphan_timeout: file.orphan_timeout.value,
         apps,
     };
-    Ok((config, check.warnings))
+    Ok(Outcome { config, warnings: check.warnings, overdue: check.overdue })
 }
 
 impl Check<'_> {
@@ -147,6 +164,13 @@ impl Check<'_> {
         Err(Fault::at(path.place, text).of_key("virtualenv"))
     }
 
+    fn tls(&mut self, address: &Address, raw: At<raw::Tls>) -> Result<Tls, Fault> {
+        let folder = &self.machine.folder;
+        let (tls, overdue) = tls::check(raw, folder, self.machine.now)?;
+        self.overdue.extend(overdue.into_iter().map(|fault| (address.clone(), fault)));
+        Ok(tls)
+    }
+
     fn listeners(&mut self, raw: raw::Listeners, backlog: &At<Count>) -> Result<Vec<Listener>, Fault> {
         raw.0.into_iter().map(|listener| self.listener(listener.value, backlog)).collect()
     }
@@ -167,7 +191,8 @@ impl Check<'_> {
         }
         let owner = raw.owner.map_or(Ok((None, None)), |owner| owner::of_socket(&owner))?;
         let backlog = self.backlog(raw.backlog.as_ref().unwrap_or(backlog));
-        Ok(Listener { address, protocol: raw.protocol.value, backlog, mode: raw.mode.value.0, owner })
+        let tls = raw.tls.map(|tls| self.tls(&address, tls)).transpose()?;
+        Ok(Listener { address, protocol: raw.protocol.value, backlog, mode: raw.mode.value.0, owner, tls })
     }
 
     /// The path of the control socket, absolute. It must be no listener's, so it is checked before them.

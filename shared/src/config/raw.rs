@@ -14,7 +14,7 @@ use super::value::{
     AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers,
     one_or_more,
 };
-use super::{BrokenStart, Callable, LogFormat, LogLevel, Protocol, SupervisorLoss};
+use super::{BrokenStart, Callable, ClientCertificates, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion};
 
 section! {
     /// The whole file.
@@ -104,7 +104,7 @@ section! {
 
 section! {
     /// One listening socket, when its address does not say it all.
-    Listener at "apps.NAME.listen", later ["tls", "proxy_protocol"] {
+    Listener at "apps.NAME.listen", later ["proxy_protocol"] {
         /// Where, as in the short form.
         address: At<AddressText>;
         /// What is spoken on it.
@@ -117,6 +117,26 @@ section! {
         mode: At<Mode> = "0660", "0000" to "0777";
         /// Owner of a Unix socket's file: `user`, `user:group` or `:group`.
         owner: Option<At<Principal>> = "the supervisor's";
+        /// How its connections are encrypted.
+        tls: Option<At<Tls>> = "they are not";
+    }
+}
+
+section! {
+    /// How the connections of a listener are encrypted.
+    Tls at "apps.NAME.listen.tls", later [] {
+        /// A PEM file with a certificate and those that lead to its authority; or a list, of which each client is served the first
+        /// that is for the host that it names, and else the first of all. Files that change are read again at a reload, which
+        /// `watch` begins by itself.
+        certificate: At<Folders>;
+        /// The PEM file of the certificate's key, not encrypted; or a list of as many.
+        key: Option<At<Folders>> = "in the file of the certificate";
+        /// Whether clients are asked for certificates of their own, which applications find in `SSL_CLIENT_*`.
+        client_certificates: At<ClientCertificates> = "none";
+        /// PEM files with the certificates of those who sign clients' certificates.
+        client_authorities: Option<At<Folders>> = "none";
+        /// The oldest version that is spoken.
+        min_version: At<TlsVersion> = "1.2";
     }
 }
 
@@ -226,6 +246,7 @@ pub fn keys() -> Vec<Key> {
         Log::KEYS,
         App::KEYS,
         Listener::KEYS,
+        Tls::KEYS,
         Limits::KEYS,
         Timeouts::KEYS,
         Reload::KEYS,

@@ -164,6 +164,7 @@ impl Control {
             backlog: BACKLOG,
             mode: 0o600,
             owner: (None, None),
+            tls: None,
         })?;
         let listener = bound.as_fd().try_clone_to_owned().and_then(|socket| {
             let mut listener = UnixListener::from_std(socket.into());

@@ -11,6 +11,7 @@
 //!   reload, adopt   from a wish to a new generation; how it takes over
 //!   scale, recycle  more, fewer, or other workers
 //!   sockets         which listeners are needed
+//!   certify         renewed certificates, for workers that stay
 //!   stop            the end
 //!   status          all of it, to be shown
 //! ```
@@ -25,6 +26,7 @@
 
 mod adopt;
 mod backoff;
+mod certify;
 mod effect;
 mod event;
 mod heirs;

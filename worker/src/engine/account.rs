@@ -64,6 +64,11 @@ impl Engine {
         }
     }
 
+    /// A connection whose TLS could not go on. It is a stranger's doing as a rule, and some do nothing else.
+    pub(super) fn note_failure(&self, peer: &Peer, why: &str) {
+        slog::debug!(self.log, "TLS failed"; "client" => client(peer), "why" => why);
+    }
+
     fn count_answer(&self, status: u16) {
         let class = usize::from(status / 100).saturating_sub(1);
         if let Some(responses) = self.scoreboard.counters().responses.get(class) {

@@ -20,6 +20,7 @@ use super::runner::Runner;
 use super::slots::{Look, Room, lock};
 use crate::clock;
 use crate::conn::{Connection, Edge};
+use crate::tls::Terms;
 use crate::turn::{Farewell, Patience, Turn};
 
 /// Events taken from the kernel at once. More makes the first call of a batch wait longer for the rest to be read, fewer
@@ -89,7 +90,11 @@ pub struct Leader {
 
 impl Leader {
     /// A poll that watches the alarms, its timer and its waker, and no listener yet.
-    pub fn new(listeners: Vec<OwnedFd>, carrier: Carrier, alarm: OwnedFd) -> io::Result<(Leader, Registry, Waker)> {
+    pub fn new(
+        listeners: Vec<(OwnedFd, Option<Terms>)>,
+        carrier: Carrier,
+        alarm: OwnedFd,
+    ) -> io::Result<(Leader, Registry, Waker)> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, WAKER)?;
@@ -291,7 +296,10 @@ impl Runner {
             }
         };
         let turn = Turn::new(self.engine.settings.limits.clone());
-        let connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
+        let mut connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
+        if let Some(terms) = &leader.listeners[index].terms {
+            connection = connection.sealed(terms).map_err(io::Error::other)?;
+        }
         let guest = Guest::new(key, connection);
         if let Err(error) = self.engine.register(&guest) {
             self.engine.slots.leave(key);

@@ -38,7 +38,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
-use monoceros_shared::config::App;
+use monoceros_shared::config::{self, App};
 use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::scoreboard::Scoreboard;
 use slog::Logger;
@@ -51,6 +51,7 @@ use slots::{Slots, lock};
 use watch::Watch;
 
 use crate::python::Rest;
+use crate::tls::Terms;
 use crate::turn::Limits;
 use crate::wire::http;
 
@@ -127,6 +128,8 @@ impl Ready {
 struct Settings {
     /// The names of the listeners, by which connections travel.
     listeners: Vec<String>,
+    /// Those that are encrypted, for terms to come.
+    tls: Vec<config::Listener>,
     limits: Arc<Limits>,
     patiences: Patiences,
     write_timeout: std::time::Duration,
@@ -136,10 +139,20 @@ struct Settings {
     access: bool,
 }
 
+/// A listener as the engine gets it.
+pub struct Entrance {
+    /// Its name.
+    pub name: String,
+    /// Its socket.
+    pub socket: OwnedFd,
+    /// How its connections are encrypted, if they are.
+    pub terms: Option<Terms>,
+}
+
 /// What an engine is made of.
 pub struct Parts {
-    /// The listening sockets and their names, in the assignment's order.
-    pub listeners: Vec<(String, OwnedFd)>,
+    /// The listeners, in the assignment's order.
+    pub listeners: Vec<Entrance>,
     /// What descriptors still come by; its end tells that the supervisor is gone.
     pub carrier: Carrier,
     /// Where it keeps its counts.
@@ -166,7 +179,8 @@ impl Engine {
         let shortest = patiences.shortest().min(guest::LINGER);
         let backlog = app.listen.iter().map(|listener| listener.backlog as usize).sum();
         let slots = Slots::new(app.limits.connections_max, backlog);
-        let (names, listeners) = parts.listeners.into_iter().unzip();
+        let apart = |entrance: Entrance| (entrance.name, (entrance.socket, entrance.terms));
+        let (names, listeners) = parts.listeners.into_iter().map(apart).unzip();
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
         Ok(Engine {
             registry,
@@ -190,6 +204,7 @@ impl Engine {
             notice: apology::Notice::default(),
             settings: Settings {
                 listeners: names,
+                tls: app.listen.iter().filter(|listener| listener.tls.is_some()).cloned().collect(),
                 limits: Arc::new(limits(app)),
                 patiences,
                 write_timeout: app.timeouts.write,

@@ -97,6 +97,9 @@ impl Runner {
                 }
             } else {
                 let standing = guest.connection.advance(&mut self.scratch, &self.moment);
+                if let Some(why) = guest.connection.take_failure() {
+                    self.engine.note_failure(&guest.connection.peer, &why);
+                }
                 if let Some(refusal) = guest.connection.turn.take_refusal() {
                     self.engine.count_refusal(&guest.connection.peer, refusal);
                 }

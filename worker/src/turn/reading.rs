@@ -142,6 +142,11 @@ impl Turn {
         }
     }
 
+    /// Refuses a client that has sent nothing that is understood.
+    pub fn turn_away(&mut self, refusal: Refusal, moment: &Moment) {
+        self.refuse(refusal, moment);
+    }
+
     fn refuse(&mut self, refusal: Refusal, moment: &Moment) {
         answer::refuse(refusal, &moment.date, self.output.tail());
         self.refusal = Some(refusal);

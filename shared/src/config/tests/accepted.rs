@@ -5,10 +5,11 @@ use std::fs;
 use std::time::Duration;
 
 use super::super::{
-    Address, BrokenStart, Callable, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place, Protocol, Ready,
-    Recycle, Reload, RunAs, SupervisorLoss, Timeouts, keys, reference,
+    Address, BrokenStart, Callable, ClientCertificates, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place,
+    Protocol, Ready, Recycle, Reload, RunAs, SupervisorLoss, Timeouts, Tls, TlsVersion, keys, reference,
 };
 use super::*;
+use crate::tls::Material;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -35,6 +36,7 @@ fn four_lines_are_enough() {
             backlog: 2048,
             mode: 0o660,
             owner: (None, None),
+            tls: None,
         }],
         workers: 1,
         threads: 1,
@@ -102,7 +104,13 @@ apps:
         backlog: 7
         mode: "0600"
         owner: root:34
-      - "[::1]:8000"
+      - address: "[::1]:8000"
+        tls:
+          certificate: [one.pem, two.pem]
+          key: [one.key, two.pem]
+          client_certificates: required
+          client_authorities: [one.pem, two.pem]
+          min_version: 1.3
     backlog: 8
     workers: 3
     threads: 4
@@ -131,6 +139,9 @@ fn shop() -> Folder {
         fs::create_dir_all(folder.path().join(name)).unwrap();
     }
     fs::write(folder.path().join(".venv/pyvenv.cfg"), "").unwrap();
+    let [one, two] = [tls::made("one.example"), tls::made("two.example")];
+    folder.write("one.pem", &one.certificate).write("one.key", &one.key);
+    folder.write("two.pem", &format!("{}{}", two.key, two.certificate));
     folder
 }
 
@@ -142,6 +153,7 @@ fn shop_listeners(folder: &Folder) -> Vec<Listener> {
             backlog: 7,
             mode: 0o600,
             owner: (Some(0), Some(34)),
+            tls: None,
         },
         Listener {
             address: Address::Tcp("[::1]:8000".parse().unwrap()),
@@ -149,6 +161,16 @@ fn shop_listeners(folder: &Folder) -> Vec<Listener> {
             backlog: 8,
             mode: 0o660,
             owner: (None, None),
+            tls: Some(Tls {
+                certificates: vec![
+                    (folder.path().join("one.pem"), folder.path().join("one.key")),
+                    (folder.path().join("two.pem"), folder.path().join("two.pem")),
+                ],
+                client_certificates: ClientCertificates::Required,
+                client_authorities: vec![folder.path().join("one.pem"), folder.path().join("two.pem")],
+                min_version: TlsVersion::Tls13,
+                material: Material::default(),
+            }),
         },
     ]
 }
@@ -378,9 +400,16 @@ fn a_backlog_above_the_kernels_is_warned_of_once_for_each_place() {
     let folder = Folder::new();
     let warnings = |lines: &str, somaxconn| {
         let machine = Machine { somaxconn, ..folder.machine() };
-        let (config, warnings) = check_text(&app_with(lines), &environment, &machine).unwrap();
-        let backlog = config.apps[0].listen[0].backlog;
-        (backlog, warnings.into_iter().map(|fault| fault.in_file(Some(Path::new("f"))).to_string()).collect::<Vec<_>>())
+        let outcome = check_text(&app_with(lines), &environment, &machine).unwrap();
+        let backlog = outcome.config.apps[0].listen[0].backlog;
+        (
+            backlog,
+            outcome
+                .warnings
+                .into_iter()
+                .map(|fault| fault.in_file(Some(Path::new("f"))).to_string())
+                .collect::<Vec<_>>(),
+        )
     };
     let told = |place: &str, asked: u32| {
         vec![format!("f:{place}: `backlog`: {asked} is above net.core.somaxconn: 128 is what the kernel allows")]
@@ -390,6 +419,7 @@ fn a_backlog_above_the_kernels_is_warned_of_once_for_each_place() {
     assert_eq!(warnings("backlog: 128", Some(128)), (128, vec![]));
     assert_eq!(warnings("backlog: 65535", None), (65535, vec![]));
     let text = "apps: {a: {wsgi: \"a:b\", listen: [localhost:1, localhost:2, {address: localhost:3, backlog: 4097}]}}";
-    let (_, found) = check_text(text, &environment, &Machine { somaxconn: Some(128), ..folder.machine() }).unwrap();
+    let machine = Machine { somaxconn: Some(128), ..folder.machine() };
+    let found = check_text(text, &environment, &machine).unwrap().warnings;
     assert_eq!(found.len(), 2, "{found:?}");
 }

@@ -15,10 +15,7 @@ const LINES: &[(&str, &str)] = &[
         "bind: x",
         "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
     ),
-    (
-        "tls: 3",
-        "5:5: unknown key `tls`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
-    ),
+    ("tls: 3", "5:5: unknown key `tls`: it belongs to apps.NAME.listen"),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
     ("<<: 3", "5:5: `<<`: merge keys are not supported: use an alias for a whole value"),
     ("trusted_proxies: []", "5:5: `trusted_proxies`: this version does not have it yet: remove it"),
@@ -308,7 +305,7 @@ const LISTEN: &[(&str, &str)] = &[
         "4:46: `protocol`: this version does not have `fastcgi` yet: expected one of `http`",
     ),
     ("{address: localhost:1, protocol: https}", "4:46: `protocol`: unknown value `https`: did you mean `http`?"),
-    ("{address: localhost:1, tls: {}}", "4:36: `tls`: this version does not have it yet: remove it"),
+    ("{address: localhost:1, tls: {}}", "4:36: missing key `certificate`: add it, with a path, or a list of them"),
     (
         "{address: localhost:1, proxy_protocol: true}",
         "4:36: `proxy_protocol`: this version does not have it yet: remove it",
@@ -546,6 +543,12 @@ fn with(key: &Key, value: &str) -> String {
         "" => app_with(&format!("{name}: {value}")),
         ".listen" => {
             format!("apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, {name}: {value}}}\n")
+        }
+        ".listen.tls" => {
+            let certificate = if *name == "certificate" { "" } else { "certificate: c.pem, " };
+            format!(
+                "apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, tls: {{{certificate}{name}: {value}}}}}\n"
+            )
         }
         ".reload.ready" if name == &"path" => app_with(&format!("reload: {{ready: {{path: {value}}}}}")),
         ".reload.ready" => app_with(&format!("reload: {{ready: {{path: /, {name}: {value}}}}}")),

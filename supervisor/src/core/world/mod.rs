@@ -299,7 +299,7 @@ impl World {
             Effect::Spawn(recruit) => self.spawn(recruit),
             Effect::Say { worker, word } => self.hear(worker, word),
             Effect::Introduce { from, to } => self.processes.get_mut(&from).unwrap().heir = Some(to),
-            Effect::Adjust { .. } => {}
+            Effect::Adjust { .. } | Effect::Certify { .. } => {}
             Effect::Terminate { worker } => self.leave(worker, DRAIN),
             Effect::Kill { worker } => {
                 let process = self.processes.get_mut(&worker).unwrap();

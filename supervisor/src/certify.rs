@@ -1,0 +1,73 @@
+//! What workers get of their listeners' TLS: certificates with their keys, and what session tickets are sealed with.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use monoceros_shared::config::{Address, App, Checked, Config, Tls};
+use monoceros_shared::tls::{Material, Parcel, Ratchet};
+use slog::{Logger, warn};
+
+/// Makes parcels. The secret of tickets is one for the life of the supervisor, so that every worker opens what another has
+/// sealed, before a reload and after it.
+#[derive(Default)]
+pub struct Certifier {
+    ratchet: Option<Ratchet>,
+}
+
+impl Certifier {
+    /// A parcel for each encrypted listener of an application that `is_wanted`, under the name that it travels by.
+    ///
+    /// # Errors
+    /// When files are to be read again and cannot be, or the kernel has no memory.
+    pub fn parcels(&mut self, app: &App, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(String, OwnedFd)>> {
+        let named =
+            app.listen.iter().filter_map(|listener| Some((listener.address.to_string(), listener.tls.as_ref()?)));
+        named.filter(|(name, _)| is_wanted(name)).map(|(name, tls)| self.parcel(&name, tls)).collect()
+    }
+
+    fn parcel(&mut self, listener: &str, tls: &Tls) -> io::Result<(String, OwnedFd)> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let ratchet = match &mut self.ratchet {
+            Some(ratchet) => ratchet,
+            none => none.insert(Ratchet::new(now)?),
+        };
+        ratchet.turn(now);
+        let material = tls.material().map_err(io::Error::other)?;
+        let parcel = Parcel { material, ratchet: ratchet.clone() };
+        Ok((Parcel::name(listener), parcel.seal()?))
+    }
+}
+
+/// The certificates that workers show now, by listener.
+#[derive(Default)]
+pub struct Shown(BTreeMap<Address, Material>);
+
+impl Shown {
+    /// Those of this config.
+    pub fn of(config: &Config) -> Shown {
+        let listeners = config.apps.iter().flat_map(|app| &app.listen);
+        let materials =
+            listeners.filter_map(|listener| Some((listener.address.clone(), listener.tls.as_ref()?.material.clone())));
+        Shown(materials.collect())
+    }
+
+    /// Whether another config may take the place of this one: not when it would show a certificate whose time is not now
+    /// instead of what is shown. One that is shown already stays, and is complained of.
+    ///
+    /// # Errors
+    /// What a check says of it.
+    pub fn admits(&self, checked: &Checked, log: &Logger) -> Result<(), String> {
+        let next = Shown::of(&checked.config);
+        for overdue in &checked.overdue {
+            match (self.0.get(&overdue.listener), next.0.get(&overdue.listener)) {
+                (Some(shown), Some(next)) if shown.is_same(next) => {
+                    warn!(log, "config"; "why" => overdue.error.to_string());
+                }
+                (Some(_) | None, Some(_) | None) => return Err(overdue.error.to_string()),
+            }
+        }
+        Ok(())
+    }
+}
