@@ -16,6 +16,8 @@ mod boot;
 mod examples;
 // The rules of RFC 9110 and 9112 that servers get wrong, over a socket.
 mod http;
+// TLS: certificates, clients that show them, sessions that go on, strangers.
+mod tls;
 // PEP 3333, by applications in `apps/`.
 mod wsgi;
 // Where an application lives: interpreter, paths, variables, user, children.

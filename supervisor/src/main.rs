@@ -55,11 +55,8 @@ fn work_on(work: Dev) -> i32 {
 
 fn serve(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
     let (logger, _guard) = log::start(&checked.config.log);
-    for warning in &checked.warnings {
-        warn!(logger, "config"; "why" => warning.to_string());
-    }
-    for overdue in &checked.overdue {
-        warn!(logger, "config"; "why" => overdue.error.to_string());
+    for remark in checked.remarks() {
+        warn!(logger, "config"; "why" => remark);
     }
     run::run(&checked.config, file, manner, &logger)
 }
@@ -70,8 +67,7 @@ fn would_serve(what: What) -> i32 {
         Ok(checked) => checked,
         Err(error) => return refuse(&error),
     };
-    checked.warnings.iter().for_each(|warning| eprintln!("{warning}"));
-    checked.overdue.iter().for_each(|overdue| eprintln!("{}", overdue.error));
+    checked.remarks().for_each(|remark| eprintln!("{remark}"));
     if !checked.overdue.is_empty() {
         return exit::USAGE;
     }

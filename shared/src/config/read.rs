@@ -36,6 +36,14 @@ pub struct Checked {
     pub overdue: Vec<Overdue>,
 }
 
+impl Checked {
+    /// All that its owner should hear, each in one line.
+    pub fn remarks(&self) -> impl Iterator<Item = String> {
+        let overdue = self.overdue.iter().map(|overdue| overdue.error.to_string());
+        self.warnings.iter().map(Warning::to_string).chain(overdue)
+    }
+}
+
 /// One application without a file. The texts are as the user wrote them; they are checked here.
 #[derive(Clone, Debug, Default)]
 pub struct CommandLine {

@@ -73,7 +73,7 @@ fn verifier(
         ClientCertificates::Optional => builder.allow_unauthenticated(),
         ClientCertificates::None | ClientCertificates::Required => builder,
     };
-    Ok(builder.build().map_err(|why| why.to_string())?)
+    builder.build().map(|verifier| verifier as Arc<dyn ClientCertVerifier>).map_err(|why| why.to_string())
 }
 
 /// What a session's tickets are for: who gave them, and what it asks of clients.
