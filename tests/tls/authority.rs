@@ -61,7 +61,7 @@ impl Authority {
 
     /// A client that believes this authority alone.
     pub fn visitor(&self) -> Visitor {
-        Visitor::new(self, &rustls::DEFAULT_VERSIONS.to_vec(), None)
+        Visitor::new(self, rustls::DEFAULT_VERSIONS, None)
     }
 
     /// One that speaks this version alone.
@@ -71,7 +71,7 @@ impl Authority {
 
     /// One that shows a certificate.
     pub fn visitor_with(&self, shown: &Signed) -> Visitor {
-        Visitor::new(self, &rustls::DEFAULT_VERSIONS.to_vec(), Some(shown))
+        Visitor::new(self, rustls::DEFAULT_VERSIONS, Some(shown))
     }
 }
 

@@ -62,15 +62,13 @@ impl ResolvesServerCert for Choice {
 
 #[cfg(test)]
 mod tests {
-    use zeroize::Zeroizing;
-
     use super::*;
 
     fn credential(hosts: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> Credential {
         let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
         let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
-        Credential { chain: vec![certificate.der().to_vec()], key: Zeroizing::new(key.serialize_der()) }
+        Credential { chain: vec![certificate.der().to_vec()], key: key.serialize_der().into() }
     }
 
     #[test]
