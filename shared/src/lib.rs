@@ -7,4 +7,5 @@ pub mod exit;
 pub mod link;
 pub mod log;
 pub mod scoreboard;
+pub mod stdio;
 pub mod tls;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use monoceros_shared::config::{Address, App, Checked, Config, Tls};
+use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::tls::{Material, Parcel, Ratchet};
 use slog::{Logger, warn};
 
@@ -17,17 +18,21 @@ pub struct Certifier {
 }
 
 impl Certifier {
-    /// A parcel for each encrypted listener of an application that `is_wanted`, under the name that it travels by.
+    /// Sends a worker what it needs of each encrypted listener of its application that `is_wanted`.
     ///
     /// # Errors
-    /// When files are to be read again and cannot be, or the kernel has no memory.
-    pub fn parcels(&mut self, app: &App, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(String, OwnedFd)>> {
-        let named =
-            app.listen.iter().filter_map(|listener| Some((listener.address.to_string(), listener.tls.as_ref()?)));
-        named.filter(|(name, _)| is_wanted(name)).map(|(name, tls)| self.parcel(&name, tls)).collect()
+    /// When files are to be read again and cannot be, the kernel has no memory, or the worker is gone.
+    pub fn send(&mut self, app: &App, is_wanted: impl Fn(&str) -> bool, carrier: &Carrier) -> io::Result<()> {
+        for listener in &app.listen {
+            let name = listener.address.to_string();
+            if let Some(tls) = listener.tls.as_ref().filter(|_| is_wanted(&name)) {
+                carrier.send(&Parcel::name(&name), self.parcel(tls)?.as_fd())?;
+            }
+        }
+        Ok(())
     }
 
-    fn parcel(&mut self, listener: &str, tls: &Tls) -> io::Result<(String, OwnedFd)> {
+    fn parcel(&mut self, tls: &Tls) -> io::Result<OwnedFd> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let ratchet = match &mut self.ratchet {
             Some(ratchet) => ratchet,
@@ -35,8 +40,7 @@ impl Certifier {
         };
         ratchet.turn(now);
         let material = tls.material().map_err(io::Error::other)?;
-        let parcel = Parcel { material, ratchet: ratchet.clone() };
-        Ok((Parcel::name(listener), parcel.seal()?))
+        Parcel { material, ratchet: ratchet.clone() }.seal()
     }
 }
 

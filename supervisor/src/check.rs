@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use monoceros_shared::config::{App, Config, Error};
 use monoceros_shared::exit;
 use monoceros_shared::link::{Failure, Purpose};
+use monoceros_shared::log::Outlet;
 
 use crate::core::line::span;
 use crate::core::plan::{AppPlan, Manner, Plan};
@@ -15,6 +16,7 @@ use crate::core::{Event, Exit, Recruit, Stop, Wish, WorkerId};
 use crate::effects::{Means, Workers};
 use crate::sources::{Sources, Stir};
 use crate::spawn::Program;
+use crate::stdio::Outputs;
 
 /// Checks the applications of a config that is right in itself, and prints what is wrong with them. `file` is as the
 /// user named it.
@@ -37,7 +39,9 @@ pub fn check(config: &Config, file: Option<&Path>) -> i32 {
 fn check_apps(config: &Config, file: Option<&Path>) -> Result<usize, String> {
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
-    let means = Means { program: Program::find()?, post: sources.post(), watch };
+    let outlet = Outlet::stderr().map_err(|error| format!("cannot log to standard error: {error}"))?;
+    let program = Program::find()?;
+    let means = Means { program, post: sources.post(), watch, outlet, outputs: Outputs::inherited() };
     let mut trial = Trial { sources, workers: Workers::new(means) };
     let mut failed = 0;
     for (worker, plan) in (1..).zip(Plan::of(config, Manner::Production).apps) {
@@ -92,8 +96,8 @@ impl Trial {
                 Stir::Signal(event) => events.push(event),
                 Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                 Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
-                // A check has no control socket.
-                Stir::Control(_) => {}
+                // A check has no control socket, no log and no pipes, and is nobody's init.
+                Stir::Control(_) | Stir::Child | Stir::Reopen | Stir::Output(_) => {}
             }
         }
         events.extend(self.workers.farewells());

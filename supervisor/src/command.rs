@@ -18,7 +18,7 @@ const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
     args_conflicts_with_subcommands = true,
     after_help = "Without a command, `supervisor` does `supervisor run`.\n\n\
         Exit status: 0 done, 1 failed, 2 the command line or the config is wrong, 3 not running, 4 running degraded.\n\
-        Signals: HUP reloads, TTIN and TTOU start one worker more and one less, TERM stops gracefully, INT and QUIT at once."
+        Signals: HUP reloads, USR1 reopens the log file, TTIN and TTOU start one worker more and one less, TERM stops gracefully, INT and QUIT at once."
 )]
 pub struct Line {
     #[command(subcommand)]
@@ -48,6 +48,8 @@ pub enum Command {
     Reload(Reload),
     /// Give an application another number of workers, until the server ends.
     Scale(Scale),
+    /// Have the server of FILE open its log file anew, after that was moved away.
+    Reopen(Server),
     /// Stop the server of FILE gracefully, and wait until it is gone.
     Stop(Server),
 }
@@ -241,10 +243,10 @@ mod tests {
             Ok(Command::Status(status)) => status.meaning().0,
             Ok(Command::Reload(reload)) => reload.meaning().0,
             Ok(Command::Scale(scale)) => scale.meaning().0,
-            Ok(Command::Stop(server)) => server.target(),
+            Ok(Command::Stop(server) | Command::Reopen(server)) => server.target(),
             other => panic!("{line}: {other:?}"),
         };
-        for command in ["status", "reload", "reload --wait", "scale shop 3", "stop"] {
+        for command in ["status", "reload", "reload --wait", "scale shop 3", "reopen", "stop"] {
             let is_file = |target, file: &str| matches!(target, Target::File(found) if found == Path::new(file));
             assert!(is_file(target(&format!("supervisor {command}")), DEFAULT_FILE));
             assert!(is_file(target(&format!("supervisor {command} -c a.yaml")), "a.yaml"));

@@ -1,7 +1,8 @@
 //! Does what the core answers: the register of processes, and how each is reached.
 //!
 //! ```text
-//!   Spawn   door + carrier + scoreboard -> process; greeting, scoreboard and listeners on the carrier; a bridge
+//!   Spawn   door + carrier + scoreboard + pipes -> process; greeting, log, pipes, scoreboard and listeners on the carrier;
+//!           a bridge
 //!           (connected) -> Assignment
 //!   exit    reaped at once, told when the bridge has ended: a word said before the exit is told before it
 //! ```
@@ -10,16 +11,18 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use monoceros_shared::config::{App, Recycle};
 use monoceros_shared::link::channel::{self, Door, Sender};
 use monoceros_shared::link::fd::{Carrier, Greeting};
-use monoceros_shared::link::{Assignment, FromWorker, HEIR, INHERITANCE, ToWorker};
+use monoceros_shared::link::{Assignment, FromWorker, HEIR, INHERITANCE, LOG, ToWorker};
+use monoceros_shared::log::Outlet;
 use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::stdio::Stream;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::bridge::{self, News};
@@ -27,9 +30,12 @@ use crate::certify::Certifier;
 use crate::core::line::span;
 use crate::core::{Event, Exit, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
-use crate::memory;
 use crate::sources::{Post, Watch};
-use crate::spawn::{Process, Program};
+use crate::spawn::{Process, Program, Standard};
+use crate::stdio::{Outputs, Tags};
+use crate::strangers::Strangers;
+use crate::systemd::notify::Beats;
+use crate::{environment, memory};
 
 /// How long the exit of a worker waits for its bridge. The bridge ends within microseconds of the process, unless a
 /// child of the application's holds the channel; then a failure's reason may come after its exit, and is lost.
@@ -43,6 +49,10 @@ pub struct Means {
     pub post: Post,
     /// What tells of their end.
     pub watch: Watch,
+    /// Where they log.
+    pub outlet: Outlet,
+    /// What they print.
+    pub outputs: Outputs,
 }
 
 /// The workers that there are.
@@ -51,6 +61,8 @@ pub struct Workers {
     register: BTreeMap<WorkerId, Worker>,
     loaded: Vec<Loaded>,
     certifier: Certifier,
+    /// What workers leave behind.
+    pub strangers: Strangers,
 }
 
 /// What a worker said to have loaded.
@@ -72,7 +84,10 @@ struct Worker {
     words: Words,
     app: String,
     recycle: Recycle,
+    heartbeat: Duration,
     exit: Option<(Exit, Instant)>,
+    /// The last lines that it printed, once it is gone.
+    last_lines: String,
 }
 
 impl Worker {
@@ -90,7 +105,13 @@ enum Words {
 impl Workers {
     /// None yet.
     pub fn new(means: Means) -> Workers {
-        Workers { means, register: BTreeMap::new(), loaded: Vec::new(), certifier: Certifier::default() }
+        Workers {
+            means,
+            register: BTreeMap::new(),
+            loaded: Vec::new(),
+            certifier: Certifier::default(),
+            strangers: Strangers::default(),
+        }
     }
 
     /// Makes a process and tells it everything but to serve.
@@ -109,20 +130,28 @@ impl Workers {
         let door = Door::open()?;
         let name = door.name().to_owned();
         carrier.greet(&Greeting::new(&name))?;
+        carrier.send(LOG, self.means.outlet.file().as_fd())?;
+        let pipes = self.means.outputs.make(app.run_as.as_ref())?;
+        for (stream, end) in pipes.iter().flat_map(|pipes| Stream::BOTH.into_iter().zip(&pipes.read)) {
+            carrier.send(stream.name(), end.as_fd())?;
+        }
         carrier.send("scoreboard", memory.as_fd())?;
         for listener in listeners {
             carrier.send(&listener.name, listener.as_fd())?;
         }
         let has_listener = |name: &str| listeners.iter().any(|listener| listener.name == name);
-        for (name, parcel) in self.certifier.parcels(app, has_listener)? {
-            carrier.send(&name, parcel.as_fd())?;
-        }
+        self.certifier.send(app, has_listener, &carrier)?;
         let title = [app.name.clone(), "generation".to_owned(), recruit.generation.to_string()];
-        let process = self.means.program.spawn(&title, &app.environment, theirs.into())?;
+        let (read, write) = pipes.map(|pipes| (pipes.read, pipes.write)).unzip();
+        let standard = Standard { input: theirs.into(), output: write };
+        let process = self.means.program.spawn(&title, &environment::of(app), standard)?;
         let pid = process.pid();
+        let tags = Tags { app: app.name.clone(), worker, generation: recruit.generation };
         let begun = self.means.watch.begin(worker, process.as_fd());
+        let begun = begun.and_then(|()| read.map_or(Ok(()), |ends| self.means.outputs.begin(&tags, ends)));
         if let Err(error) = begun.and_then(|()| bridge::start(worker, door, self.means.post.clone())) {
             process.end();
+            self.means.outputs.end(worker);
             return Err(error);
         }
         let assignment = Assignment {
@@ -131,6 +160,7 @@ impl Workers {
             app: App { environment: BTreeMap::new(), ..App::clone(app) },
             siblings: recruit.siblings,
             log: recruit.app.log.clone(),
+            output: self.means.outputs.leads(),
             listeners: listeners.iter().map(|listener| listener.name.clone()).collect(),
             purpose: recruit.purpose.clone(),
             report_files: !app.reload.on_change.is_empty(),
@@ -144,7 +174,9 @@ impl Workers {
             words: Words::NotYet,
             app: app.name.clone(),
             recycle: app.recycle.clone(),
+            heartbeat: app.timeouts.heartbeat,
             exit: None,
+            last_lines: String::new(),
         };
         self.register.insert(worker, known);
         Ok(pid)
@@ -181,12 +213,9 @@ impl Workers {
     /// # Errors
     /// One line. Then it keeps those that it has.
     pub fn certify(&mut self, worker: WorkerId, app: &App) -> Result<(), String> {
-        let parcels = self.certifier.parcels(app, |_| true).map_err(|error| cause(&error))?;
-        let Some(known) = self.living(worker) else {
-            return Ok(());
-        };
-        let send = |(name, parcel): &(String, OwnedFd)| known.carrier.send(name, parcel.as_fd());
-        parcels.iter().try_for_each(send).map_err(|error| cause(&error))
+        let known = self.register.get(&worker).filter(|known| known.exit.is_none());
+        let sent = known.map_or(Ok(()), |known| self.certifier.send(app, |_| true, &known.carrier));
+        sent.map_err(|error| cause(&error))
     }
 
     /// What the workers have used up whose applications limit it.
@@ -208,6 +237,14 @@ impl Workers {
     /// What a worker shows of its work.
     pub fn scoreboard(&self, worker: WorkerId) -> Option<&Scoreboard> {
         self.living(worker).map(|known| &known.scoreboard)
+    }
+
+    /// How many of these workers show by their scoreboards that they live.
+    pub fn beats(&self, workers: impl Iterator<Item = WorkerId>) -> Beats {
+        let now_ms = now_ms();
+        let known: Vec<&Worker> = workers.filter_map(|worker| self.living(worker)).collect();
+        let beating = known.iter().filter(|known| is_beating(&known.scoreboard, known.heartbeat, now_ms)).count();
+        Beats { serving: known.len(), beating }
     }
 
     /// Has the workers show browsers why there is no newer code. Who cannot be told shows nothing.
@@ -250,10 +287,14 @@ impl Workers {
                 assignment.and_then(|word| self.tell(worker, &word)).into_iter().collect()
             }
             News::Word(FromWorker::Loaded { files }) => {
+                self.means.outputs.catch_up(worker);
                 self.loaded.push(Loaded { app: known.app.clone(), files });
                 vec![Event::Loaded { worker }]
             }
-            News::Word(FromWorker::Failed(failure)) => vec![Event::Failed { worker, failure }],
+            News::Word(FromWorker::Failed(failure)) => {
+                self.means.outputs.catch_up(worker);
+                vec![Event::Failed { worker, failure }]
+            }
             News::Word(FromWorker::Stacks(_) | FromWorker::Stuck(_)) => Vec::new(),
             News::Ended => {
                 known.words = Words::Ended;
@@ -271,7 +312,9 @@ impl Workers {
             && let Some(exit) = known.process.reap()
         {
             known.exit = Some((exit, Instant::now() + LAST_WORDS));
+            known.last_lines = self.means.outputs.end(worker);
             self.means.watch.end(known.process.as_fd());
+            self.strangers.left_by(known.process.pid(), Instant::now());
             if matches!(known.words, Words::NotYet) {
                 channel::release(&known.door);
             }
@@ -291,15 +334,37 @@ impl Workers {
         told.into_iter().filter_map(|worker| self.farewell(worker)).collect()
     }
 
-    /// When an exit is told at the latest.
+    /// When an exit is told at the latest, or what was printed.
     pub fn deadline(&self) -> Option<Instant> {
-        self.register.values().filter_map(|known| known.exit.map(|(_, latest)| latest)).min()
+        let exits = self.register.values().filter_map(|known| known.exit.map(|(_, latest)| latest));
+        exits.chain(self.means.outputs.deadline()).min()
+    }
+
+    /// What workers print.
+    pub fn outputs(&mut self) -> &mut Outputs {
+        &mut self.means.outputs
+    }
+
+    /// Has all workers log to where we log now.
+    ///
+    /// # Errors
+    /// One line about those that were not reached: they log to where they did.
+    pub fn pass_log(&self) -> Result<(), String> {
+        let file = self.means.outlet.file();
+        let living = self.register.iter().filter(|(_, known)| known.exit.is_none());
+        let missed = living.filter_map(|(worker, known)| match known.carrier.send(LOG, file.as_fd()) {
+            // One that has left its carrier is about to end.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
+            outcome => outcome.err().map(|error| format!("worker {worker} logs to where it did: {}", cause(&error))),
+        });
+        let missed: Vec<String> = missed.collect();
+        if missed.is_empty() { Ok(()) } else { Err(missed.join("; ")) }
     }
 
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
         let (exit, _) = known.exit?;
-        Some(Event::Exited { worker, exit, running: running(&known.scoreboard) })
+        Some(Event::Exited { worker, exit, running: running(&known.scoreboard), output: known.last_lines })
     }
 
     fn tell(&self, worker: WorkerId, word: &ToWorker) -> Option<Event> {
@@ -328,6 +393,16 @@ fn running(scoreboard: &Scoreboard) -> Vec<String> {
         format!("{line} (for {}, after {requests} requests)", span(age))
     };
     lines.map(told).collect()
+}
+
+/// Whether both beats of a worker are younger than `limit`. One that has not begun counts as alive: something else waits for it.
+fn is_beating(scoreboard: &Scoreboard, limit: Duration, now_ms: u64) -> bool {
+    let counters = scoreboard.counters();
+    let is_young = |beat: &AtomicU64| {
+        let beat_ms = beat.load(Ordering::Relaxed);
+        beat_ms == 0 || Duration::from_millis(now_ms.saturating_sub(beat_ms)) <= limit
+    };
+    is_young(&counters.io_beat) && is_young(&counters.python_beat)
 }
 
 /// The clock of scoreboards.
@@ -363,6 +438,8 @@ mod tests {
             program: Program::open(Path::new(program)).unwrap(),
             post: sources.post(),
             watch: sources.watch().unwrap(),
+            outlet: Outlet::stderr().unwrap(),
+            outputs: Outputs::inherited(),
         };
         (sources, Workers::new(means))
     }
@@ -382,13 +459,26 @@ mod tests {
                         workers.hear(worker, news)
                     }
                     Stir::Signal(event) => vec![event],
-                    Stir::Control(ready) => panic!("{ready:?}"),
+                    Stir::Child => Vec::new(),
+                    Stir::Control(_) | Stir::Reopen | Stir::Output(_) => panic!("nobody asked for it"),
                 };
                 if let Some(exit) = events.into_iter().find(|event| matches!(event, Event::Exited { .. })) {
                     return (ends, exit);
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_worker_beats_while_both_its_beats_are_young_or_have_not_begun() {
+        let (scoreboard, _memory) = Scoreboard::create(1).unwrap();
+        let beats = |io: u64, python: u64| {
+            scoreboard.counters().io_beat.store(io, Ordering::Relaxed);
+            scoreboard.counters().python_beat.store(python, Ordering::Relaxed);
+            is_beating(&scoreboard, Duration::from_secs(1), 5000)
+        };
+        assert!(beats(0, 0) && beats(4000, 0) && beats(5000, 4000) && beats(6000, 5000));
+        assert!(!beats(3999, 5000) && !beats(5000, 3999));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! `run` is the loop that joins them; it decides nothing.
 
 pub mod bridge;
+pub mod capabilities;
 mod certify;
 pub mod check;
 pub mod command;
@@ -15,11 +16,17 @@ pub mod control;
 pub mod core;
 pub mod dev;
 pub mod effects;
+pub mod environment;
 pub mod journal;
 pub mod listen;
+pub mod logs;
 pub mod memory;
+pub mod pid_file;
 pub mod run;
 pub mod sources;
 pub mod spawn;
 pub mod status;
+pub mod stdio;
+pub mod strangers;
+pub mod systemd;
 pub mod watch;

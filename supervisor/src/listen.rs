@@ -12,10 +12,12 @@
 //! * What lies at a Unix socket's path is removed only if it is a socket and nobody answers on it.
 //! * All sockets are close-on-exec and non-blocking.
 //! * A Unix socket's file is removed at the end only if it is still the one that we made.
+//! * What the service manager opened is taken as it is bound (`given`); its file is the manager's to remove.
 //!
 //! Known fault: two supervisors that start at the same moment on one Unix path can each take the other's socket, bound
 //! and not listening yet, for a stale one.
 
+mod given;
 mod holder;
 mod sockets;
 
@@ -39,6 +41,16 @@ pub struct Bound {
     pub name: String,
     socket: Socket,
     file: Option<SocketFile>,
+    origin: Origin,
+}
+
+/// Whose socket it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// We bound it.
+    Ours,
+    /// A socket unit of the service manager's, which goes on holding it.
+    Managers,
 }
 
 /// A Unix socket's file, as we made it.
@@ -61,7 +73,7 @@ impl Bound {
             Address::Abstract(address) => in_abstract(address).map(|socket| (socket, None)),
         };
         let (socket, file) = bound.map_err(|why| format!("cannot bind {name}: {why}"))?;
-        let bound = Bound { name, socket, file };
+        let bound = Bound { name, socket, file, origin: Origin::Ours };
         let backlog = i32::try_from(listener.backlog).unwrap_or(i32::MAX);
         match bound.socket.listen(backlog) {
             Ok(()) => Ok(bound),
@@ -99,6 +111,12 @@ impl Bound {
 }
 
 impl SocketFile {
+    /// The one at a path, if it is a socket.
+    fn at(path: &Path) -> Option<SocketFile> {
+        let found = fs::symlink_metadata(path).ok().filter(|found| found.file_type().is_socket())?;
+        Some(SocketFile { path: path.to_owned(), identity: (found.dev(), found.ino()) })
+    }
+
     /// Whether what lies at its path is what we put there.
     fn is_still_there(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
@@ -109,21 +127,6 @@ impl AsFd for Bound {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Binds all, or none.
-pub fn bind_all<'a>(listeners: impl IntoIterator<Item = &'a Listener>) -> Result<Vec<Bound>, String> {
-    let mut bound = Vec::new();
-    for listener in listeners {
-        match Bound::bind(listener) {
-            Ok(one) => bound.push(one),
-            Err(why) => {
-                bound.into_iter().for_each(Bound::close);
-                return Err(why);
-            }
-        }
-    }
-    Ok(bound)
 }
 
 fn tcp(address: SocketAddr) -> Result<Socket, String> {
@@ -162,7 +165,7 @@ fn unix(path: &Path, listener: &Listener) -> Result<(Socket, SocketFile), String
     match own(path, listener) {
         Ok(()) => Ok((socket, file)),
         Err(error) => {
-            Bound { name: String::new(), socket, file: Some(file) }.close();
+            Bound { name: String::new(), socket, file: Some(file), origin: Origin::Ours }.close();
             Err(format!("its mode and owner cannot be set: {}", cause(&error)))
         }
     }
@@ -374,15 +377,5 @@ mod tests {
         UnixStream::connect_addr(&UnixAddress::from_abstract_name(&name).unwrap()).unwrap();
         assert!(Bound::bind(&wanted).unwrap_err().ends_with("Address already in use"));
         bound.close();
-    }
-
-    #[test]
-    fn all_are_bound_or_none() {
-        let folder = folder();
-        let (path, wanted) = at(&folder, "s");
-        let (blocked, other) = at(&folder, "file");
-        fs::write(&blocked, "").unwrap();
-        assert!(bind_all([&wanted, &other]).is_err());
-        assert!(!path.exists(), "the first listener is left behind");
     }
 }

@@ -1,17 +1,14 @@
 //! `supervisor`: from the command line to an exit status. What it does is in the library.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use monoceros_shared::config::Checked;
-use monoceros_shared::{exit, log};
+use monoceros_shared::exit;
 use monoceros_supervisor::command::{Command, Dev, Line, What};
 use monoceros_supervisor::control::ask::{self, Until};
 use monoceros_supervisor::control::words::Request;
 use monoceros_supervisor::core::plan::Manner;
 use monoceros_supervisor::{check, dev, run};
-use slog::warn;
 
 fn main() -> ExitCode {
     let status = match Line::parse().wanted() {
@@ -30,6 +27,7 @@ fn main() -> ExitCode {
             let (target, app, workers) = scale.meaning();
             ask::order(&target, &Request::Scale { app, workers }, Until::Done)
         }
+        Command::Reopen(server) => ask::order(&server.target(), &Request::Reopen, Until::Done),
         Command::Stop(server) => ask::stop(&server.target()),
     };
     ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
@@ -38,7 +36,7 @@ fn main() -> ExitCode {
 fn run_it(what: What) -> i32 {
     let file = what.file();
     match what.read() {
-        Ok(checked) => serve(&checked, file, Manner::Production),
+        Ok(checked) => run::run(&checked, file, Manner::Production),
         Err(error) => refuse(&error),
     }
 }
@@ -47,18 +45,10 @@ fn work_on(work: Dev) -> i32 {
     match dev::config(work.wsgi, work.listen) {
         Ok(checked) => {
             println!("{}", dev::greeting(&checked));
-            serve(&checked, None, Manner::Development)
+            run::run(&checked, None, Manner::Development)
         }
         Err(error) => refuse(&error),
     }
-}
-
-fn serve(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
-    let (logger, _guard) = log::start(&checked.config.log);
-    for remark in checked.remarks() {
-        warn!(logger, "config"; "why" => remark);
-    }
-    run::run(&checked.config, file, manner, &logger)
 }
 
 fn would_serve(what: What) -> i32 {

@@ -6,10 +6,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{PathBuf, absolute};
+use std::path::{Path, PathBuf, absolute};
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{self, Config};
+use monoceros_shared::config::{self, Checked, Config};
 use monoceros_shared::exit;
 use nix::unistd::geteuid;
 use slog::{Logger, error, info, warn};
@@ -23,18 +23,40 @@ use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Stop, W
 use crate::effects::{Means, Workers, now_ms};
 use crate::journal;
 use crate::listen::Sockets;
+use crate::logs::Logs;
+use crate::pid_file::PidFile;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
 use crate::status::{Report, Work};
+use crate::stdio::Outputs;
+use crate::systemd::notify::View;
+use crate::systemd::{self, Manager};
 use crate::watch::Watch;
+use crate::{capabilities, strangers};
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
 /// page tables each time; less often, and a leak grows further beyond its limit.
 const OBSERVATION: Duration = Duration::from_secs(5);
 
 /// Serves until it is asked to stop; the exit status. `file` is as the user named it, and is read again at each reload.
-pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger) -> i32 {
-    let server = start(config, file, manner, log);
+pub fn run(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
+    // While there is one thread: the log's is the second.
+    let kept = capabilities::drop_unneeded(capabilities::Workers::of(&checked.config));
+    let (logs, _guard) = match Logs::start(&checked.config.log) {
+        Ok(started) => started,
+        Err(why) => {
+            eprintln!("supervisor: {why}");
+            return exit::FAILED;
+        }
+    };
+    let log = &logs.logger;
+    if let Err(error) = kept {
+        warn!(log, "capabilities are kept that are not needed"; "why" => error.to_string());
+    }
+    for remark in checked.remarks() {
+        warn!(log, "config"; "why" => remark);
+    }
+    let server = start(&checked.config, file, manner, &logs);
     let ended = server.and_then(|server| server.serve().map_err(|error| format!("cannot wait for events: {error}")));
     ended.unwrap_or_else(|why| {
         error!(log, "stopped"; "why" => why);
@@ -42,7 +64,10 @@ pub fn run(config: &Config, file: Option<PathBuf>, manner: Manner, log: &Logger)
     })
 }
 
-fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Logger) -> Result<Server<'a>, String> {
+fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, logs: &'a Logs) -> Result<Server<'a>, String> {
+    // First of all, while nothing else is open.
+    let (given, wrong) = systemd::given::take();
+    let log = &logs.logger;
     info!(log, "starting";
         "version" => env!("CARGO_PKG_VERSION"),
         "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
@@ -55,6 +80,9 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     if let Err(error) = keep_strangers_from_workers() {
         warn!(log, "workers inherit what was left open for the supervisor"; "why" => error.to_string());
     }
+    if let Err(error) = strangers::adopt_orphans() {
+        warn!(log, "orphans of workers go to init"; "why" => error.to_string());
+    }
     let program = Program::find()?;
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
@@ -65,18 +93,33 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
     let control = Control::open(found, registry, log)?;
     let mut watch_files = Watch::new(sources.wake(), log);
     watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
+    let mut manager = Manager::from_environment(log);
+    manager.keeps_already(given.iter().filter(|given| given.was_ours()).map(|given| given.name.clone()));
     let mut listeners = Sockets::default();
+    for why in wrong.into_iter().chain(listeners.offer(given, &config.apps)) {
+        warn!(log, "a socket of the service manager's is not used"; "why" => why);
+    }
     listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
-    let means = Means { program, post: sources.post(), watch };
+    let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose();
+    let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
+    let registry = sources.registry().map_err(|error| format!("cannot watch what workers print: {error}"))?;
+    let outputs = match manner {
+        Manner::Production => Outputs::into_log(log, registry),
+        Manner::Development => Outputs::inherited(),
+    };
+    let means = Means { program, post: sources.post(), watch, outlet: logs.outlet().clone(), outputs };
     Ok(Server {
         log,
+        logs,
         core: Core::new(plan.clone(), u64::from(std::process::id())),
         source: Source { file, plan, pending: None, shown: Shown::of(config) },
         sources,
         control,
+        manager,
         watch: watch_files,
         workers: Workers::new(means),
         listeners,
+        pid_file,
         began: Instant::now(),
         observed: Instant::now(),
         settled: None,
@@ -85,13 +128,16 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, log: &'a Lo
 
 struct Server<'a> {
     log: &'a Logger,
+    logs: &'a Logs,
     core: Core,
     source: Source,
     sources: Sources,
     control: Control,
+    manager: Manager,
     watch: Watch,
     workers: Workers,
     listeners: Sockets,
+    pid_file: Option<PidFile>,
     began: Instant,
     /// When it was looked last at what workers have used up.
     observed: Instant,
@@ -102,20 +148,30 @@ struct Server<'a> {
 impl Server<'_> {
     fn serve(mut self) -> io::Result<i32> {
         let mut status = self.happen(vec![Event::Start]);
+        self.tell_manager();
         while status.is_none() {
             let stirs = self.sources.wait(self.patience())?;
             let mut events = Vec::new();
+            let mut a_child_ended = self.workers.strangers.is_behind();
             for stir in stirs {
                 match stir {
                     Stir::Signal(event) => events.push(event),
                     Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
+                    Stir::Child => a_child_ended = true,
                     Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
+                    Stir::Output(token) => self.workers.outputs().stir(token),
+                    Stir::Reopen => drop(self.reopen()),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
                         events.extend(asked.into_iter().filter_map(|asked| self.asked(Some(asked))));
                     }
                 }
             }
+            if a_child_ended {
+                self.workers.strangers.reap();
+            }
+            self.workers.strangers.tick(Instant::now());
+            self.workers.outputs().read(Instant::now());
             self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
             let changes = self.watch.take(Instant::now()).into_iter();
             events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
@@ -127,14 +183,27 @@ impl Server<'_> {
             events.push(Event::Tick);
             status = self.happen(events);
             self.settle();
+            self.tell_manager();
         }
+        self.end_strangers()?;
         Ok(status.unwrap_or(exit::DONE))
+    }
+
+    /// Gives what the last workers left behind its time to go.
+    fn end_strangers(&mut self) -> io::Result<()> {
+        while let Some(until) = self.workers.strangers.deadline().filter(|until| *until > Instant::now()) {
+            self.sources.wait(Some(until.saturating_duration_since(Instant::now())))?;
+            self.workers.strangers.reap();
+        }
+        self.workers.strangers.kill_all();
+        Ok(())
     }
 
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
         let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
+        let shell = shell.chain(self.workers.strangers.deadline()).chain(self.manager.deadline());
         core.into_iter().chain(shell.map(|at| at.saturating_duration_since(Instant::now()))).min()
     }
 
@@ -152,6 +221,11 @@ impl Server<'_> {
                     asked = self.control.answer(asker, &report);
                     continue;
                 }
+                Request::Reopen => {
+                    let reply = self.reopen();
+                    asked = self.control.answer(asker, &reply);
+                    continue;
+                }
                 Request::Reload => Wish::Reload { cause: Cause::Command },
                 Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
                 Request::Stop => Wish::Stop(Stop::Graceful),
@@ -161,11 +235,51 @@ impl Server<'_> {
         None
     }
 
+    /// Opens the log anew, and has the workers do the same.
+    fn reopen(&self) -> Reply {
+        let reopened = self.logs.reopen().and_then(|file| self.workers.pass_log().map(|()| file));
+        match reopened {
+            Ok(Some(file)) => {
+                info!(self.log, "log reopened"; "file" => file.display().to_string());
+                Reply::Done { text: format!("log reopened: {}", file.display()) }
+            }
+            Ok(None) => Reply::Done { text: "the log is standard error, which stays as it is".into() },
+            Err(why) => {
+                warn!(self.log, "the log stays as it was"; "why" => &why);
+                Reply::Failed { why, detail: String::new() }
+            }
+        }
+    }
+
+    /// Logs as a new config says.
+    fn follow_log(&self, config: &Config) {
+        let followed = self
+            .logs
+            .follow(&config.log)
+            .and_then(|is_elsewhere| if is_elsewhere { self.workers.pass_log() } else { Ok(()) });
+        if let Err(why) = followed {
+            warn!(self.log, "the log stays as it was"; "why" => why);
+        }
+    }
+
     fn report(&self) -> Report {
         let now_ms = now_ms();
         let work = |worker| self.workers.scoreboard(worker).map(|scoreboard| Work::of(scoreboard, now_ms));
         let config = self.source.file.as_ref().map(|file| file.display().to_string());
         Report::new(self.core.status(self.began.elapsed()), config, work)
+    }
+
+    /// Tells the service manager how things are, and which listeners to keep.
+    fn tell_manager(&mut self) {
+        if self.manager.is_there() {
+            let status = self.core.status(self.began.elapsed());
+            let workers = status.apps.iter().flat_map(|app| &app.workers).filter(|worker| worker.state == "serving");
+            let beats = self.workers.beats(workers.map(|worker| worker.id));
+            self.manager.tell(&View { status: &status, beats });
+            if !self.core.is_stopping() {
+                self.manager.keep(self.listeners.ours());
+            }
+        }
     }
 
     /// What follows from a reload that has been decided: files are watched as the new config says, or who works on the
@@ -182,11 +296,24 @@ impl Server<'_> {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
                 self.source.shown = Shown::of(&config);
                 self.watch.aim(file, &config.apps);
+                self.move_pid_file(config.pid_file.as_deref());
+                self.follow_log(&config);
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
                 self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));
             }
             (Outcome::Adopted, None) | (Outcome::Abandoned, _) => {}
+        }
+    }
+
+    /// Has the pid file where the new config says. What fails leaves the old one.
+    fn move_pid_file(&mut self, to: Option<&Path>) {
+        if self.pid_file.as_ref().map(PidFile::path) == to {
+            return;
+        }
+        match to.map(PidFile::write).transpose() {
+            Ok(moved) => self.pid_file = moved,
+            Err(why) => warn!(self.log, "the pid file stays where it was"; "why" => why),
         }
     }
 
@@ -229,6 +356,9 @@ impl Server<'_> {
             Effect::Kill { worker } => self.workers.kill(worker),
             Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
             Effect::Bind { listeners } => {
+                if let Some(config) = &self.source.pending {
+                    self.listeners.claim(&config.apps);
+                }
                 return Some(match self.listeners.bind(&listeners) {
                     Ok(()) => Event::Bound,
                     Err(why) => Event::NotBound { why },
@@ -240,6 +370,8 @@ impl Server<'_> {
                 }
             }
             Effect::Unbind { addresses } => self.listeners.close(&addresses),
+            // They wait in the manager's store for the next start, with all who connect meanwhile.
+            Effect::CloseListeners if self.manager.keeps_listeners() => self.listeners.leave_all(),
             Effect::CloseListeners => self.listeners.close_all(),
             Effect::Log(line) => journal::write(self.log, &line),
             Effect::Answer { asker, answer } => {

@@ -5,7 +5,8 @@
 //!   pidfds   (readable at an exit) --+--> mio poll --> Stir
 //!   bridges  (threads, by a queue  --'
 //!             and mio's waker)
-//!   control  (see `control`)        --'
+//!   control  (see `control`)        --|
+//!   output   (see `stdio`)          --'
 //! ```
 //!
 //! This is the only place where the supervisor waits. It knows what stirred, not what follows from it.
@@ -18,12 +19,15 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::consts::signal::{
+    SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
+};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::bridge::News;
 use crate::control::{Ready, TOKENS};
 use crate::core::{Cause, Event, Scale, Stop, Wish, WorkerId};
+use crate::stdio;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const NEWS: Token = Token(usize::MAX - 2);
@@ -36,12 +40,18 @@ const STIRS_MAX: usize = 128;
 pub enum Stir {
     /// A signal came that means this.
     Signal(Event),
+    /// A signal came that asks to open the log anew.
+    Reopen,
     /// A worker's process is gone.
     Gone(WorkerId),
+    /// Some child ended, which may be a worker and may be a stranger.
+    Child,
     /// A worker's bridge heard something.
     News(WorkerId, News),
     /// A socket of the commands' is ready.
     Control(Ready),
+    /// A pipe of a worker's is readable.
+    Output(Token),
 }
 
 /// The poll and what is registered with it.
@@ -74,7 +84,7 @@ impl Sources {
     pub fn new() -> io::Result<Sources> {
         let poll = Poll::new()?;
         let mut signals =
-            Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH])?;
+            Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH, SIGCHLD])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), NEWS)?);
         let (sender, news) = mpsc::channel();
@@ -114,11 +124,12 @@ impl Sources {
         let mut stirs = Vec::new();
         for event in &self.events {
             match event.token() {
-                SIGNALS => stirs.extend(self.signals.pending().filter_map(meaning).map(Stir::Signal)),
+                SIGNALS => stirs.extend(self.signals.pending().filter_map(stir)),
                 NEWS => stirs.extend(self.news.try_iter().map(|(worker, news)| Stir::News(worker, news))),
                 token if token.0 >= TOKENS => {
                     stirs.push(Stir::Control(Ready { token, is_over: event.is_write_closed() }));
                 }
+                token if token.0 >= stdio::TOKENS => stirs.push(Stir::Output(token)),
                 Token(worker) => stirs.push(Stir::Gone(worker as WorkerId)),
             }
         }
@@ -144,7 +155,16 @@ impl Watch {
     }
 }
 
-/// What a signal asks for.
+/// What a signal stirs up.
+fn stir(signal: i32) -> Option<Stir> {
+    match signal {
+        SIGCHLD => Some(Stir::Child),
+        SIGUSR1 => Some(Stir::Reopen),
+        _ => meaning(signal).map(Stir::Signal),
+    }
+}
+
+/// What a signal asks of the core.
 fn meaning(signal: i32) -> Option<Event> {
     let wanted = |wish| Some(Event::Wanted { wish, asker: None });
     let not_yet = |signal, what| Some(Event::NotYet { signal, what });
@@ -154,7 +174,6 @@ fn meaning(signal: i32) -> Option<Event> {
         SIGHUP => wanted(Wish::Reload { cause: Cause::Signal }),
         SIGTTIN => wanted(Wish::ScaleAll { to: Scale::More }),
         SIGTTOU => wanted(Wish::ScaleAll { to: Scale::Less }),
-        SIGUSR1 => not_yet("USR1", "reopen logs"),
         SIGUSR2 => not_yet("USR2", "upgrade in place"),
         SIGWINCH => not_yet("WINCH", "drain workers and keep the sockets"),
         _ => None,

@@ -3,7 +3,7 @@
 //! ```text
 //!   Program::find: the file `worker` beside our own binary, opened once
 //!   spawn:         exec /proc/self/fd/N   argv: worker: hello generation 1
-//!                  descriptors: 0 the carrier, 1 and 2 ours, nothing else; its own process group, our session
+//!                  descriptors: 0 the carrier, 1 and 2 its pipes or ours, nothing else; its own process group, our session
 //! ```
 //!
 //! Rules
@@ -14,15 +14,17 @@
 //!
 //! Known fault: `/proc` must be mounted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
+use std::num::NonZeroI32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -32,6 +34,7 @@ use rustix::process::{
 };
 
 use crate::core::Exit;
+use crate::environment::NOT_INHERITED;
 use crate::listen::cause;
 
 /// The worker's binary.
@@ -68,19 +71,54 @@ impl Program {
         &self,
         title: &[String],
         environment: &BTreeMap<String, String>,
-        carrier: OwnedFd,
+        standard: Standard,
     ) -> io::Result<Process> {
         // A bridge's accept leaves a socket without close-on-exec for the moment in which it reads one message of it
         // (see `link::channel`). What cannot be shielded was said at the start.
         let _ = keep_strangers_from_workers();
         let path = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
         let mut command = Command::new(path);
-        command.arg0(OsString::from("worker:")).args(title).envs(environment).stdin(carrier).process_group(0);
+        command.arg0(OsString::from("worker:")).args(title).stdin(standard.input).process_group(0);
+        if let Some([output, error]) = standard.output {
+            command.stdout(output).stderr(error);
+        }
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        command.envs(environment);
         let child = command.spawn()?;
         // The number cannot have come to mean another process: only `reap` below waits for it.
         let pid = Pid::from_child(&child);
-        Ok(Process { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
+        ours().insert(pid.as_raw_nonzero());
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Process { pid, pidfd }),
+            Err(error) => {
+                ours().remove(&pid.as_raw_nonzero());
+                Err(error.into())
+            }
+        }
     }
+}
+
+/// The children that we made and that are not reaped. Whoever reaps strangers leaves these alone.
+static OURS: Mutex<BTreeSet<NonZeroI32>> = Mutex::new(BTreeSet::new());
+
+fn ours() -> MutexGuard<'static, BTreeSet<NonZeroI32>> {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the end of this child belongs to a [`Process`].
+pub fn is_ours(pid: Pid) -> bool {
+    ours().contains(&pid.as_raw_nonzero())
+}
+
+/// What becomes a process's descriptors 0, 1 and 2. Closed here once it is spawned.
+#[derive(Debug)]
+pub struct Standard {
+    /// Its carrier.
+    pub input: OwnedFd,
+    /// What it prints to; `None`: to where we do.
+    pub output: Option<[OwnedFd; 2]>,
 }
 
 /// A worker's process.
@@ -108,6 +146,7 @@ impl Process {
         self.kill();
         // A process that was killed ends at once; it fails only when somebody else has reaped it.
         let _ = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
+        ours().remove(&self.pid.as_raw_nonzero());
     }
 
     /// Asks it to drain.
@@ -120,9 +159,13 @@ impl Process {
     pub fn reap(&self) -> Option<Exit> {
         let ended = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         let status = match ended {
-            Ok(status) => status?,
+            Ok(status) => Some(status?),
             // Somebody else has reaped it.
-            Err(_) => return Some(Exit::Unknown),
+            Err(_) => None,
+        };
+        ours().remove(&self.pid.as_raw_nonzero());
+        let Some(status) = status else {
+            return Some(Exit::Unknown);
         };
         Some(match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => Exit::Code(code),
@@ -182,7 +225,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let environment = BTreeMap::from([("COLOUR".to_owned(), "blue".to_owned())]);
         let title = ["-c".to_owned(), script.to_owned()];
-        (program.spawn(&title, &environment, theirs.into()).unwrap(), ours)
+        (program.spawn(&title, &environment, Standard { input: theirs.into(), output: None }).unwrap(), ours)
     }
 
     fn ended(process: &Process) -> Exit {

@@ -192,6 +192,17 @@ fn a_client_that_says_that_it_is_done_still_gets_its_answer() {
 }
 
 #[test]
+fn a_call_that_takes_too_long_is_told_in_tls_too() {
+    let authority = Authority::new("Test Authority");
+    let server = site("gate:application", &authority, "").app("timeouts: {request: 300ms}").serve();
+    let mut client = connect(&server, &authority);
+    client.send("GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let answer = client.answer().expect_status(504);
+    assert!(answer.says_close(), "{answer}");
+    client.expect_close();
+}
+
+#[test]
 fn a_body_that_ends_without_its_end_is_never_the_applications() {
     let authority = Authority::new("Test Authority");
     let server = site("mirror:counted", &authority, "").serve();

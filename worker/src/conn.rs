@@ -4,20 +4,25 @@
 //! the socket itself, by a short read or EAGAIN. So a request costs one `recv` and its answer one `send`.
 
 mod sealed;
+mod voice;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile;
 use socket2::Socket;
 
+pub use voice::Voice;
+
 use crate::descriptors;
+use crate::lease::{Heard, Lease};
 use crate::output::Piece;
-use crate::tls::Session;
+use crate::tls::{Session, Variables};
 use crate::turn::{Farewell, Moment, Next, Patience, Turn};
 
 /// Full reads of one connection in a row. More lets a client that sends as fast as we read keep the others waiting, fewer
@@ -86,14 +91,16 @@ pub enum Flushed {
 
 /// One client's connection.
 pub struct Connection {
-    socket: Socket,
+    socket: Arc<Socket>,
     readable: bool,
     hangup: bool,
     /// Whether bytes have gone either way since this was last asked.
     moved: bool,
     write_timeout: Duration,
     /// Its TLS, if it speaks it.
-    session: Option<Box<Session>>,
+    session: Option<Arc<Mutex<Session>>>,
+    /// What the application is told of that, once it is agreed on.
+    variables: Option<Box<Variables>>,
     failure: Option<Box<str>>,
     /// Who is at the other end.
     pub peer: Peer,
@@ -101,6 +108,8 @@ pub struct Connection {
     pub listener: usize,
     /// The request it is at.
     pub turn: Turn,
+    /// The lease of the call that it is in.
+    pub lease: Option<&'static Lease>,
 }
 
 impl Connection {
@@ -108,6 +117,7 @@ impl Connection {
     pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, write_timeout: Duration) -> Connection {
         descriptors::note(&socket);
         // What a client sends with its connection is there already, as a rule: the first recv is worth its try.
+        let socket = Arc::new(socket);
         Connection {
             socket,
             readable: true,
@@ -115,16 +125,23 @@ impl Connection {
             moved: false,
             write_timeout,
             session: None,
+            variables: None,
             failure: None,
             peer,
             listener,
             turn,
+            lease: None,
         }
     }
 
     /// Its descriptor, for the poll.
     pub fn raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
+    }
+
+    /// What can speak to its client, for whoever may have to end it while the connection is with Python.
+    pub fn voice(&self) -> Voice {
+        Voice { socket: self.socket.clone(), session: self.session.clone() }
     }
 
     /// Its descriptor, to be passed on.
@@ -181,7 +198,7 @@ impl Connection {
 
     fn receive(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
         loop {
-            match (&self.socket).read(scratch) {
+            match (&*self.socket).read(scratch) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(count) => {
                     self.moved = true;
@@ -255,16 +272,16 @@ impl Connection {
     }
 
     /// Ends our side, or all, as the farewell says. By `shutdown`, so that a child forked by the application keeps nothing open.
-    pub fn say(&mut self, farewell: Farewell) {
-        if farewell != Farewell::Reset {
-            self.finish_sealed();
+    pub fn say(&self, farewell: Farewell) {
+        match self.session {
+            None => say(&self.socket, farewell),
+            Some(_) => self.voice().say(farewell),
         }
-        // It fails only when the client has ended it before us, which is as good.
-        let _ = match farewell {
-            Farewell::Linger => self.socket.shutdown(Shutdown::Write),
-            Farewell::Close => self.socket.shutdown(Shutdown::Both),
-            Farewell::Reset => self.socket.set_linger(Some(Duration::ZERO)),
-        };
+    }
+
+    /// How much of its answer the client has, all that was ready to leave being out.
+    pub fn heard(&self) -> Heard {
+        if self.turn.is_answered() { Heard::All } else { self.turn.cut().map_or(Heard::Nothing, Heard::Part) }
     }
 
     /// Throws away some of what the client still sends. Says whether it may send more.
@@ -290,6 +307,16 @@ impl Drop for Connection {
     fn drop(&mut self) {
         descriptors::forget(&self.socket);
     }
+}
+
+/// Ends our side of a socket, or all of it, as the farewell says; a reset only when the socket is closed.
+pub fn say(socket: &Socket, farewell: Farewell) {
+    // It fails only when the client has ended it before us, which is as good.
+    let _ = match farewell {
+        Farewell::Linger => socket.shutdown(Shutdown::Write),
+        Farewell::Close => socket.shutdown(Shutdown::Both),
+        Farewell::Reset => socket.set_linger(Some(Duration::ZERO)),
+    };
 }
 
 fn send_file(socket: &Socket, file: &File, offset: u64, length: u64) -> io::Result<usize> {

@@ -7,25 +7,26 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use monoceros_shared::config::RunAs;
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::link::{Assignment, Failure, FromWorker, Purpose, ToWorker, VERSION};
-use monoceros_shared::log;
+use monoceros_shared::link::{Assignment, Failure, FromWorker, LOG, Output, Purpose, ToWorker, VERSION, fitting};
+use monoceros_shared::log::{self, Outlet};
 use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::stdio::Stream;
 use monoceros_shared::tls::Parcel;
-use nix::unistd::{Gid, Uid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
-use crate::engine::{Engine, Entrance, Mode, Parts, apology, threads};
+use crate::engine::pulse::Heart;
+use crate::engine::{Engine, Entrance, Leave, Mode, Parts, Say, apology, threads};
+use crate::keeper::Keeper;
 use crate::python::Application;
 use crate::tls::Terms;
-use crate::{descriptors, python};
+use crate::{descriptors, privileges, python};
 
 /// Lives the whole life; gives the exit status.
 pub fn run() -> i32 {
@@ -55,14 +56,28 @@ fn live() -> io::Result<i32> {
             "cannot begin: the first word was no assignment (link version {VERSION})"
         )));
     };
-    let (logger, guard) = log::start(&assignment.log);
+    // Before anything of ours or of the application's starts: a thread would keep some of who it was.
+    if let Err(failure) = privileges::settle(&assignment.app) {
+        sender.send(&FromWorker::Failed(failure))?;
+        return Ok(exit::FAILED);
+    }
+    let outlet = Outlet::new(receive(&carrier, LOG)?);
+    let (logger, guard) = log::start(&assignment.log, &outlet);
+    let guard = Arc::new(Mutex::new(Some(guard)));
     let logger = logger.new(
         o!("app" => assignment.app.name.clone(), "worker" => assignment.worker, "generation" => assignment.generation),
     );
-    let worker = Worker { carrier, sender, receiver, assignment: *assignment, log: logger };
+    let sender = Arc::new(Mutex::new(sender));
+    let worker =
+        Worker { carrier, sender, receiver, assignment: *assignment, log: logger, guard: guard.clone(), outlet };
     let status = worker.serve();
-    drop(guard);
+    flush(&guard);
     status
+}
+
+/// What is logged is written, once.
+fn flush(guard: &Mutex<Option<log::Guard>>) {
+    drop(guard.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 /// A panic is a bug of ours. One thread less would go unseen for long, so the whole worker ends, and the supervisor replaces it.
@@ -74,76 +89,120 @@ fn end_with_any_panic() {
     }));
 }
 
+/// How every thread speaks to the supervisor.
+type Voice = Arc<Mutex<Sender<FromWorker>>>;
+
+fn say(voice: &Voice, word: &FromWorker) -> io::Result<()> {
+    voice.lock().unwrap_or_else(PoisonError::into_inner).send(word)
+}
+
 /// A worker that knows what it is to run.
 struct Worker {
     carrier: Carrier,
-    sender: Sender<FromWorker>,
+    sender: Voice,
     receiver: Receiver<ToWorker>,
     assignment: Assignment,
     log: Logger,
+    guard: Arc<Mutex<Option<log::Guard>>>,
+    outlet: Outlet,
 }
 
 impl Worker {
     fn serve(self) -> io::Result<i32> {
+        let keeper = Keeper::new(self.receive_output()?)?;
         let (scoreboard, listeners) = self.receive_descriptors()?;
-        if let Some(run_as) = &self.assignment.app.run_as {
-            become_user(run_as)?;
-        }
+        let (word, leave) = (self.say_or_log(), self.leave());
         let parts = Parts {
             listeners,
             carrier: self.carrier,
             scoreboard,
             log: self.log.clone(),
+            outlet: self.outlet,
+            keeper,
             access: self.assignment.log.access,
             alarm: on_signals()?,
+            say: word,
+            leave,
         };
         let engine = Arc::new(Engine::new(&self.assignment.app, self.assignment.siblings, parts)?);
         descriptors::note_all()?;
-        let bridge = engine.clone();
+        let bridge = (engine.clone(), self.sender.clone());
         let receiver = self.receiver;
         thread::Builder::new().name("bridge".into()).spawn(move || listen(&receiver, &bridge))?;
         if let Purpose::Apologise(why) = &self.assignment.purpose {
-            self.sender.send(&FromWorker::Loaded { files: Vec::new() })?;
-            apology::run(&engine, why);
+            engine.begin_to_beat(Heart::IoAlone);
+            say(&self.sender, &FromWorker::Loaded { files: Vec::new() })?;
+            apology::run(&engine, why)?;
         } else {
             let application = match load(&self.assignment, &self.log) {
                 Ok(application) => Arc::new(application),
                 Err(failure) => {
-                    self.sender.send(&FromWorker::Failed(failure))?;
+                    say(&self.sender, &FromWorker::Failed(failure))?;
                     return Ok(exit::FAILED);
                 }
             };
             let files = if self.assignment.report_files { python::files(&self.assignment.app) } else { Vec::new() };
-            self.sender.send(&FromWorker::Loaded { files })?;
+            engine.begin_to_beat(Heart::Python);
+            say(&self.sender, &FromWorker::Loaded { files })?;
             threads::run(&engine, &application)?;
         }
+        engine.keeper().finish(&self.log);
         Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
+    }
+
+    fn say_or_log(&self) -> Say {
+        let (voice, log) = (self.sender.clone(), self.log.clone());
+        Box::new(move |word| {
+            if let Err(error) = say(&voice, &word) {
+                slog::warn!(log, "cannot speak to the supervisor"; "why" => %error);
+            }
+        })
+    }
+
+    fn leave(&self) -> Leave {
+        let guard = self.guard.clone();
+        Box::new(move |status| {
+            flush(&guard);
+            signal_hook::low_level::exit(status);
+        })
+    }
+
+    /// The read ends of what we print to, if those are pipes.
+    fn receive_output(&self) -> io::Result<Option<[OwnedFd; 2]>> {
+        match self.assignment.output {
+            Output::Inherited => Ok(None),
+            Output::Piped => {
+                let [out, err] = Stream::BOTH.map(|stream| receive(&self.carrier, stream.name()));
+                Ok(Some([out?, err?]))
+            }
+        }
     }
 
     /// The scoreboard and the listeners, in the assignment's order, and behind them what those of TLS need.
     fn receive_descriptors(&self) -> io::Result<(Arc<Scoreboard>, Vec<Entrance>)> {
-        let scoreboard = Scoreboard::open(self.receive("scoreboard")?)?;
+        let scoreboard = Scoreboard::open(receive(&self.carrier, "scoreboard")?)?;
         let names = &self.assignment.listeners;
-        let entrance = |name: &String| Ok(Entrance { name: name.clone(), socket: self.receive(name)?, terms: None });
+        let entrance =
+            |name: &String| Ok(Entrance { name: name.clone(), socket: receive(&self.carrier, name)?, terms: None });
         let mut entrances = names.iter().map(entrance).collect::<io::Result<Vec<_>>>()?;
         for listener in self.assignment.app.listen.iter().filter(|listener| listener.tls.is_some()) {
             let name = listener.address.to_string();
             if let Some(entrance) = entrances.iter_mut().find(|entrance| entrance.name == name) {
                 entrance.terms =
-                    Terms::open(listener, self.receive(&Parcel::name(&name))?).map_err(io::Error::other)?;
+                    Terms::open(listener, receive(&self.carrier, &Parcel::name(&name))?).map_err(io::Error::other)?;
             }
         }
         Ok((Arc::new(scoreboard), entrances))
     }
+}
 
-    fn receive(&self, name: &str) -> io::Result<OwnedFd> {
-        match self.carrier.receive()? {
-            Some((received, descriptor)) if received == name => Ok(descriptor),
-            Some((received, _)) => {
-                Err(io::Error::other(format!("cannot take descriptors: expected {name}, not {received}")))
-            }
-            None => Err(io::Error::other("cannot take descriptors: the supervisor is gone")),
+fn receive(carrier: &Carrier, name: &str) -> io::Result<OwnedFd> {
+    match carrier.receive()? {
+        Some((received, descriptor)) if received == name => Ok(descriptor),
+        Some((received, _)) => {
+            Err(io::Error::other(format!("cannot take descriptors: expected {name}, not {received}")))
         }
+        None => Err(io::Error::other("cannot take descriptors: the supervisor is gone")),
     }
 }
 
@@ -158,7 +217,8 @@ fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failure> {
 }
 
 /// The bridge from the supervisor's words to the engine.
-fn listen(receiver: &Receiver<ToWorker>, engine: &Engine) {
+fn listen(receiver: &Receiver<ToWorker>, bridge: &(Arc<Engine>, Voice)) {
+    let (engine, voice) = bridge;
     loop {
         match receiver.receive() {
             Ok(ToWorker::Serve) => engine.enter(Mode::Serve),
@@ -166,7 +226,9 @@ fn listen(receiver: &Receiver<ToWorker>, engine: &Engine) {
             Ok(ToWorker::Notice(why)) => engine.show(&why),
             // Nothing is to be finished, so nothing is waited for: not a call, not an import.
             Ok(ToWorker::Quit) => signal_hook::low_level::exit(exit::DONE),
-            Ok(ToWorker::Assignment(_) | ToWorker::Stacks) => {}
+            // A supervisor that is gone meanwhile does not want to know.
+            Ok(ToWorker::Stacks) => drop(say(voice, &FromWorker::Stacks(fitting(engine.stacks())))),
+            Ok(ToWorker::Assignment(_)) => {}
             // Nobody can tell it to serve any more, and an import that hangs would keep it, and the listeners, for ever.
             Err(_) if !engine.is_adopted() => signal_hook::low_level::exit(exit::FAILED),
             // By itself this means nothing: the end of the descriptor socket says whether the supervisor is gone.
@@ -188,17 +250,4 @@ fn on_signals() -> io::Result<OwnedFd> {
         signal_hook::flag::register(signal, Arc::new(false.into()))?;
     }
     Ok(readable.into())
-}
-
-/// Becomes this user for good, with the supplementary groups that it has.
-fn become_user(run_as: &RunAs) -> io::Result<()> {
-    let cannot = |error: nix::errno::Errno| io::Error::other(format!("cannot become user {}: {error}", run_as.user));
-    let name = std::ffi::CString::new(run_as.user.as_str())?;
-    let gid = Gid::from_raw(run_as.gid);
-    let uid = Uid::from_raw(run_as.uid);
-    if nix::unistd::geteuid().is_root() {
-        nix::unistd::initgroups(&name, gid).map_err(cannot)?;
-    }
-    nix::unistd::setgid(gid).map_err(cannot)?;
-    nix::unistd::setuid(uid).map_err(cannot)
 }

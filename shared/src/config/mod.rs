@@ -205,6 +205,8 @@ pub struct RunAs {
     pub gid: u32,
     /// The supplementary groups; `None`: those that the user is a member of.
     pub groups: Option<Vec<u32>>,
+    /// The user's home, for `HOME`.
+    pub home: PathBuf,
 }
 
 /// How a worker runs its calls. `sync` in the file is `Threads` with one thread.

@@ -26,7 +26,7 @@ pub(super) fn of_workers(
         Err(why) => Err(Fault::at(group.place, why).of_key("groups")),
     };
     let groups = groups.map(|groups| groups.value.0.iter().map(number).collect()).transpose()?;
-    Ok(RunAs { user: found.name, uid: found.uid.as_raw(), gid: gid.as_raw(), groups })
+    Ok(RunAs { user: found.name, uid: found.uid.as_raw(), gid: gid.as_raw(), groups, home: found.dir })
 }
 
 /// Who owns a socket's file: `user`, `user:group` or `:group`.

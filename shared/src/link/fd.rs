@@ -251,6 +251,17 @@ impl From<Carrier> for OwnedFd {
     }
 }
 
+/// Sends a datagram with a copy of a descriptor on a connected socket, as a service manager takes descriptors.
+///
+/// # Errors
+/// As `send(2)`: `WouldBlock` when a non-blocking socket has no room.
+pub fn attach(socket: &impl AsRawFd, datagram: &[u8], descriptor: &impl AsRawFd) -> io::Result<()> {
+    let (packet, raw) = ([IoSlice::new(datagram)], [descriptor.as_raw_fd()]);
+    let control = [ControlMessage::ScmRights(&raw)];
+    uninterrupted(|| socket::sendmsg::<()>(socket.as_raw_fd(), &packet, &control, MsgFlags::MSG_NOSIGNAL, None))?;
+    Ok(())
+}
+
 /// What a look for a packet came to.
 #[derive(Debug)]
 pub enum Taken<T> {

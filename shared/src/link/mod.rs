@@ -5,7 +5,8 @@
 //!   fd: Greeting{version, channel's name} ---------> checks the version, connects the channel
 //!   words:                     <-------------------- Hello
 //!   words: Assignment ------------------------------>
-//!   fd: "scoreboard" + each listener's name, with its descriptor ->   drops privileges, starts Python, imports
+//!   fd: "log", the read ends of its output, "scoreboard" and each listener's name, with its descriptor ->
+//!                                                    logs, drops privileges, starts Python, imports
 //!   words:                     <-------------------- Loaded | Failed
 //!   words: Serve ----------------------------------> accepts
 //!   words: Drain ----------------------------------> finishes what it has; exits 0
@@ -13,6 +14,9 @@
 //!
 //! At a reload the supervisor introduces an old worker to a new one: it makes another SOCK_SEQPACKET pair and sends its ends to
 //! them on their descriptor sockets, as `heir` and `inheritance`. Connections travel on it, see the worker's `engine::handover`.
+//!
+//! What the worker logs goes straight to where its supervisor logs: the descriptor `log`. Another one of that name, at any time,
+//! takes its place.
 //!
 //! The end of the descriptor socket tells a worker that its supervisor is gone.
 
@@ -25,11 +29,16 @@ use serde::{Deserialize, Serialize};
 pub const HEIR: &str = "heir";
 /// The name under which a new worker gets the end on which connections are handed to it.
 pub const INHERITANCE: &str = "inheritance";
+/// The name under which a worker gets what it logs to.
+pub const LOG: &str = "log";
+/// The name under which the next supervisor gets what a worker kept of its output, see [`crate::stdio::Kept`]. The read ends of
+/// the two pipes go by their streams' names.
+pub const KEPT: &str = "kept";
 
 use crate::config::{App, Log};
 
 /// Raised with every change of the words or of the scoreboard's layout.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// What the supervisor says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,12 +90,23 @@ pub struct Assignment {
     pub siblings: usize,
     /// How to log.
     pub log: Log,
+    /// Where its standard output and error lead.
+    pub output: Output,
     /// Listeners to expect on the descriptor socket, behind the scoreboard. A check has none.
     pub listeners: Vec<String>,
     /// What the worker is for.
     pub purpose: Purpose,
     /// Whether `Loaded` names the files of the loaded modules.
     pub report_files: bool,
+}
+
+/// Where a worker's standard output and error lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Output {
+    /// Into pipes, the read ends of which it is given too.
+    Piped,
+    /// To where the supervisor's own lead: a terminal, when somebody works on the application.
+    Inherited,
 }
 
 /// What a worker is for.
@@ -126,6 +146,11 @@ impl Failure {
             detail: without_middle(detail.into(), DETAIL_BYTES_MAX),
         }
     }
+}
+
+/// A text that is cut to fit one message, as [`Failure`]'s are.
+pub fn fitting(text: String) -> String {
+    without_middle(text, DETAIL_BYTES_MAX)
 }
 
 fn without_middle(text: String, bytes_max: usize) -> String {

@@ -105,7 +105,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// FNV-1a of 64 bits: the same in every build of ours, unlike the standard library's.
-fn fnv(bytes: &[u8]) -> u64 {
+pub fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

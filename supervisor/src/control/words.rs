@@ -4,6 +4,7 @@
 //!   {"monoceros":1,"ask":"status"}                            -> {"answer":"status", ...}
 //!   {"monoceros":1,"ask":"reload"}                            -> {"answer":"accepted"} then done or failed
 //!   {"monoceros":1,"ask":"scale","app":"shop","workers":4}    -> the same
+//!   {"monoceros":1,"ask":"reopen"}                            -> the same
 //!   {"monoceros":1,"ask":"stop"}                              -> accepted; the end of the connection is the server's
 //!   anything else                                             -> {"answer":"refused","why":...} and the end
 //! ```
@@ -40,6 +41,8 @@ pub enum Request {
         /// How many.
         workers: usize,
     },
+    /// Open the log anew.
+    Reopen,
     /// End by draining.
     Stop,
 }
@@ -78,6 +81,7 @@ impl Request {
             Request::Status => "status",
             Request::Reload => "reload",
             Request::Scale { .. } => "scale",
+            Request::Reopen => "reopen",
             Request::Stop => "stop",
         }
     }

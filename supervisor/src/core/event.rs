@@ -57,6 +57,8 @@ pub enum Event {
         exit: Exit,
         /// What its threads were running, from the flight recorder.
         running: Vec<String>,
+        /// The last lines that it printed.
+        output: String,
     },
     /// What a worker has used up by now. Told every few seconds of those whose application sets `recycle.requests` or
     /// `recycle.memory`.

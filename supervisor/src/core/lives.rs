@@ -34,6 +34,14 @@ pub enum Place {
     Nowhere,
 }
 
+/// What a worker left behind.
+pub(super) struct Traces {
+    /// What its threads were running.
+    pub running: Vec<String>,
+    /// The last lines that it printed.
+    pub output: String,
+}
+
 impl Core {
     /// Spawns a worker that is to serve.
     pub(super) fn spawn(&mut self, now: Now, app: &AppPlan, generation: u64, siblings: usize) -> WorkerId {
@@ -125,13 +133,15 @@ impl Core {
         }
     }
 
-    pub(super) fn exited(&mut self, now: Now, worker: WorkerId, exit: Exit, running: Vec<String>) {
+    pub(super) fn exited(&mut self, now: Now, worker: WorkerId, exit: Exit, traces: Traces) {
         let Some(life) = self.lives.get(&worker) else {
             return;
         };
-        let level = if life.is_expected(exit) { Level::Info } else { Level::Error };
+        let is_expected = life.is_expected(exit);
+        let (level, output) = if is_expected { (Level::Info, String::new()) } else { (Level::Error, traces.output) };
         let line = self.about(worker, level, "worker exited").with("exit", exit);
-        let line = line.with("age", life.age(now)).with_some("running", running.join("\n"));
+        let line = line.with("age", life.age(now)).with_some("running", traces.running.join("\n"));
+        let line = line.with_some("output", output);
         self.bury(now, worker, line, format!("worker {worker} exited before it was ready: {exit}"));
     }
 

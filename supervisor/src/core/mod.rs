@@ -55,6 +55,7 @@ pub use effect::{Answer, Effect, Recruit};
 pub use event::{Asker, Cause, Event, Exit, Scale, Stop, Wish};
 use heirs::Heritage;
 use line::{Level, Line};
+use lives::Traces;
 use plan::{Manner, Plan};
 use reload::{Reload, Request};
 use scale::Scaling;
@@ -151,7 +152,9 @@ impl Core {
             Event::Loaded { worker } => self.loaded(now, worker),
             Event::Failed { worker, failure } => self.failed(now, worker, failure),
             Event::Unreachable { worker, why } => self.unreachable(now, worker, &why),
-            Event::Exited { worker, exit, running } => self.exited(now, worker, exit, running),
+            Event::Exited { worker, exit, running, output } => {
+                self.exited(now, worker, exit, Traces { running, output });
+            }
             Event::Observed { worker, requests, memory } => self.observed(worker, requests, memory),
             Event::ConfigRead(read) => self.config_read(now, read),
             Event::Bound => self.fresh_bound(now),
@@ -180,6 +183,11 @@ impl Core {
             [retry, apology, spare].into_iter().flatten()
         });
         teams.chain(lives).chain(lingering).min()
+    }
+
+    /// Whether the listeners are closed and workers go.
+    pub fn is_stopping(&self) -> bool {
+        !self.phase.is_up()
     }
 
     fn wanted(&mut self, now: Now, wish: Wish, asker: Option<Asker>) {

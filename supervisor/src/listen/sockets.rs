@@ -1,25 +1,56 @@
 //! All that a server listens on, by address. It is the supervisor's to open and to close; workers hold copies.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use monoceros_shared::config::{Address, App, Listener};
 
-use super::{Bound, bind_all};
+use super::given::Offers;
+use super::{Bound, Origin};
+use crate::systemd::given::Given;
 
 /// The listeners that are bound.
 #[derive(Debug, Default)]
 pub struct Sockets {
     bound: BTreeMap<Address, Bound>,
+    offers: Offers,
 }
 
 impl Sockets {
+    /// Sockets that somebody has bound already, for those of these applications that listen there. What is odd about them, a line
+    /// each.
+    pub fn offer(&mut self, given: Vec<Given>, apps: &[App]) -> Vec<String> {
+        let mut odd = self.offers.add(given);
+        self.offers.claim(apps);
+        odd.extend(self.offers.unclaimed());
+        odd
+    }
+
+    /// These applications are to listen now: for those that were not there when sockets were offered.
+    pub fn claim(&mut self, apps: &[App]) {
+        self.offers.claim(apps);
+    }
+
     /// Binds all of these, or none.
     ///
     /// # Errors
     /// As [`Bound::bind`].
     pub fn bind(&mut self, listeners: &[Listener]) -> Result<(), String> {
-        let bound = bind_all(listeners)?;
-        self.bound.extend(listeners.iter().map(|listener| listener.address.clone()).zip(bound));
+        let mut all = Vec::new();
+        for listener in listeners {
+            let one = match self.offers.take(listener) {
+                Some(taken) => taken,
+                None => Bound::bind(listener),
+            };
+            match one {
+                Ok(one) => all.push((listener.address.clone(), one)),
+                Err(why) => {
+                    all.into_iter().for_each(|(_, bound)| bound.close());
+                    return Err(why);
+                }
+            }
+        }
+        self.bound.extend(all);
         Ok(())
     }
 
@@ -37,6 +68,17 @@ impl Sockets {
     /// Closes all.
     pub fn close_all(&mut self) {
         std::mem::take(&mut self.bound).into_values().for_each(Bound::close);
+    }
+
+    /// Closes all, and leaves their files: somebody keeps the sockets for the next supervisor.
+    pub fn leave_all(&mut self) {
+        self.bound.clear();
+    }
+
+    /// Those that we bound, each under its name.
+    pub fn ours(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
+        let ours = self.bound.values().filter(|bound| bound.origin == Origin::Ours);
+        ours.map(|bound| (bound.name.clone(), bound.as_fd()))
     }
 
     /// Those of an application, in the order of its config.

@@ -3,11 +3,11 @@
 //! A client that speaks plain HTTP here is told so in plain HTTP. An end of the stream without a close_notify is like any other
 //! to the turn, which takes no request for complete that its own framing does not say is (RFC 8446 6.1).
 
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io::{self, ErrorKind};
 use std::ops::Range;
+use std::sync::{Arc, Mutex};
 
-use socket2::Socket;
-
+use super::voice::{Outlet, lock};
 use super::{Connection, Flushed, Standing};
 use crate::tls::{CIPHER_BYTES, Session, Terms, Variables};
 use crate::turn::{Farewell, Moment, Next};
@@ -22,7 +22,7 @@ impl Connection {
     /// # Errors
     /// As [`Session::new`].
     pub fn sealed(mut self, terms: &Terms) -> Result<Connection, rustls::Error> {
-        self.session = Some(Box::new(Session::new(terms)?));
+        self.session = Some(Arc::new(Mutex::new(Session::new(terms)?)));
         Ok(self)
     }
 
@@ -33,7 +33,7 @@ impl Connection {
 
     /// What the application is told of its TLS.
     pub fn variables(&self) -> Option<&Variables> {
-        self.session.as_ref().map(|session| session.variables())
+        self.variables.as_deref()
     }
 
     /// Why its TLS has failed, once.
@@ -43,16 +43,16 @@ impl Connection {
 
     /// Whether records wait to be sent.
     pub(super) fn owes_records(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.owes())
+        self.session.as_ref().is_some_and(|session| lock(session).owes())
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.is_handshaking())
+        self.session.as_ref().is_some_and(|session| lock(session).is_handshaking())
     }
 
     /// Whether the end that the client has announced is still to be told to the turn.
     pub(super) fn is_over(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.is_over())
+        self.session.as_ref().is_some_and(|session| lock(session).is_over())
     }
 
     /// Sends the records that wait; where the connection stands if they do not leave.
@@ -78,7 +78,8 @@ impl Connection {
         }
         let (cipher, plain) = scratch.split_at_mut(CIPHER_BYTES);
         let count = self.receive(cipher)?;
-        let Some(session) = &mut self.session else { return Ok(0..count) };
+        let Some(session) = self.session.clone() else { return Ok(0..count) };
+        let mut session = lock(&session);
         if count == 0 {
             return Ok(0..0);
         }
@@ -87,7 +88,11 @@ impl Connection {
             self.turn.turn_away(PLAIN_HTTP, moment);
             return Err(ErrorKind::WouldBlock.into());
         }
-        match session.receive(&cipher[..count], plain) {
+        let received = session.receive(&cipher[..count], plain);
+        if self.variables.is_none() {
+            self.variables = session.take_variables();
+        }
+        match received {
             Ok(0) if !session.is_over() => Err(ErrorKind::WouldBlock.into()),
             Ok(filled) => Ok(CIPHER_BYTES..CIPHER_BYTES + filled),
             Err(why) => {
@@ -101,7 +106,8 @@ impl Connection {
 
     /// Sends what the turn has ready, and records that wait, as far as the socket takes them.
     pub(super) fn flush_sealed(&mut self) -> Flushed {
-        let Some(session) = &mut self.session else { return Flushed::All };
+        let Some(session) = &self.session else { return Flushed::All };
+        let mut session = lock(session);
         loop {
             if session.wrap(self.turn.output()).is_err() {
                 return Flushed::Gone;
@@ -116,30 +122,5 @@ impl Connection {
                 Err(_) => return Flushed::Gone,
             }
         }
-    }
-
-    /// Says by close_notify that nothing follows, if there is room for it.
-    pub(super) fn finish_sealed(&mut self) {
-        if let Some(session) = &mut self.session {
-            session.finish();
-            let _ = session.send(&mut Outlet(&self.socket));
-        }
-    }
-}
-
-/// A socket to write to, whose peer may be gone without a signal to us.
-struct Outlet<'a>(&'a Socket);
-
-impl Write for Outlet<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.send_with_flags(bytes, libc::MSG_NOSIGNAL)
-    }
-
-    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.send_vectored_with_flags(bytes, libc::MSG_NOSIGNAL)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

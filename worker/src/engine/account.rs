@@ -1,5 +1,8 @@
-//! What is written down of each call: on the scoreboard for whoever looks from outside, and in the access log.
+//! What is written down of each call: on the scoreboard for whoever looks from outside, and in the access log. And where that is.
+//!
+//! Known fault: the access line of a request that timed out names no referer and no agent, for Python has its head.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -7,13 +10,15 @@ use monoceros_shared::log::REQUEST;
 
 use super::Engine;
 use super::guest::Guest;
+use super::late::{Account, TIMED_OUT};
 use super::runner::Runner;
 use crate::conn::Peer;
+use crate::descriptors;
 use crate::turn::Turn;
 use crate::wire::{Field, Refusal};
 
 impl Runner {
-    /// A call for this connection begins: the first of its request, or one for the next piece of an answer.
+    /// A thread takes up this connection: for its request, or for the next piece of an answer.
     pub(super) fn begin(&mut self, guest: &mut Guest) {
         self.moment = self.clock.moment();
         let engine = &self.engine;
@@ -25,12 +30,10 @@ impl Runner {
         let turn = &guest.connection.turn;
         let line = turn.text(turn.head().method.to(turn.head().target));
         engine.scoreboard.threads()[self.index].begin(line, self.moment.now);
-        engine.watch.begin(self.index);
     }
 
-    /// The call is over.
+    /// It puts it down again.
     pub(super) fn end(&mut self, guest: &mut Guest) {
-        self.engine.watch.end(self.index);
         self.engine.scoreboard.threads()[self.index].end();
         self.moment = self.clock.moment();
         guest.patience = None;
@@ -45,6 +48,21 @@ impl Runner {
 }
 
 impl Engine {
+    /// Logs to another descriptor from now on.
+    pub(super) fn log_to(&self, descriptor: OwnedFd) {
+        descriptors::note(&descriptor);
+        let before = self.outlet.switch(descriptor);
+        // It is closed here, or by the thread that writes to it now; a child that is forked in between keeps a copy.
+        descriptors::forget(&*before);
+    }
+
+    /// Nobody reads what is printed any more.
+    pub(super) fn keep_output(&self) {
+        if let Err(error) = self.keeper.begin() {
+            slog::error!(self.log, "prints block when the pipes are full"; "why" => %error);
+        }
+    }
+
     pub(super) fn count_accepted(&self) {
         let counters = self.scoreboard.counters();
         counters.accepted.fetch_add(1, Relaxed);
@@ -67,6 +85,24 @@ impl Engine {
     /// A connection whose TLS could not go on. It is a stranger's doing as a rule, and some do nothing else.
     pub(super) fn note_failure(&self, peer: &Peer, why: &str) {
         slog::debug!(self.log, "TLS failed"; "client" => client(peer), "why" => why);
+    }
+
+    /// A request whose client was told without the application, by the watch.
+    pub(super) fn count_late(&self, late: &Account) {
+        self.count_answer(TIMED_OUT);
+        if self.settings.access {
+            let (method, path) = late.request.split_once(' ').unwrap_or((&late.request, "-"));
+            slog::info!(self.log, "{}", REQUEST;
+                "client" => &late.client,
+                "method" => method,
+                "path" => path,
+                "status" => TIMED_OUT,
+                "bytes" => 0,
+                "ms" => late.age as f64,
+                "referer" => "-",
+                "agent" => "-",
+            );
+        }
     }
 
     fn count_answer(&self, status: u16) {

@@ -12,13 +12,14 @@
 //!
 //! Known fault: a request's body is read before it is refused, as every body is before its call.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::guest::Guest;
 use super::runner::Runner;
 use super::slots::lock;
-use super::{Engine, Task};
+use super::{Engine, Task, watch};
 use crate::turn::Turn;
 use crate::wire::http::answer::Fault;
 
@@ -28,8 +29,12 @@ const RETRY_AFTER: u32 = 2;
 
 /// Serves the apology on this thread until the engine is done. `why` is a line and what helps to see it, or empty: not to be
 /// shown. A notice that comes later takes its place.
-pub fn run(engine: &Arc<Engine>, why: &str) {
+///
+/// # Errors
+/// When a thread cannot be made.
+pub fn run(engine: &Arc<Engine>, why: &str) -> io::Result<()> {
     engine.show(why);
+    watch::start(engine)?;
     let mut runner = Runner::new(engine.clone(), 0);
     while let Some(task) = runner.await_task() {
         match task {
@@ -42,6 +47,7 @@ pub fn run(engine: &Arc<Engine>, why: &str) {
         }
         runner.flush_batch();
     }
+    Ok(())
 }
 
 impl Runner {

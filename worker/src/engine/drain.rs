@@ -6,33 +6,72 @@
 //!                                          once would race with a request on its way
 //!   in the middle of a request:            finished first
 //! ```
+//!
+//! Two clocks bound it. The worker's own ends a tenth of `timeouts.drain` before it is over, 2 s at most: then who still waits is told,
+//! by a 504 or the cut. Half of that later the worker is gone. The supervisor's kill at `timeouts.drain` is for a worker whose clock
+//! has stopped.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use monoceros_shared::link::fd::{Carrier, Taken};
-use monoceros_shared::link::{HEIR, INHERITANCE};
+use monoceros_shared::link::{HEIR, INHERITANCE, LOG};
 use monoceros_shared::tls::Parcel;
 
-use super::Mode;
 use super::guest::{Guest, LINGER};
 use super::heir::Heir;
 use super::leader::{Leader, NO_ROOM_PAUSE, Reception};
 use super::listen::Listener;
 use super::runner::Runner;
 use super::slots::{Room, lock};
+use super::{Engine, Mode};
+use crate::clock;
 use crate::tls::Terms;
 
+/// How much sooner than the supervisor's kill a worker ends its drain by itself, at most. Less, and a slow machine is killed before its
+/// clients are told; more takes from the time that a request was promised.
+const MARGIN_MAX: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// The drain has begun, or the end.
+    pub(super) fn begin_to_end(&self) {
+        let patience = self.settings.drain.saturating_sub(self.drain_margin());
+        let end = clock::now() + patience.as_millis() as u64;
+        if self.drain_ends.compare_exchange(0, end, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            self.watch.wake();
+        }
+    }
+
+    /// A tenth of `timeouts.drain`. The supervisor counts from when it said the word, we from when we heard it.
+    fn drain_margin(&self) -> Duration {
+        (self.settings.drain / 10).min(MARGIN_MAX)
+    }
+
+    /// When every client that still waits is told that nothing comes, if a drain has begun.
+    pub(super) fn drain_ends(&self) -> Option<u64> {
+        let end = self.drain_ends.load(Ordering::Acquire);
+        (end != 0).then_some(end)
+    }
+
+    /// When the worker exits whatever still runs in it: half way from there to the kill.
+    pub(super) fn leaves_at(&self) -> Option<u64> {
+        self.drain_ends().map(|end| end + (self.drain_margin() / 2).as_millis() as u64)
+    }
+}
+
 impl Runner {
-    /// Takes what the supervisor has sent: an heir, or an inheritance. The end means that it is gone, and nobody would
+    /// Takes what the supervisor has sent: an heir, an inheritance, or what to log to. The end means that it is gone, and nobody would
     /// replace us.
     pub(super) fn take_delivery(&mut self, leader: &mut Leader) -> io::Result<()> {
         loop {
             match leader.carrier.try_receive() {
+                Ok(Taken::Packet((name, log))) if name == LOG => self.engine.log_to(log),
                 Ok(Taken::Packet((name, socket))) => self.take_carrier(leader, &name, socket),
                 Ok(Taken::Nothing) => return Ok(()),
                 Ok(Taken::End) => {
+                    self.engine.keep_output();
                     self.engine.enter(Mode::Drain);
                     return Ok(());
                 }
@@ -128,6 +167,14 @@ impl Runner {
         self.engine.drained.store(true, Ordering::SeqCst);
         self.engine.end_if_empty();
         Ok(())
+    }
+
+    /// The drain has lasted long enough: every client whose request the application does not have is told now.
+    pub(super) fn end_drain(&mut self) {
+        self.engine.end();
+        for guest in self.engine.slots.take_parked() {
+            self.expire(guest);
+        }
     }
 
     /// No other heir has come in the place of one that is gone: what is here ends here.

@@ -221,6 +221,8 @@ impl Runner {
     fn take_home(&mut self, guest: Box<Guest>) {
         if let Some(mut guest) = self.back_into_poll(guest) {
             guest.patience = None;
+            // It may be a whole request that was made bytes again.
+            guest.connection.turn.receive(&[], &self.moment);
             self.settle(guest);
         }
     }

@@ -127,6 +127,7 @@ impl Runner {
         let connection =
             Connection::new(Socket::from(socket), peer, listener, turn, self.engine.settings.write_timeout);
         let guest = Guest::new(key, connection);
+        self.engine.slots.know(&guest);
         self.engine.register(&guest).ok()?;
         self.engine.count_accepted();
         lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -83,6 +84,8 @@ pub struct Leader {
     pub(super) resume: Option<u64>,
     /// When to give up waiting for another heir.
     heirless: Option<u64>,
+    /// When the drain has lasted long enough for those whose request is not with the application.
+    last: Option<u64>,
     /// When the log was last told of that.
     complained: Option<u64>,
     pub(super) draining: bool,
@@ -115,6 +118,7 @@ impl Leader {
             joined: false,
             resume: None,
             heirless: None,
+            last: None,
             complained: None,
             draining: false,
         };
@@ -123,7 +127,7 @@ impl Leader {
 
     /// Lets the timer come at the next deadline, if it would come later.
     fn arm(&mut self, next: Option<u64>, now: u64) -> io::Result<()> {
-        let next = next.into_iter().chain(self.resume).chain(self.heirless).min().unwrap_or(u64::MAX);
+        let next = next.into_iter().chain(self.resume).chain(self.heirless).chain(self.last).min().unwrap_or(u64::MAX);
         if next < self.armed {
             self.armed = next;
             let wait = Duration::from_millis(next.saturating_sub(now).max(1));
@@ -134,16 +138,16 @@ impl Leader {
 }
 
 impl Runner {
-    /// Waits for events, unless long answers go on meanwhile, and takes them in. What is ready for the application is in the queue afterwards.
-    pub(super) fn lead(&mut self, leader: &mut Leader) -> io::Result<()> {
+    /// Waits for events, as long as `patience` says, and takes them in. What is ready for the application is in the queue afterwards.
+    pub(super) fn lead(&mut self, leader: &mut Leader, patience: Option<Duration>) -> io::Result<()> {
         let next = lock(&self.engine.deadlines).next();
         leader.arm(next, clock::now())?;
-        let patience = self.engine.has_later().then_some(Duration::ZERO);
         match leader.poll.poll(&mut leader.events, patience) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
         self.moment = self.clock.moment();
+        self.engine.scoreboard.counters().io_beat.store(self.moment.now, Ordering::Relaxed);
         let events = std::mem::replace(&mut leader.events, Events::with_capacity(0));
         for event in &events {
             self.take_in(event, leader)?;
@@ -192,6 +196,7 @@ impl Runner {
         }
         if self.engine.mode_is(Mode::Drain) && !leader.draining {
             leader.draining = true;
+            leader.last = self.engine.drain_ends();
             self.drain(leader)?;
         }
         leader.heirless = self.engine.awaits_heir();
@@ -212,6 +217,10 @@ impl Runner {
         if leader.heirless.is_some_and(|until| until <= self.moment.now) {
             leader.heirless = None;
             self.give_up_heir();
+        }
+        if leader.last.is_some_and(|last| last <= self.moment.now) {
+            leader.last = None;
+            self.end_drain();
         }
         if leader.resume.is_some_and(|resume| resume <= self.moment.now) {
             leader.resume = None;
@@ -237,7 +246,7 @@ impl Runner {
         }
     }
 
-    fn expire(&mut self, mut guest: Box<Guest>) {
+    pub(super) fn expire(&mut self, mut guest: Box<Guest>) {
         if guest.lingering {
             self.close(guest, Farewell::Close);
         } else if guest.patience == Some(Patience::Write) {
@@ -301,6 +310,7 @@ impl Runner {
             connection = connection.sealed(terms).map_err(io::Error::other)?;
         }
         let guest = Guest::new(key, connection);
+        self.engine.slots.know(&guest);
         if let Err(error) = self.engine.register(&guest) {
             self.engine.slots.leave(key);
             self.pause(leader, &error.to_string())?;

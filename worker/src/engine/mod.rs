@@ -18,28 +18,35 @@
 mod account;
 pub mod apology;
 pub mod deadlines;
+mod deputy;
 mod drain;
 mod estate;
 pub mod guest;
 mod heir;
 mod inheritance;
+mod late;
 mod leader;
 mod listen;
+pub mod pulse;
+mod queue;
 pub mod runner;
 pub mod slots;
+mod stacks;
 pub mod threads;
 mod watch;
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
 use monoceros_shared::config::{self, App};
+use monoceros_shared::link::FromWorker;
 use monoceros_shared::link::fd::Carrier;
+use monoceros_shared::log::Outlet;
 use monoceros_shared::scoreboard::Scoreboard;
 use slog::Logger;
 
@@ -47,21 +54,15 @@ use deadlines::Deadlines;
 use guest::{Guest, Patiences};
 use heir::Heir;
 use leader::Leader;
+use queue::Ready;
+pub use queue::Task;
 use slots::{Slots, lock};
 use watch::Watch;
 
-use crate::python::Rest;
+use crate::keeper::Keeper;
 use crate::tls::Terms;
 use crate::turn::Limits;
 use crate::wire::http;
-
-/// Work for a thread that has Python.
-pub enum Task {
-    /// Call the application for a whole request, or pull the next piece of its answer.
-    Serve(Box<Guest>),
-    /// Close what is left of an answer whose client is gone.
-    Abandon(Rest),
-}
 
 /// What the engine is told to do, in the order it can come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +84,8 @@ pub struct Engine {
     waker: Waker,
     lead: Mutex<Leader>,
     led: AtomicBool,
+    /// The watch leads, until a runner is free.
+    deputy: AtomicBool,
     slots: Slots,
     deadlines: Mutex<Deadlines>,
     ready: Mutex<Ready>,
@@ -98,6 +101,10 @@ pub struct Engine {
     drained: AtomicBool,
     /// Workers that may still hand connections over to us.
     givers: AtomicUsize,
+    /// Connections whose call nobody believes in any more.
+    stuck: AtomicUsize,
+    /// When the drain has lasted long enough, by [`crate::clock::now`]; 0 before it.
+    drain_ends: AtomicU64,
     /// Until when another heir is awaited in the place of one that is gone, by [`crate::clock::now`]; 0 before.
     heirless: AtomicU64,
     /// Who takes our connections over, once one was introduced.
@@ -108,21 +115,19 @@ pub struct Engine {
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
     log: Logger,
+    /// How to speak to the supervisor.
+    say: Say,
+    /// How to leave while a thread cannot.
+    leave: Leave,
+    outlet: Outlet,
+    keeper: Keeper,
 }
 
-/// Work that any runner may take.
-#[derive(Default)]
-struct Ready {
-    now: VecDeque<Task>,
-    /// Answers that go on and on: their next pieces come after everybody else, and after a look at the poll.
-    later: VecDeque<Task>,
-}
+/// Says a word to the supervisor.
+pub type Say = Box<dyn Fn(FromWorker) + Send + Sync>;
 
-impl Ready {
-    fn is_empty(&self) -> bool {
-        self.now.is_empty() && self.later.is_empty()
-    }
-}
+/// Ends the process with this status, its log written.
+pub type Leave = Box<dyn Fn(i32) + Send + Sync>;
 
 /// What the config says to the engine.
 struct Settings {
@@ -132,7 +137,11 @@ struct Settings {
     tls: Vec<config::Listener>,
     limits: Arc<Limits>,
     patiences: Patiences,
-    write_timeout: std::time::Duration,
+    write_timeout: Duration,
+    /// `timeouts.request`, in milliseconds.
+    request: u64,
+    heartbeat: Duration,
+    drain: Duration,
     /// Connections taken from a listener at one wake. More would take from the other workers what they could begin with now.
     accept_max: usize,
     threads: usize,
@@ -159,10 +168,18 @@ pub struct Parts {
     pub scoreboard: Arc<Scoreboard>,
     /// Where it logs.
     pub log: Logger,
+    /// Where those lines go.
+    pub outlet: Outlet,
+    /// Who keeps what is printed while there is no supervisor.
+    pub keeper: Keeper,
     /// Whether each request is logged.
     pub access: bool,
     /// Readable when a signal says that it is time to drain.
     pub alarm: OwnedFd,
+    /// How to speak to the supervisor.
+    pub say: Say,
+    /// How to leave while a thread cannot.
+    pub leave: Leave,
 }
 
 /// Buffer that an idle connection may keep, in bytes. Less costs most clients an allocation for each request, more costs memory
@@ -187,17 +204,20 @@ impl Engine {
             waker,
             lead: Mutex::new(leader),
             led: AtomicBool::new(false),
+            deputy: AtomicBool::new(false),
             slots,
             deadlines: Mutex::new(Deadlines::new(shortest)),
             ready: Mutex::new(Ready::default()),
             idle: Condvar::new(),
             idlers: AtomicU32::new(0),
-            watch: Watch::new(app.threads),
+            watch: Watch::new(app.threads, app.timeouts.request),
             mode: AtomicU8::new(Mode::Loaded as u8),
             leaving: AtomicBool::new(false),
             adopted: AtomicBool::new(false),
             drained: AtomicBool::new(false),
             givers: AtomicUsize::new(0),
+            stuck: AtomicUsize::new(0),
+            drain_ends: AtomicU64::new(0),
             heirless: AtomicU64::new(0),
             heir: Mutex::new(None),
             broken: AtomicBool::new(false),
@@ -208,12 +228,19 @@ impl Engine {
                 limits: Arc::new(limits(app)),
                 patiences,
                 write_timeout: app.timeouts.write,
+                request: app.timeouts.request.as_millis() as u64,
+                heartbeat: app.timeouts.heartbeat,
+                drain: app.timeouts.drain,
                 accept_max: if siblings > 1 { app.threads } else { 64 },
                 threads: app.threads,
                 access: parts.access,
             },
             scoreboard: parts.scoreboard,
             log: parts.log,
+            say: parts.say,
+            leave: parts.leave,
+            outlet: parts.outlet,
+            keeper: parts.keeper,
         })
     }
 
@@ -222,12 +249,14 @@ impl Engine {
         if mode == Mode::Serve {
             self.adopted.store(true, Ordering::Release);
         }
+        if mode >= Mode::Drain {
+            self.begin_to_end();
+        }
         self.mode.fetch_max(mode as u8, Ordering::AcqRel);
         if mode == Mode::Done {
             // The lock orders this after the look of whoever is about to wait.
             drop(lock(&self.ready));
             self.idle.notify_all();
-            self.watch.wake();
         }
         self.wake_leader();
     }
@@ -237,6 +266,11 @@ impl Engine {
         if let Err(error) = self.waker.wake() {
             slog::error!(self.log, "cannot wake the poll"; "why" => %error);
         }
+    }
+
+    /// Who keeps what is printed while there is no supervisor.
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     /// Whether it was ever told to serve.
@@ -249,6 +283,13 @@ impl Engine {
         self.broken.load(Ordering::Acquire)
     }
 
+    /// Nothing can be waited for any more, so this worker ends.
+    fn break_off(&self, why: &io::Error) {
+        slog::crit!(self.log, "cannot wait for events: this worker ends"; "why" => %why);
+        self.broken.store(true, Ordering::Release);
+        self.enter(Mode::Done);
+    }
+
     fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Acquire)
     }
@@ -258,10 +299,11 @@ impl Engine {
         self.settings.limits.ending.store(true, Ordering::Release);
     }
 
-    /// Ends the worker when it drains and nothing is left of it: no connection, and nobody who may still hand one over, for
+    /// Ends the worker when it drains and nothing is left of it: no connection but of calls that cannot be ended, and nobody who may still hand one over, for
     /// that one is on its way to our own heir.
     fn end_if_empty(&self) {
-        let is_empty = self.slots.open() == 0 && self.givers.load(Ordering::SeqCst) == 0;
+        let is_empty =
+            self.slots.open() <= self.stuck.load(Ordering::SeqCst) && self.givers.load(Ordering::SeqCst) == 0;
         if is_empty && self.drained.load(Ordering::SeqCst) {
             self.enter(Mode::Done);
         }
@@ -303,65 +345,12 @@ impl Engine {
         self.mode.load(Ordering::Acquire) == mode as u8
     }
 
-    /// Puts work into the queue that all runners share.
-    fn queue(&self, tasks: impl IntoIterator<Item = Task>) {
-        lock(&self.ready).now.extend(tasks);
-    }
-
-    /// Puts the next piece of a long answer behind all other work.
-    fn queue_later(&self, task: Task) {
-        lock(&self.ready).later.push_back(task);
-    }
-
-    /// The next piece of work, if one stands ready.
-    fn pop(&self) -> Option<Task> {
-        lock(&self.ready).now.pop_front()
-    }
-
-    fn has_later(&self) -> bool {
-        !lock(&self.ready).later.is_empty()
-    }
-
-    fn pop_later(&self) -> Option<Task> {
-        lock(&self.ready).later.pop_front()
-    }
-
-    /// Whether no other work waits for a thread.
-    fn is_queue_empty(&self) -> bool {
-        lock(&self.ready).is_empty()
-    }
-
-    /// Whether work stands in the queue, or the poll has nobody.
-    fn wants_runner(&self) -> bool {
-        !self.led.load(Ordering::Acquire) || !lock(&self.ready).is_empty()
-    }
-
-    /// Wakes an idle runner, if there is one.
-    fn wake_idle(&self) {
-        if self.idlers.load(Ordering::Acquire) > 0 {
-            drop(lock(&self.ready));
-            self.idle.notify_one();
-        }
-    }
-
     fn try_lead(&self) -> Option<MutexGuard<'_, Leader>> {
         match self.lead.try_lock() {
             Ok(leader) => Some(leader),
             Err(TryLockError::WouldBlock) => None,
             Err(TryLockError::Poisoned(_)) => unreachable!("a panic ends the process"),
         }
-    }
-
-    /// Waits until there may be something to do for an idle runner.
-    fn rest(&self) {
-        let ready = lock(&self.ready);
-        self.idlers.fetch_add(1, Ordering::AcqRel);
-        if ready.is_empty() && self.led.load(Ordering::Acquire) && !self.mode_is(Mode::Done) {
-            drop(self.idle.wait(ready).expect("no thread panics while it holds a lock"));
-        } else {
-            drop(ready);
-        }
-        self.idlers.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

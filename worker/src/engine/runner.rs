@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::guest::{Guest, LINGER};
 use super::slots::Parking;
 use super::{Engine, Mode, Task};
 use crate::clock::Clock;
 use crate::conn::{Edge, Flushed, Standing};
+use crate::lease::Lease;
 use crate::turn::{Farewell, Moment};
 
 /// Bytes read at once. Less costs large uploads more reads, more costs each thread memory.
@@ -33,6 +35,11 @@ impl Runner {
         Runner { engine, index, clock, moment, scratch: vec![0; SCRATCH].into(), batch: Vec::new() }
     }
 
+    /// The lease of its calls.
+    pub(super) fn lease(&self) -> &'static Lease {
+        self.engine.watch.lease(self.index)
+    }
+
     /// Work that stands ready, without waiting.
     pub fn pop(&self) -> Option<Task> {
         let task = self.engine.pop()?;
@@ -53,18 +60,20 @@ impl Runner {
             let Some(mut leader) = engine.try_lead() else {
                 match engine.pop_later() {
                     Some(task) => return Some(task),
-                    None => engine.rest(),
+                    None => {
+                        engine.relieve_deputy();
+                        engine.rest();
+                    }
                 }
                 continue;
             };
             engine.led.store(true, Ordering::Release);
-            let led = self.lead(&mut leader);
+            // Long answers go on between two looks at the poll.
+            let led = self.lead(&mut leader, engine.has_later().then_some(Duration::ZERO));
             engine.led.store(false, Ordering::Release);
             drop(leader);
             if let Err(error) = led {
-                slog::crit!(engine.log, "cannot wait for events: this worker ends"; "why" => %error);
-                engine.broken.store(true, Ordering::Release);
-                engine.enter(Mode::Done);
+                engine.break_off(&error);
             }
             if let Some(task) = self.pop().or_else(|| engine.pop_later()) {
                 return Some(task);
@@ -106,7 +115,10 @@ impl Runner {
                 match standing {
                     Standing::Edge => self.engine.call_again_if_more(&guest),
                     Standing::Running => unreachable!("a turn without a rest is not with the application"),
-                    Standing::Call => return self.batch.push(Task::Serve(guest)),
+                    Standing::Call => {
+                        guest.deadline = self.moment.now + self.engine.settings.request;
+                        return self.batch.push(Task::Serve(guest));
+                    }
                     Standing::End(Farewell::Linger) => self.linger(&mut guest),
                     Standing::End(farewell) => return self.close(guest, farewell),
                 }
@@ -139,7 +151,7 @@ impl Runner {
         parking
     }
 
-    fn linger(&mut self, guest: &mut Guest) {
+    pub(super) fn linger(&mut self, guest: &mut Guest) {
         guest.connection.say(Farewell::Linger);
         guest.lingering = true;
         guest.deadline = self.moment.now + LINGER;

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::guest::Guest;
-use crate::conn::Edge;
+use crate::conn::{Edge, Voice};
 
 /// Names a connection: its slot, and which connection of that slot it is, so that an old name reaches no new one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,8 @@ pub struct Key {
 struct Slot {
     birth: u32,
     state: State,
+    /// What of the connection can speak to its client, for whoever may have to end it while Python has the rest.
+    voice: Option<Voice>,
 }
 
 enum State {
@@ -56,7 +58,7 @@ pub enum Room {
 impl Slots {
     /// Room for so many connections, and for some more at the end.
     pub fn new(usual: usize, more: usize) -> Slots {
-        let slot = |_| Mutex::new(Slot { birth: 0, state: State::Vacant });
+        let slot = |_| Mutex::new(Slot { birth: 0, state: State::Vacant, voice: None });
         let count = usual + more;
         Slots {
             usual,
@@ -91,9 +93,24 @@ impl Slots {
 
     /// The connection of this slot is no more.
     pub fn leave(&self, key: Key) {
-        lock(&self.slots[key.index as usize]).state = State::Vacant;
+        let mut slot = lock(&self.slots[key.index as usize]);
+        slot.state = State::Vacant;
+        let voice = slot.voice.take();
+        drop(slot);
+        // Closed before the slot can be another's.
+        drop(voice);
         lock(&self.free).push(key.index);
         self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Remembers the voice of a new connection.
+    pub fn know(&self, guest: &Guest) {
+        lock(&self.slots[guest.key.index as usize]).voice = Some(guest.connection.voice());
+    }
+
+    /// The voice of the connection in this slot, which somebody owns.
+    pub fn voice(&self, index: u32) -> Option<Voice> {
+        lock(self.slots.get(index as usize)?).voice.clone()
     }
 
     /// Puts a connection down, unless an edge has come while it was owned.

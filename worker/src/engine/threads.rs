@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use super::guest::Guest;
 use super::runner::Runner;
 use super::{Engine, Task, watch};
 use crate::conn::Flushed;
-use crate::python::{self, Application, Served};
+use crate::lease::{Ending, Heard};
+use crate::python::{self, Application, Rest, Served};
 use crate::turn::Farewell;
 
 /// How long threads of the application's may hold up the exit of a worker that has no request left. Less cuts off what they
@@ -27,9 +29,7 @@ const PIECES_MAX: usize = 16;
 /// # Errors
 /// When a thread cannot be made.
 pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<()> {
-    if engine.settings.threads > 1 {
-        watch::start(engine)?;
-    }
+    watch::start(engine)?;
     let mut others = Vec::new();
     for index in 1..engine.settings.threads {
         let (engine, application) = (engine.clone(), application.clone());
@@ -48,6 +48,7 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
 impl Runner {
     fn run(mut self, application: &Application) {
         Python::attach(|py| {
+            self.lease().adopt(python::this_thread(py));
             loop {
                 let task = match self.pop() {
                     Some(task) => task,
@@ -58,12 +59,7 @@ impl Runner {
                 };
                 match task {
                     Task::Serve(guest) => self.serve(py, application, guest),
-                    Task::Abandon(rest) => {
-                        // It may block as any call may, so the watch is to see it.
-                        self.engine.watch.begin(self.index);
-                        application.abandon(py, rest);
-                        self.engine.watch.end(self.index);
-                    }
+                    Task::Abandon(rest) => self.abandon(py, application, rest),
                 }
                 self.flush_batch();
             }
@@ -73,21 +69,68 @@ impl Runner {
     /// Calls the application, or pulls at its answer, for as long as its client takes what comes of it.
     fn serve(&mut self, py: Python<'_>, application: &Application, mut guest: Box<Guest>) {
         self.begin(&mut guest);
+        guest.connection.lease = Some(self.lease());
         if let Some(apology) = self.engine.notice.instead_of(&guest) {
             return self.apologise(guest, &apology);
         }
         for piece in 1.. {
+            if piece > 1 {
+                self.moment = self.clock.moment();
+            }
+            let heard = if guest.rest.is_none() { Heard::Nothing } else { guest.connection.heard() };
+            self.begin_call(Some(guest.key.index), heard);
             let Served { connection, rest } = match guest.rest.take() {
                 None => application.call(py, guest.connection),
                 Some(rest) => application.pull(py, guest.connection, rest),
             };
             (guest.connection, guest.rest) = (connection, rest);
+            let ending = self.lease().end();
+            if ending != Ending::Kept {
+                return self.come_late(py, application, (guest, ending));
+            }
             let flushed = guest.connection.flush();
             let goes_on = flushed == Flushed::All && guest.rest.is_some();
             if !goes_on || piece == PIECES_MAX || !self.engine.is_queue_empty() {
                 return self.leave(guest, flushed);
             }
         }
+    }
+
+    /// Python has the thread now, for the connection in this slot or for none.
+    fn begin_call(&self, place: Option<u32>, heard: Heard) {
+        self.engine.scoreboard.counters().python_beat.store(self.moment.now, Ordering::Relaxed);
+        self.lease().begin(place, heard, self.moment.now);
+        self.engine.watch.note_call();
+    }
+
+    /// Has the application close an answer that nobody waits for. It may block as any call may, so the watch is to see it.
+    fn abandon(&mut self, py: Python<'_>, application: &Application, rest: Rest) {
+        self.moment = self.clock.moment();
+        self.begin_call(None, Heard::All);
+        application.abandon(py, rest);
+        if self.lease().end() != Ending::Kept {
+            python::take_back(py, self.lease().thread());
+        }
+    }
+
+    /// A call has returned whose client was told without it. What it wrote is thrown away.
+    fn come_late(&mut self, py: Python<'_>, application: &Application, call: (Box<Guest>, Ending)) {
+        let (mut guest, ending) = call;
+        python::take_back(py, self.lease().thread());
+        if ending == Ending::Stuck {
+            self.engine.stuck.fetch_sub(1, Ordering::SeqCst);
+        }
+        let line = self.engine.scoreboard.threads()[self.index].current();
+        if let Some(rest) = guest.rest.take() {
+            self.abandon(py, application, rest);
+        }
+        self.engine.scoreboard.threads()[self.index].end();
+        self.moment = self.clock.moment();
+        let (request, since) = line.unwrap_or_default();
+        slog::info!(self.engine.log, "a request that had timed out has returned";
+            "request" => request, "ms" => self.moment.now.saturating_sub(since));
+        self.linger(&mut guest);
+        self.settle(guest);
     }
 
     /// The application has done for now what it had to do for this connection.

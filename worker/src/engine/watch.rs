@@ -1,46 +1,74 @@
-//! Notices calls that block, and sees to it that a thread that could do their neighbours' work does it.
+//! A thread that needs no GIL and looks after those that do.
 //!
-//! A thread of its own, which needs no GIL, looks once a tick whether some runner is in the same call as at the last look.
-//! If so, and work waits or nobody leads while a runner is idle, it wakes one; and for a while whoever takes work wakes the
-//! next one itself, so that an application whose calls block by habit waits for no tick. When all is quiet it sleeps.
+//! ```text
+//!   each tick, while calls run:   a call blocks and work waits, or nobody leads, and a runner is idle    -> wakes it
+//!                                 every runner is in a call, and has been for a tick                     -> leads itself (deputy)
+//!                                 a call is due                                                          -> tells its client (late)
+//!   now and then:                 the heart has not beaten for a while                                   -> lets it (pulse)
+//! ```
+//!
+//! For a while after a call has blocked, whoever takes work wakes the next runner itself, so that an application whose calls block by
+//! habit waits for no tick. When no call runs the watch sleeps, but for the pulse.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use monoceros_shared::exit;
+
+use super::late::Late;
+use super::pulse::Pulse;
+use super::runner::Runner;
 use super::{Engine, Mode};
+use crate::clock;
+use crate::lease::{Lease, Sight};
 
 /// How long a call may keep others waiting while a thread is idle, before it is noticed. Less costs wakes on a machine whose
 /// calls are short, more is felt by clients.
 const TICK: Duration = Duration::from_millis(1);
 
+/// The same where there is one runner, so that no other could do its neighbours' work: only deadlines wait for it.
+const TICK_ALONE: Duration = Duration::from_millis(10);
+
 /// Ticks for which one blocked call makes the runners eager. Less makes an application that blocks now and then wait for
 /// ticks again, more costs one whose calls are short a wake for each.
 const EAGER_TICKS: u32 = 1_000;
 
-/// Ticks without any call before the watch sleeps.
-const QUIET_TICKS: u32 = 16;
+/// How long there must be no call before the watch sleeps. Less costs a wake more often, more costs ticks for nothing.
+const QUIET: Duration = Duration::from_millis(16);
 
 /// What the watch sees of the runners.
 pub struct Watch {
-    /// For each runner: odd while it is in a call, another value for each call.
-    calls: Box<[AtomicU64]>,
+    leases: &'static [Lease],
     eager: AtomicU32,
     asleep: AtomicBool,
     thread: OnceLock<Thread>,
 }
 
 impl Watch {
-    /// A watch over so many runners, not started.
-    pub fn new(threads: usize) -> Watch {
+    /// A watch over so many runners, each call of which may take so long; not started. Its leases are never given back, for what
+    /// Python holds may name them to the end of the process.
+    pub fn new(threads: usize, request: Duration) -> Watch {
+        let leases: Vec<Lease> = (0..threads).map(|_| Lease::new(request.as_millis() as u64)).collect();
         Watch {
-            calls: (0..threads).map(|_| AtomicU64::new(0)).collect(),
+            leases: Vec::leak(leases),
             eager: AtomicU32::new(0),
             asleep: AtomicBool::new(false),
             thread: OnceLock::new(),
         }
+    }
+
+    /// The lease of this runner.
+    pub fn lease(&self, runner: usize) -> &'static Lease {
+        &self.leases[runner]
+    }
+
+    /// Those of all runners.
+    pub fn leases(&self) -> &'static [Lease] {
+        self.leases
     }
 
     /// Whether calls have blocked lately.
@@ -48,11 +76,8 @@ impl Watch {
         self.eager.load(Ordering::Relaxed) > 0
     }
 
-    /// This runner begins a call.
-    pub fn begin(&self, runner: usize) {
-        // Only its own thread writes a runner's number.
-        let call = &self.calls[runner];
-        call.store(call.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
+    /// A call has begun.
+    pub fn note_call(&self) {
         if self.asleep.load(Ordering::SeqCst) {
             self.wake();
         }
@@ -67,64 +92,152 @@ impl Watch {
         }
     }
 
-    /// Its call is over.
-    pub fn end(&self, runner: usize) {
-        let call = &self.calls[runner];
-        call.store(call.load(Ordering::Relaxed) + 1, Ordering::Release);
-    }
-
-    fn calls(&self) -> impl Iterator<Item = u64> {
-        self.calls.iter().map(|call| call.load(Ordering::SeqCst))
+    fn is_quiet(&self) -> bool {
+        self.leases.iter().all(|lease| lease.look() == Sight::Idle)
     }
 }
 
-/// Starts the watch of an engine with more than one runner; with one there is nobody to wake.
+/// Starts the watch of an engine.
 ///
 /// # Errors
 /// When the thread cannot be made.
-pub fn start(engine: &Arc<Engine>) -> std::io::Result<()> {
-    let watched = engine.clone();
-    thread::Builder::new().name("watch".into()).spawn(move || watch(&watched))?;
+pub fn start(engine: &Arc<Engine>) -> io::Result<()> {
+    let watchman = Watchman::new(engine.clone());
+    thread::Builder::new().name("watch".into()).spawn(move || watchman.watch())?;
     Ok(())
 }
 
-fn watch(engine: &Engine) {
-    let watch = &engine.watch;
-    watch.thread.get_or_init(thread::current);
-    let mut seen: Vec<u64> = watch.calls().collect();
-    let mut quiet = 0;
-    while !engine.mode_is(Mode::Done) {
-        thread::park_timeout(TICK);
-        let mut blocked = false;
-        let mut moved = false;
-        for (before, now) in seen.iter_mut().zip(watch.calls()) {
-            blocked |= now % 2 == 1 && now == *before;
-            moved |= now != *before;
-            *before = now;
-        }
-        if blocked && engine.wants_runner() {
-            watch.eager.store(EAGER_TICKS, Ordering::Relaxed);
-            engine.wake_idle();
-        } else {
-            let eager = watch.eager.load(Ordering::Relaxed);
-            watch.eager.store(eager.saturating_sub(1), Ordering::Relaxed);
-        }
-        quiet = if blocked || moved { 0 } else { quiet + 1 };
-        if quiet > QUIET_TICKS {
-            sleep(watch);
-            quiet = 0;
-        }
-    }
+/// The thread's own.
+pub(super) struct Watchman {
+    pub(super) engine: Arc<Engine>,
+    /// What it leads with, when nobody else can.
+    pub(super) hands: Runner,
+    pub(super) late: Vec<Late>,
+    pub(super) pulse: Pulse,
+    /// The supervisor knows that this worker is to be replaced.
+    pub(super) has_said_stuck: bool,
+    /// The runners as they were at the last look, and when one of them last was another.
+    seen: Vec<Sight>,
+    pub(super) moved: u64,
 }
 
-/// Until a call begins.
-fn sleep(watch: &Watch) {
-    watch.asleep.store(true, Ordering::SeqCst);
-    // A call that began before it could see us asleep is seen here.
-    if watch.calls().any(|call| call % 2 == 1) {
-        watch.asleep.store(false, Ordering::SeqCst);
+/// What a look at the runners found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// No call.
+    Quiet,
+    /// Calls that come and go.
+    Busy,
+    /// A call that was there at the last look too.
+    Blocked,
+    /// Such a call in every runner.
+    NobodyFree,
+}
+
+impl Watchman {
+    fn new(engine: Arc<Engine>) -> Watchman {
+        let now = clock::now();
+        let seen = vec![Sight::Idle; engine.watch.leases.len()];
+        let hands = Runner::new(engine.clone(), usize::MAX);
+        let pulse = Pulse::new(engine.settings.heartbeat, now);
+        Watchman { engine, hands, late: Vec::new(), pulse, has_said_stuck: false, seen, moved: now }
     }
-    while watch.asleep.load(Ordering::SeqCst) {
-        thread::park();
+
+    fn watch(mut self) {
+        let engine = self.engine.clone();
+        let watch = &engine.watch;
+        watch.thread.get_or_init(thread::current);
+        let tick = if engine.settings.threads > 1 { TICK } else { TICK_ALONE };
+        let mut quiet = Duration::ZERO;
+        loop {
+            thread::park_timeout(tick);
+            self.attend();
+            let found = self.look();
+            match found {
+                Found::NobodyFree => self.stand_in(),
+                Found::Quiet | Found::Busy | Found::Blocked => {}
+            }
+            let blocks = matches!(found, Found::Blocked | Found::NobodyFree);
+            if blocks && engine.wants_runner() {
+                watch.eager.store(EAGER_TICKS, Ordering::Relaxed);
+                engine.wake_idle();
+            } else {
+                let eager = watch.eager.load(Ordering::Relaxed);
+                watch.eager.store(eager.saturating_sub(1), Ordering::Relaxed);
+            }
+            quiet = if found == Found::Quiet { quiet + tick } else { Duration::ZERO };
+            if quiet > QUIET && self.late.is_empty() {
+                self.sleep();
+                quiet = Duration::ZERO;
+            }
+        }
+    }
+
+    /// Does what is due. It is little, and waits for nothing.
+    pub(super) fn attend(&mut self) {
+        let now = clock::now();
+        self.claim_due(now);
+        self.follow_late(now);
+        self.feel_pulse(now);
+        self.leave_if_over(now);
+    }
+
+    pub(super) fn look(&mut self) -> Found {
+        let mut blocked = 0;
+        let mut found = Found::Quiet;
+        for (before, lease) in self.seen.iter_mut().zip(self.engine.watch.leases) {
+            let now = lease.look();
+            if now != *before {
+                *before = now;
+                self.moved = clock::now();
+                found = Found::Busy;
+            } else if now != Sight::Idle {
+                blocked += 1;
+            }
+        }
+        match blocked {
+            0 => found,
+            all if all == self.seen.len() => Found::NobodyFree,
+            _ => Found::Blocked,
+        }
+    }
+
+    /// Until a call begins, but for what is due without one.
+    fn sleep(&mut self) {
+        let engine = self.engine.clone();
+        let watch = &engine.watch;
+        watch.asleep.store(true, Ordering::SeqCst);
+        // A call that began before it could see us asleep is seen here.
+        if !watch.is_quiet() {
+            watch.asleep.store(false, Ordering::SeqCst);
+        }
+        while watch.asleep.load(Ordering::SeqCst) {
+            thread::park_timeout(self.until_next(clock::now()));
+            self.attend();
+        }
+    }
+
+    /// How long nothing is due, if no call begins: at least a millisecond, and no longer than a call may take.
+    pub(super) fn until_next(&self, now: u64) -> Duration {
+        let deadlines = self.engine.watch.leases.iter().filter_map(Lease::deadline);
+        let late = self.late.iter().filter_map(Late::next);
+        let ends = self.engine.drain_ends().into_iter().chain(self.engine.leaves_at());
+        let next = deadlines.chain(late).chain(ends.filter(|at| *at > now)).chain([self.pulse.next()]).min();
+        let wait = next.unwrap_or(u64::MAX).saturating_sub(now).min(self.engine.settings.request);
+        Duration::from_millis(wait.max(1))
+    }
+
+    /// Ends the process when the worker is done and a thread is not, or the drain has lasted as long as it may.
+    fn leave_if_over(&self, now: u64) {
+        let engine = &self.engine;
+        let is_given_up = engine.mode_is(Mode::Done) && self.late.iter().any(Late::is_given_up);
+        let is_over = engine.leaves_at().is_some_and(|at| at <= now);
+        if !is_given_up && !is_over {
+            return;
+        }
+        let rows = engine.scoreboard.threads().iter();
+        let requests: Vec<String> = rows.filter_map(|row| Some(row.current()?.0)).collect();
+        slog::warn!(engine.log, "this worker ends, though its Python has not"; "requests" => requests.join(", "));
+        (engine.leave)(if engine.is_broken() { exit::FAILED } else { exit::DONE });
     }
 }

@@ -28,6 +28,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use slog::{Logger, warn};
 
+use super::deadline;
 use super::file::FileWrapper;
 use super::journal::Journal;
 use super::latin1;
@@ -300,6 +301,8 @@ impl Template {
         set("wsgi.file_wrapper", py.get_type::<FileWrapper>().into_any())?;
         set("monoceros.worker", assignment.worker.into_pyobject(py)?.into_any())?;
         set("monoceros.generation", assignment.generation.into_pyobject(py)?.into_any())?;
+        set("monoceros.extend_timeout", deadline::extend(py)?.into_any())?;
+        set("monoceros.RequestTimeout", deadline::request_timeout(py))?;
         debug_assert!(dict.len() >= KEYS_MIN, "{} keys", dict.len());
         Ok(Template { dict: dict.unbind(), is_named_by_host, scheme_port: if is_sealed { b"443" } else { b"80" } })
     }

@@ -1,9 +1,10 @@
 //! Starts Python in this process, as the `python` of the virtualenv or of the build would have started it.
 //!
 //! * `sys.executable` is that `python`, never `worker`: what the application spawns with it must be a Python.
-//! * The `PYTHON*` variables are honoured, the locale is coerced and stdio is buffered as `python` does it.
+//! * The `PYTHON*` variables are honoured and the locale is coerced as `python` does it. Standard output is written line by line,
+//!   as to a terminal, though it is none: what a program prints is there when it has printed it, and when it then dies.
 //! * `sys.argv` is `['monoceros', 'module:attribute']`, and `sys.path` has no `''`: nothing depends on a command line.
-//! * No signal handler is installed. SIGINT stays the worker's (Python takes it over only where it finds the default
+//! * No signal handler is installed but those of `faulthandler` for fatal signals. SIGINT stays the worker's (Python takes it over only where it finds the default
 //!   action, so the worker sets its own handlers before this), and nothing raises KeyboardInterrupt. SIGPIPE stays
 //!   ignored, as Rust's runtime leaves it; SIGXFSZ is ignored here, so that a file limit is an OSError and no death.
 //!
@@ -18,6 +19,8 @@ use std::{env, ptr};
 use monoceros_shared::config::App;
 use monoceros_shared::link::Failure;
 use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// The Python that this worker was built against.
 const BUILT_WITH: &str = env!("MONOCEROS_PYTHON");
@@ -30,6 +33,7 @@ pub const VERSION: &str = env!("MONOCEROS_PYTHON_VERSION");
 /// When Python refuses to start: it says why in one line, and more on stderr.
 pub fn start(app: &App) -> Result<(), Failure> {
     ignore_sigxfsz();
+    leave_faults_to_python();
     let python = executable(app);
     let argv = [c"monoceros".to_owned(), c_string(app.wsgi.to_string().as_bytes())?];
     initialize(&c_string(python.as_os_str().as_bytes())?, &argv).map_err(|cause| Failure {
@@ -64,6 +68,16 @@ fn c_string(bytes: &[u8]) -> Result<CString, Failure> {
 fn ignore_sigxfsz() {
     // SAFETY: SIG_IGN runs no code of ours, so no handler can be unsafe to call.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+/// Rust's runtime has handlers for these, to tell an overflow of the stack, which swallow the first such signal that is sent
+/// instead of caused. Python's tell the stack of every thread, and must find the default behind them.
+#[expect(unsafe_code, reason = "nix wraps no plain signal disposition without unsafe")]
+fn leave_faults_to_python() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: SIG_DFL runs no code of ours, so no handler can be unsafe to call.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// A PyConfig that is cleared when it goes out of scope.
@@ -128,6 +142,21 @@ fn check(status: ffi::PyStatus) -> Result<(), String> {
         }
         Err(std::ffi::CStr::from_ptr(status.err_msg).to_string_lossy().into_owned())
     }
+}
+
+/// Has `sys.stdout` write each line at its end. Its standard error does so by itself.
+///
+/// # Errors
+/// When `sys.stdout` is not Python's own: something in the environment has replaced it.
+pub fn write_line_by_line(py: Python<'_>) -> PyResult<()> {
+    let stdout = py.import("sys")?.getattr("stdout")?;
+    // There is none when descriptor 1 was closed.
+    if stdout.is_none() {
+        return Ok(());
+    }
+    let arguments = PyDict::new(py);
+    arguments.set_item("line_buffering", true)?;
+    stdout.call_method("reconfigure", (), Some(&arguments)).map(drop)
 }
 
 /// Checks, before Python starts, that a virtualenv is one of this worker's Python: another version's would fail later and strangely.

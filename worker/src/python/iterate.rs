@@ -21,7 +21,7 @@ use slog::{debug, error, warn};
 
 use super::file::{FileWrapper, Region};
 use super::respond::{self, Respond, Said, type_name};
-use super::{Application, Served, error as exception, fork};
+use super::{Application, Served, deadline, error as exception, fork};
 use crate::conn::Connection;
 use crate::turn::Turn;
 use crate::wire::{Span, Version};
@@ -195,6 +195,8 @@ impl Application {
         let request = request_line(&connection.turn);
         if what.0.is_client_gone {
             debug!(self.log, "the client left while the application was writing"; "request" => request);
+        } else if deadline::is_request_timeout(what.1, py) {
+            debug!(self.log, "a call that was late has ended by RequestTimeout"; "request" => request);
         } else if let Some(witness) = &self.witness {
             witness.note(py, what.1);
         } else {
@@ -208,7 +210,9 @@ impl Application {
         let close = iterable.getattr_opt(pyo3::intern!(py, "close"));
         let closed = close.and_then(|close| close.map_or(Ok(()), |close| close.call0().map(drop)));
         fork::leave_if_child(py, closed.as_ref().err());
-        if let Err(error) = closed {
+        if let Err(error) = closed
+            && !deadline::is_request_timeout(&error, py)
+        {
             error!(self.log, "close() of the application's iterable failed"; "traceback" => exception::traceback(py, &error));
         }
     }

@@ -9,6 +9,7 @@
 //! Everything here but [`load`] runs attached to the interpreter, on whichever thread the engine has at hand.
 //! A connection is lent to Python for the length of a call and comes back with it, whatever the application does.
 
+mod deadline;
 mod environ;
 mod error;
 mod file;
@@ -21,9 +22,11 @@ mod journal;
 mod latin1;
 mod modules;
 mod names;
+pub mod probe;
 mod ready;
 mod respond;
 mod shutdown;
+pub mod stacks;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +37,7 @@ use respond::{Respond, Said};
 use slog::Logger;
 
 use crate::conn::Connection;
+pub use deadline::{raise_in, take_back};
 pub use fork::{has_forked, on_fork};
 pub use iterate::Rest;
 pub use modules::files;
@@ -77,13 +81,30 @@ pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failur
         detail: String::new(),
     })?;
     interpreter::start(app)?;
+    watch_over()?;
     Python::attach(|py| {
+        if let Err(error) = interpreter::write_line_by_line(py) {
+            slog::warn!(log, "what is printed may come late"; "why" => error::one_line(py, &error));
+        }
         let callable = import::application(py, app)?;
         Application::new(py, callable, assignment, log.clone()).map_err(|error| Failure {
             why: format!("cannot prepare Python: {}", error::one_line(py, &error)),
             detail: error::traceback(py, &error),
         })
     })
+}
+
+/// From here on the threads of Python can be seen from outside, those of an import that hangs too.
+fn watch_over() -> Result<(), Failure> {
+    let failure = |cause: String| Failure::new(format!("cannot watch over Python: {cause}"), "");
+    Python::attach(|py| stacks::prepare(py).map_err(|error| failure(error::one_line(py, &error))))?;
+    probe::start().map_err(|error| failure(error.to_string()))
+}
+
+/// The number that Python has for this thread.
+pub fn this_thread(py: Python<'_>) -> u64 {
+    let number = || py.import("_thread")?.call_method0("get_ident")?.extract();
+    number().unwrap_or_default()
 }
 
 impl Application {

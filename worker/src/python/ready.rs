@@ -28,6 +28,7 @@ use socket2::Socket;
 use super::{Application, environ, error, input};
 use crate::clock::Clock;
 use crate::conn::{Connection, Peer};
+use crate::lease::{Heard, Lease};
 use crate::turn::{Farewell, Limits, Next, Turn};
 use crate::wire::Framing;
 use crate::wire::http::{body, head};
@@ -110,6 +111,10 @@ impl Application {
         }
         let reader = thread::Builder::new().name("ready".into()).spawn(move || read(client))?;
         connection.turn.run(&moment);
+        // Here `timeouts.boot` is the only deadline, but an application may ask for more time all the same.
+        let lease: &'static Lease = Box::leak(Box::new(Lease::new(u64::MAX)));
+        lease.adopt(super::this_thread(py));
+        lease.begin(None, Heard::Nothing, 0);
         let mut served = self.call(py, connection);
         loop {
             let connection = &mut served.connection;

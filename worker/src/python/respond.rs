@@ -14,8 +14,11 @@ use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueErr
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
+use super::deadline::RequestTimeout;
 use super::latin1;
+use crate::clock;
 use crate::conn::Connection;
+use crate::lease::Lease;
 use crate::turn::Turn;
 
 /// One request's answer while Python makes it.
@@ -96,8 +99,15 @@ impl Respond {
             ));
         }
         let connection = self.connection()?;
+        let lease = connection.lease;
+        if !lease.is_none_or(Lease::pause) {
+            return Err(RequestTimeout::new_err("write() is too late: the client has been told"));
+        }
         connection.turn.write(data.as_bytes());
         let sent: io::Result<()> = py.detach(|| connection.flush_waiting());
+        if let Some(lease) = lease {
+            lease.resume(connection.heard(), clock::now());
+        }
         self.said.is_client_gone = sent.is_err();
         Ok(sent?)
     }

@@ -29,8 +29,8 @@ pub struct Session {
     has_begun: bool,
     /// The client has said that it sends no more.
     is_over: bool,
-    /// What the application is told of it; empty until the handshake is complete.
-    variables: Variables,
+    /// What the application is told of it is still to be taken.
+    is_news: bool,
     /// Bytes made into records since none waited to be sent.
     wrapped: usize,
     file_piece: Vec<u8>,
@@ -46,14 +46,8 @@ impl Session {
     /// When rustls finds the terms wanting, which a listener's never are.
     pub fn new(terms: &Terms) -> Result<Session, rustls::Error> {
         let connection = ServerConnection::new(terms.0.clone())?;
-        let fresh = Session {
-            connection,
-            has_begun: false,
-            is_over: false,
-            variables: Variables::new(),
-            wrapped: 0,
-            file_piece: Vec::new(),
-        };
+        let fresh =
+            Session { connection, has_begun: false, is_over: false, is_news: true, wrapped: 0, file_piece: Vec::new() };
         Ok(fresh)
     }
 
@@ -78,9 +72,6 @@ impl Session {
             let held = state.plaintext_bytes_to_read();
             self.connection.reader().read_exact(&mut plain[filled..filled + held])?;
             filled += held;
-        }
-        if self.variables.is_empty() && !self.connection.is_handshaking() {
-            self.variables = variables(&self.connection);
         }
         Ok(filled)
     }
@@ -153,8 +144,15 @@ impl Session {
         self.connection.send_close_notify();
     }
 
-    /// What the application is told of it.
-    pub fn variables(&self) -> &Variables {
-        &self.variables
+    /// What the application is told of it, once, when the handshake is complete.
+    pub fn take_variables(&mut self) -> Option<Box<Variables>> {
+        let is_ready = self.is_news && !self.connection.is_handshaking();
+        self.is_news &= !is_ready;
+        is_ready.then(|| Box::new(variables(&self.connection)))
+    }
+
+    /// Makes records of a short answer: whether there was room for all of it.
+    pub fn say(&mut self, answer: &[u8]) -> bool {
+        self.connection.writer().write(answer).is_ok_and(|count| count == answer.len())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::{Moment, Phase, Turn};
+use super::{Farewell, Moment, Phase, Turn};
 use crate::body::Body;
 use crate::output::Stretch;
 use crate::wire::http::answer::{Asked, Ending, Fault};
@@ -50,6 +50,13 @@ impl Turn {
     /// Whether the answer's head has gone out: it can no longer be replaced.
     pub fn is_head_out(&self) -> bool {
         self.reply.is_head_out()
+    }
+
+    /// How a connection is to be cut of whose answer there is no more, so that nothing looks complete; `None` while its head is not
+    /// out, for then another answer can take its place.
+    pub fn cut(&self) -> Option<Farewell> {
+        let farewell = if self.reply.shows_its_end() { Farewell::Close } else { Farewell::Reset };
+        self.reply.is_head_out().then_some(farewell)
     }
 
     /// The status of the answer; 0 before there is one.

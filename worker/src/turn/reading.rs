@@ -1,9 +1,9 @@
 //! The reading half of a turn: from the client's bytes to a whole request, or to a refusal.
 
-use super::{Moment, Phase, Turn};
+use super::{INPUT_TRAVELS_MAX, Moment, Phase, Turn};
 use crate::body::Body;
 use crate::wire::http::answer::{self, Ending};
-use crate::wire::http::body;
+use crate::wire::http::{body, head};
 use crate::wire::{Framing, Refusal};
 
 const CANNOT_STORE: Refusal = Refusal { status: 503, why: "the server has no room for the body of the request" };
@@ -62,6 +62,33 @@ impl Turn {
             }
             Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Refused => {}
         }
+    }
+
+    /// Refuses a whole request for which no thread was free.
+    pub fn give_up(&mut self, refusal: Refusal, moment: &Moment) {
+        debug_assert_eq!(self.phase, Phase::Ready);
+        self.refuse(refusal, moment);
+    }
+
+    /// Makes bytes again of a whole request that the application has not seen, so that another worker can read it. Says whether it could:
+    /// not if its body is in a file, or was chunked, or it would not fit a packet.
+    pub fn unread_whole(&mut self) -> bool {
+        let body = match &self.body {
+            Body::Empty if self.head.framing == Framing::None => &[][..],
+            Body::Memory(body) if matches!(self.head.framing, Framing::Length(_)) => body,
+            Body::Empty | Body::Memory(_) | Body::File(..) => return false,
+        };
+        let mut heads = head::Reader::new(self.limits.head);
+        let Ok(Some(length)) = heads.read(&self.input[self.start..], &mut self.head) else { return false };
+        let head = &self.input[self.start..self.start + length];
+        let input = [head, body, &self.input[self.unread..]].concat();
+        if self.phase != Phase::Ready || input.len() > INPUT_TRAVELS_MAX {
+            return false;
+        }
+        (self.input, self.start, self.unread) = (input, 0, 0);
+        (self.heads, self.bodies, self.body) = (head::Reader::new(self.limits.head), None, Body::Empty);
+        self.phase = Phase::Head;
+        true
     }
 
     fn advance(&mut self, moment: &Moment) {

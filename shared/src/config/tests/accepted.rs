@@ -229,7 +229,7 @@ fn every_key_is_taken() {
         virtualenv: Some(at(".venv")),
         python_path: vec![at("lib"), at("srv/lib")],
         environment: environment.map(|(name, value)| (name.into(), value.into())).into(),
-        run_as: Some(RunAs { user: "root".into(), uid: 0, gid: 12, groups: Some(vec![0, 34]) }),
+        run_as: Some(RunAs { user: "root".into(), uid: 0, gid: 12, groups: Some(vec![0, 34]), home: "/root".into() }),
         umask: Some(0o027),
         no_new_privileges: false,
         listen: shop_listeners(&folder),
@@ -386,7 +386,7 @@ fn more_memory_than_body_is_no_error() {
 #[test]
 fn a_user_may_be_a_number() {
     let run_as = app("user: 0").run_as;
-    assert_eq!(run_as, Some(RunAs { user: "root".into(), uid: 0, gid: 0, groups: None }));
+    assert_eq!(run_as, Some(RunAs { user: "root".into(), uid: 0, gid: 0, groups: None, home: "/root".into() }));
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn reload(core: &mut Core, cause: Cause, plan: &Plan) -> Vec<Effect> {
 }
 
 fn exits(core: &mut Core, worker: WorkerId, exit: Exit) -> Vec<Effect> {
-    core.handle(NOW, Event::Exited { worker, exit, running: Vec::new() })
+    core.handle(NOW, Event::Exited { worker, exit, running: Vec::new(), output: String::new() })
 }
 
 fn fails(core: &mut Core, worker: WorkerId) -> Vec<Effect> {
@@ -464,7 +464,8 @@ fn a_spare_that_fails_costs_nobody_and_is_tried_again_later() {
     assert!((90..=112).contains(&due.as_secs()), "{due:?}");
     assert_eq!(spawned(&core.handle(due, Event::Tick)), [2]);
     let _ = core.handle(due, Event::Failed { worker: 2, failure: Failure::new("no", "") });
-    let effects = core.handle(due, Event::Exited { worker: 2, exit: Exit::Code(1), running: Vec::new() });
+    let effects =
+        core.handle(due, Event::Exited { worker: 2, exit: Exit::Code(1), running: Vec::new(), output: String::new() });
     assert!(spawned(&effects).is_empty() && moves(&effects).is_empty());
     let again = core.deadline().unwrap();
     assert!(again > due);

@@ -202,7 +202,7 @@ impl World {
             Turn::Die(worker, exit) => {
                 if self.processes[&worker].doing != Doing::Dead {
                     self.become_(worker, Doing::Dead);
-                    self.tell(Event::Exited { worker, exit, running: Vec::new() });
+                    self.tell(Event::Exited { worker, exit, running: Vec::new(), output: String::new() });
                 }
             }
             Turn::Do(deed) => self.do_(deed),

@@ -21,7 +21,7 @@ use super::*;
 use crate::conn::{Flushed, Peer};
 use crate::turn::{Farewell, Limits, Moment, Next, Turn};
 use crate::wire::http::{body, head};
-use monoceros_shared::link::Purpose;
+use monoceros_shared::link::{Output, Purpose};
 
 const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 
@@ -167,6 +167,7 @@ fn assignment(listen: &str) -> Assignment {
         app,
         siblings: 4,
         log: config.log,
+        output: Output::Inherited,
         listeners,
         purpose: Purpose::Serve,
         report_files: false,

@@ -1,0 +1,122 @@
+"""Calls that take long, each in another way. What became of them is told at `/told`, and `/open` lets those go that wait."""
+
+import ctypes
+import os
+import threading
+
+opened = threading.Event()
+told = []
+
+# With the GIL held, as C code does that forgets to let go of it.
+poll = ctypes.PyDLL(None).poll
+
+
+def loop(seconds=3600.0):
+    """Runs Python until it is opened, or raised out of."""
+    left = seconds
+    while left > 0 and not opened.wait(0.005):
+        left -= 0.005
+
+
+def note(what):
+    told.append(what)
+
+
+def raised(environ):
+    try:
+        loop()
+    except BaseException as error:
+        note(f"{type(error).__module__}.{type(error).__name__}")
+        note(isinstance(error, environ["monoceros.RequestTimeout"]) and not isinstance(error, Exception))
+        raise
+
+
+def swallow(environ):
+    try:
+        loop()
+    except BaseException:
+        note("swallowed")
+
+
+def two(name):
+    def pieces():
+        try:
+            yield b"first "
+            loop()
+            yield b"second"
+        except BaseException as error:
+            note(f"{name} ended by {type(error).__name__}")
+            raise
+        finally:
+            note(f"{name} over")
+
+    return pieces()
+
+
+def slow(count, pause):
+    for number in range(count):
+        loop(pause)
+        yield f"{number} ".encode()
+
+
+class Closing:
+    """An answer whose close() never comes back by itself."""
+
+    def __iter__(self):
+        return iter([b"whole"])
+
+    def close(self):
+        try:
+            loop()
+        finally:
+            note("closed")
+
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    extend = environ["monoceros.extend_timeout"]
+    fields = [("Content-Type", "text/plain")]
+    if path == "/raised":
+        raised(environ)
+    elif path == "/swallow":
+        swallow(environ)
+    elif path == "/wait":
+        note("waits")
+        opened.wait()
+        note("waited")
+    elif path == "/gil":
+        poll(None, 0, int(environ["QUERY_STRING"]))
+    elif path == "/extend":
+        extend(float(environ["QUERY_STRING"]))
+        loop(0.75)
+    elif path == "/chunks":
+        start_response("200 OK", fields)
+        return two("chunks")
+    elif path == "/close":
+        start_response("200 OK", fields)
+        return Closing()
+    elif path == "/slow":
+        start_response("200 OK", fields)
+        return slow(4, 0.3)
+    elif path == "/write":
+        write = start_response("200 OK", fields)
+        write(b"written ")
+        try:
+            loop()
+        except BaseException:
+            try:
+                write(b"more")
+            except BaseException as error:
+                note(f"write raised {type(error).__name__}")
+            raise
+    elif path == "/open":
+        opened.set()
+    elif path == "/shut":
+        opened.clear()
+    elif path == "/fault":
+        ctypes.string_at(0)
+    text = {"/pid": str(os.getpid()), "/told": repr(told), "/agent": environ.get("HTTP_USER_AGENT", "")}.get(path, "ok")
+    body = environ["wsgi.input"].read()
+    answer = text.encode() + (b" %d" % len(body) if body else b"")
+    start_response("200 OK", [*fields, ("Content-Length", str(len(answer)))])
+    return [answer]

@@ -1,0 +1,91 @@
+//! Work that stands ready for the application, in a queue that all runners share, and the runners that wait for some.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use super::guest::Guest;
+use super::slots::lock;
+use super::{Engine, Mode};
+use crate::python::Rest;
+
+/// Work for a thread that has Python.
+pub enum Task {
+    /// Call the application for a whole request, or pull the next piece of its answer.
+    Serve(Box<Guest>),
+    /// Close what is left of an answer whose client is gone.
+    Abandon(Rest),
+}
+
+/// Work that any runner may take.
+#[derive(Default)]
+pub(super) struct Ready {
+    pub now: VecDeque<Task>,
+    /// Answers that go on and on: their next pieces come after everybody else, and after a look at the poll.
+    pub later: VecDeque<Task>,
+}
+
+impl Ready {
+    fn is_empty(&self) -> bool {
+        self.now.is_empty() && self.later.is_empty()
+    }
+}
+
+impl Engine {
+    /// Puts work into the queue that all runners share.
+    pub(super) fn queue(&self, tasks: impl IntoIterator<Item = Task>) {
+        lock(&self.ready).now.extend(tasks);
+    }
+
+    /// Puts the next piece of a long answer behind all other work.
+    pub(super) fn queue_later(&self, task: Task) {
+        lock(&self.ready).later.push_back(task);
+    }
+
+    /// The next piece of work, if one stands ready.
+    pub(super) fn pop(&self) -> Option<Task> {
+        lock(&self.ready).now.pop_front()
+    }
+
+    pub(super) fn has_later(&self) -> bool {
+        !lock(&self.ready).later.is_empty()
+    }
+
+    pub(super) fn pop_later(&self) -> Option<Task> {
+        lock(&self.ready).later.pop_front()
+    }
+
+    /// Whether no other work waits for a thread.
+    pub(super) fn is_queue_empty(&self) -> bool {
+        lock(&self.ready).is_empty()
+    }
+
+    /// Whether work stands in the queue, or the poll has nobody.
+    pub(super) fn wants_runner(&self) -> bool {
+        !self.led.load(Ordering::Acquire) || !lock(&self.ready).is_empty()
+    }
+
+    /// Wakes an idle runner, if there is one.
+    pub(super) fn wake_idle(&self) {
+        if self.idlers.load(Ordering::Acquire) > 0 {
+            drop(lock(&self.ready));
+            self.idle.notify_one();
+        }
+    }
+
+    /// Whether a thread leads that need not be asked to step down.
+    pub(super) fn is_led(&self) -> bool {
+        self.led.load(Ordering::Acquire) && !self.deputy.load(Ordering::SeqCst)
+    }
+
+    /// Waits until there may be something to do for an idle runner.
+    pub(super) fn rest(&self) {
+        let ready = lock(&self.ready);
+        self.idlers.fetch_add(1, Ordering::AcqRel);
+        if ready.is_empty() && self.is_led() && !self.mode_is(Mode::Done) {
+            drop(self.idle.wait(ready).expect("no thread panics while it holds a lock"));
+        } else {
+            drop(ready);
+        }
+        self.idlers.fetch_sub(1, Ordering::AcqRel);
+    }
+}
