@@ -16,7 +16,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 
 VENV := $(TARGET)/venv
 BENCH_VENV := $(TARGET)/bench-venv
-REQUIREMENTS := examples/flask/requirements.txt examples/django/requirements.txt
+REQUIREMENTS := examples/flask/requirements.txt examples/django/requirements.txt tests/conformance/requirements.txt
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 # A virtual environment in $(1) with the requirements $(2). Debian's python3 has no ensurepip; there pip installs from outside.
@@ -28,7 +28,7 @@ touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit venv bench chaos clean
+.PHONY: help run build test lint unit venv bench chaos conformance fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -68,6 +68,24 @@ bench: build $(BENCH_VENV)/ready-$(VERSION) ## hello world beside bjoern, grania
 chaos: build $(BENCH_VENV)/ready-$(VERSION) ## 200 reloads, broken ones too, under load, beside gunicorn and granian
 	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \
 	    chaos::chaos_at_full_size_beside_the_peers
+
+conformance: build $(BENCH_VENV)/ready-$(VERSION) ## every rule of HTTP and WSGI, beside gunicorn, waitress, granian and bjoern
+	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \
+	    conformance::the_table_beside_the_peers
+
+FUZZ_TARGETS := request chunks answer turn config
+SECONDS ?= 600
+
+# libFuzzer needs a nightly compiler. What it finds is left in target/fuzz/found, and the corpus that it grows in target/fuzz/corpus.
+fuzz: ## SECONDS=600: each fuzz target for so long
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { \
+	    echo "Needed: rustup toolchain install nightly && cargo install cargo-fuzz"; exit 1; }
+	@set -e; for target in $(FUZZ_TARGETS); do \
+	    mkdir -p $(TARGET)/fuzz/corpus/$$target $(TARGET)/fuzz/found/$$target; \
+	    CARGO_TARGET_DIR=$(abspath $(TARGET))/fuzz cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target \
+	        $(TARGET)/fuzz/corpus/$$target tests/fuzz/corpus/$$target -- -max_total_time=$(SECONDS) -timeout=10 \
+	        -dict=tests/fuzz/http.dict -artifact_prefix=$(TARGET)/fuzz/found/$$target/ -print_final_stats=1; \
+	done
 
 # bjoern is compiled where it is installed, against libev.
 $(BENCH_VENV)/ready-$(VERSION): tests/bench/requirements.txt

@@ -16,6 +16,8 @@ mod boot;
 mod examples;
 // The rules of RFC 9110 and 9112 that servers get wrong, over a socket.
 mod http;
+// The same rules as a table of cases, for ours and its peers.
+mod conformance;
 // TLS: certificates, clients that show them, sessions that go on, strangers.
 mod tls;
 // PEP 3333, by applications in `apps/`.
@@ -24,8 +26,12 @@ mod wsgi;
 mod home;
 // Killed workers, slow clients, floods of nonsense.
 mod faults;
+// Calls that take long, and what each timeout means.
+mod timeouts;
 // Signals, processes, descriptors.
 mod supervise;
+// What an application prints, and where it goes.
+mod output;
 // What a reload changes, and what a reload that fails does not.
 mod reload;
 // Work on an application: its server watches.

@@ -1,7 +1,6 @@
-//! PEP 3333, kept by real processes: how an application answers, fails, reads, and is told the truth.
+//! What is ours beyond the rules of PEP 3333 that `conformance` tries: threads, children, large files, the log.
 
 use std::fs;
-use std::io::Write;
 
 use crate::harness::{Broken, Client, Ending, Framing, Server, Site, descriptors, eventually};
 
@@ -25,28 +24,6 @@ fn expect_record(server: &Server, expected: &[&str]) {
 // How an application may answer.
 
 #[test]
-fn an_answer_may_come_in_any_of_the_ways_of_the_pep() {
-    let server = server();
-    let mut client = server.connect();
-    for (path, text) in [
-        ("/plain", "plain"),
-        ("/pieces", "one two three"),
-        ("/nothing", ""),
-        ("/lazy", "lazy"),
-        ("/custom_iterable", "by index"),
-        ("/written", "written before returned"),
-    ] {
-        assert_eq!(client.get(path).expect_status(200).text(), text, "{path}");
-    }
-}
-
-#[test]
-fn a_generator_may_call_start_response_on_its_first_item() {
-    let answer = server().get("/lazy");
-    assert_eq!(answer.field("x-lazy"), Some("yes"));
-}
-
-#[test]
 fn fields_arrive_in_order_repeated_ones_apart_and_in_latin1() {
     let answer = server().get("/repeated_fields").expect_status(200);
     assert_eq!(answer.reason, "All \u{e9} right");
@@ -55,33 +32,6 @@ fn fields_arrive_in_order_repeated_ones_apart_and_in_latin1() {
     let names = answer.fields.iter().map(|(name, _)| name.as_str());
     let own: Vec<&str> = names.filter(|name| ["Content-Type", "Set-Cookie", "X-Latin"].contains(name)).collect();
     assert_eq!(own, ["Content-Type", "Set-Cookie", "X-Latin", "Set-Cookie"]);
-}
-
-#[test]
-fn close_is_called_once_however_the_answer_ends() {
-    for path in ["/closed", "/raises_after", "/too_long", "/raises_in_close"] {
-        let server = server();
-        let mut client = server.connect();
-        client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
-        // The answer itself is another test's matter.
-        let _ = client.try_answer("GET");
-        expect_record(&server, &["closed"]);
-        server.get("/plain").expect_status(200);
-        assert_eq!(recorded(&server), ["closed"], "{path}: once");
-    }
-    let server = server();
-    server.connect().send("HEAD /closed HTTP/1.1\r\nHost: h\r\n\r\n").answer_to_head();
-    expect_record(&server, &["closed"]);
-}
-
-#[test]
-fn close_is_called_when_the_client_goes_away() {
-    let server = server();
-    let mut client = server.connect();
-    client.send("GET /endless HTTP/1.1\r\nHost: h\r\n\r\n");
-    client.head();
-    drop(client);
-    eventually("the generator to be closed", || recorded(&server).first().cloned());
 }
 
 #[test]
@@ -100,54 +50,7 @@ fn items_are_asked_for_only_as_the_client_takes_them() {
     assert!(asked < 500, "{asked} items of 64 KiB were made for a client that reads nothing");
 }
 
-#[test]
-fn each_item_is_sent_before_the_next_is_asked_for() {
-    let site = Site::new("answers:application");
-    for step in 0..3 {
-        nix::unistd::mkfifo(&site.path(&format!("go{step}")), nix::sys::stat::Mode::S_IRWXU)
-            .expect("a FIFO can be made");
-    }
-    let server = site.serve();
-    let mut client = server.connect();
-    client.send("GET /stepwise HTTP/1.1\r\nHost: h\r\n\r\n");
-    for step in 0..3 {
-        // Opening a FIFO to write waits for its reader: the application is at this item.
-        let mut fifo =
-            fs::OpenOptions::new().write(true).open(server.site().path(&format!("go{step}"))).expect("a FIFO opens");
-        write!(fifo, "item {step}").expect("a FIFO takes a few bytes");
-        drop(fifo);
-        if step == 0 {
-            assert_eq!(client.head().status, 200);
-        }
-        assert_eq!(client.chunk().expect("the item arrives"), format!("item {step}").as_bytes());
-    }
-    assert_eq!(client.chunk().expect("the last chunk arrives"), b"");
-}
-
 // Errors.
-
-#[test]
-fn an_error_before_the_head_is_a_500_that_tells_no_secret() {
-    let server = server();
-    let mut client = server.connect();
-    for path in [
-        "/raises_before",
-        "/raises_after_start",
-        "/raises_in_first",
-        "/never_starts",
-        "/returns_none",
-        "/returns_text",
-        "/exits",
-    ] {
-        let answer = client.get(path).expect_status(500);
-        assert!(!answer.text().contains("Traceback") && !answer.text().contains("ValueError"), "{path}: {answer}");
-        assert_eq!(answer.field("x-of-the-app"), None, "{path}: {answer}");
-        if answer.says_close() {
-            client = server.connect();
-        }
-    }
-    assert_eq!(server.get("/plain").text(), "plain", "the worker lives");
-}
 
 #[test]
 fn an_error_of_the_application_is_logged_with_its_traceback() {
@@ -159,94 +62,13 @@ fn an_error_of_the_application_is_logged_with_its_traceback() {
 }
 
 #[test]
-fn an_answer_that_fails_midway_never_looks_complete() {
+fn an_answer_that_fails_midway_does_not_look_complete_to_http_10_either() {
     let server = server();
-    let mut client = server.connect();
-    client.send("GET /raises_after HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!(client.head().framing, Framing::Chunked);
-    assert_eq!(client.chunk().expect("what was sent before arrives"), b"the beginning");
-    match client.chunk() {
-        Err(Broken::Ended(Ending::Eof | Ending::Reset, _)) => {}
-        other => panic!("the connection was to be cut: {other:?}"),
-    }
     let old = server.connect().send("GET /raises_after HTTP/1.0\r\n\r\n").try_answer("GET");
     assert!(
         matches!(old, Err(Broken::Ended(Ending::Reset, _))),
         "an end of stream would look complete to HTTP/1.0: {old:?}"
     );
-}
-
-#[test]
-fn a_wrong_content_length_garbles_nothing() {
-    let server = server();
-    let mut client = server.connect();
-    assert_eq!(client.get("/too_long").text(), "long");
-    match client.send("GET /plain HTTP/1.1\r\nHost: h\r\n\r\n").try_answer("GET") {
-        Ok(answer) => assert_eq!(answer.text(), "plain"),
-        Err(broken) => assert!(matches!(broken, Broken::Ended(Ending::Eof, _)), "{broken}"),
-    }
-    let mut client = server.connect();
-    client.send("GET /too_short HTTP/1.1\r\nHost: h\r\n\r\nGET /plain HTTP/1.1\r\nHost: h\r\n\r\n");
-    match client.try_answer("GET") {
-        Ok(answer) => drop(answer.expect_status(500)),
-        Err(broken) => assert!(matches!(&broken, Broken::Ended(_, seen) if seen.ends_with(b"short")), "{broken}"),
-    }
-}
-
-#[test]
-fn start_response_is_called_once_or_with_exc_info() {
-    let server = server();
-    let mut client = server.connect();
-    let refused = client.get("/starts_twice").expect_status(200);
-    assert!(refused.text().starts_with("refused: "), "{refused}");
-    let replaced = client.get("/exc_info_before").expect_status(503);
-    assert_eq!((replaced.field("x-first"), replaced.field("x-second")), (None, Some("yes")));
-    assert_eq!(replaced.text(), "replaced");
-    client.send("GET /exc_info_after HTTP/1.1\r\nHost: h\r\n\r\n").try_answer("GET").expect_err("it was to be cut");
-    expect_record(&server, &["raised again"]);
-}
-
-#[test]
-fn a_hop_by_hop_field_of_the_application_is_not_passed_on() {
-    let server = server();
-    let mut client = server.connect();
-    let answer = client.get("/bad_head?hop");
-    // The client fails when the answer is chunked and has no chunks.
-    assert!(answer.status == 500 || answer.text() == "12345", "{answer}");
-    assert_eq!(client.get("/plain").text(), "plain", "the connection is in step");
-}
-
-#[test]
-fn a_malformed_head_of_the_application_is_a_500() {
-    let server = server();
-    let mut broken = Vec::new();
-    for case in [
-        "cr",
-        "lf",
-        "nul",
-        "beyond_latin1",
-        "name",
-        "name_lf",
-        "empty_name",
-        "status_lf",
-        "status_long",
-        "status_word",
-        "status_number",
-        "value_number",
-        "bytes",
-        "length_word",
-        "length_twice",
-        "pair",
-        "none",
-    ] {
-        match server.connect().send(format!("GET /bad_head?{case} HTTP/1.1\r\nHost: h\r\n\r\n")).try_answer("GET") {
-            Ok(answer) if answer.status == 500 && answer.field("x-b").is_none() => {}
-            Ok(answer) => broken.push(format!("{case}: {answer}")),
-            Err(why) => broken.push(format!("{case}: {why}")),
-        }
-    }
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
-    server.get("/plain").expect_status(200);
 }
 
 // Files.
@@ -324,18 +146,6 @@ fn lines(length: usize) -> Vec<u8> {
     }
     body.truncate(length);
     body
-}
-
-#[test]
-fn wsgiref_validate_finds_nothing_wrong() {
-    let server = Site::new("mirror:validated").serve();
-    let mut client = server.connect();
-    client.get("/a%20b?c=d").expect_status(200);
-    assert_eq!(client.post("/", &[b'x'; 100_000]).expect_status(200).body, vec![b'x'; 100_000]);
-    client.send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n").answer_to_head().expect_status(200);
-    client.send("DELETE /x HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX-A: 2\r\n\r\n").answer().expect_status(200);
-    client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
-    assert_eq!(client.answer().expect_status(200).text(), "abc");
 }
 
 #[test]

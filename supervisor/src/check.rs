@@ -131,6 +131,11 @@ fn verdict(event: Event, of: WorkerId, app: &App) -> Option<Result<Verdict, Stri
         | Event::Start
         | Event::Spawned { .. }
         | Event::Observed { .. }
+        | Event::Stuck { .. }
+        | Event::Silent { .. }
+        | Event::Beats { .. }
+        | Event::Stacks { .. }
+        | Event::Resized
         | Event::ConfigRead(_)
         | Event::Bound
         | Event::NotBound { .. }

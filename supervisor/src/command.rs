@@ -1,11 +1,14 @@
 //! The command line: what a person can ask for, and the help that says so.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use monoceros_shared::config::{self, Checked, CommandLine, Error};
 
-use crate::control::ask::{Form, Target, Until};
+use crate::control::ask::{self, Form, Target, Until, Wait};
+use crate::control::screen;
+use crate::control::words::Request;
 
 /// Where the config is when nobody says.
 const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
@@ -18,7 +21,8 @@ const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
     args_conflicts_with_subcommands = true,
     after_help = "Without a command, `supervisor` does `supervisor run`.\n\n\
         Exit status: 0 done, 1 failed, 2 the command line or the config is wrong, 3 not running, 4 running degraded.\n\
-        Signals: HUP reloads, USR1 reopens the log file, TTIN and TTOU start one worker more and one less, TERM stops gracefully, INT and QUIT at once."
+        Signals: HUP reloads, USR1 reopens the log file, TTIN and TTOU start one worker more and one less, WINCH drains\n\
+        all workers and keeps the sockets until the next HUP, TERM stops gracefully, INT and QUIT at once."
 )]
 pub struct Line {
     #[command(subcommand)]
@@ -50,8 +54,13 @@ pub enum Command {
     Scale(Scale),
     /// Have the server of FILE open its log file anew, after that was moved away.
     Reopen(Server),
+    /// Print what the workers of FILE's server run: the Python stacks of all threads. Nothing stops for it.
+    #[command(
+        after_help = "Waits some seconds at most. Of a worker that does not answer, what the kernel says is printed."
+    )]
+    Stacks(Stacks),
     /// Stop the server of FILE gracefully, and wait until it is gone.
-    Stop(Server),
+    Stop(Stop),
 }
 
 /// An application to work on.
@@ -73,6 +82,39 @@ pub struct Status {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Print again every second, until q or ctrl-C.
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Which server, whose stacks, and how to print.
+#[derive(Debug, Args)]
+pub struct Stacks {
+    #[command(flatten)]
+    server: Server,
+    /// Only those of this application, or of the worker of this number.
+    #[arg(value_name = "APP|WORKER")]
+    of: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which server, and how long to wait.
+#[derive(Debug, Args)]
+pub struct Stop {
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// How long to wait.
+#[derive(Debug, Args)]
+struct Patience {
+    /// Wait this long at most, such as `30s`; then exit with 1, while the server goes on.
+    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
+    timeout: Option<Duration>,
 }
 
 /// Which server, and how long to wait.
@@ -83,6 +125,9 @@ pub struct Reload {
     /// Wait until the new workers serve; exit with 1 and say why if they do not.
     #[arg(long)]
     wait: bool,
+    /// With `--wait`: this long at most, such as `30s`; then exit with 1, while the server goes on.
+    #[arg(long, value_name = "DURATION", value_parser = config::duration, requires = "wait")]
+    timeout: Option<Duration>,
 }
 
 /// Which server, which application, how many.
@@ -96,6 +141,8 @@ pub struct Scale {
     /// How many workers.
     #[arg(value_name = "N")]
     pub workers: usize,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 /// Which server.
@@ -115,24 +162,92 @@ impl Server {
     }
 }
 
+/// How often a thing is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    /// Once.
+    Once,
+    /// Every second.
+    Ever,
+}
+
+fn form(json: bool) -> Form {
+    if json { Form::Programs } else { Form::People }
+}
+
 impl Status {
-    /// The server that is meant, and how to print.
-    pub fn meaning(self) -> (Target, Form) {
-        (self.server.target(), if self.json { Form::Programs } else { Form::People })
+    /// The server that is meant, how to print, and how often.
+    fn meaning(self) -> (Target, Form, Repeat) {
+        (self.server.target(), form(self.json), if self.watch { Repeat::Ever } else { Repeat::Once })
+    }
+
+    /// Asks it; the exit status.
+    pub fn ask(self) -> i32 {
+        match self.meaning() {
+            (target, form, Repeat::Once) => ask::status(&target, form),
+            (target, form, Repeat::Ever) => screen::watch(&target, form),
+        }
+    }
+}
+
+impl Stacks {
+    /// The server that is meant, whose stacks, and how to print.
+    fn meaning(self) -> (Target, Option<String>, Form) {
+        (self.server.target(), self.of, form(self.json))
+    }
+
+    /// Asks it; the exit status.
+    pub fn ask(self) -> i32 {
+        let (target, of, form) = self.meaning();
+        ask::stacks(&target, of, form)
     }
 }
 
 impl Reload {
-    /// The server that is meant, and until when to wait.
-    pub fn meaning(self) -> (Target, Until) {
-        (self.server.target(), if self.wait { Until::Done } else { Until::Accepted })
+    /// The server that is meant, and how to wait.
+    fn meaning(self) -> (Target, Wait) {
+        let until = if self.wait { Until::Done } else { Until::Accepted };
+        (self.server.target(), Wait { until, limit: self.timeout })
+    }
+
+    /// Asks it; the exit status.
+    pub fn ask(self) -> i32 {
+        let (target, wait) = self.meaning();
+        ask::order(&target, &Request::Reload, wait)
     }
 }
 
 impl Scale {
-    /// The server that is meant, the application, and how many workers.
-    pub fn meaning(self) -> (Target, String, usize) {
-        (self.server.target(), self.app, self.workers)
+    /// The server that is meant, what it is asked, and how to wait.
+    fn meaning(self) -> (Target, Request, Wait) {
+        let request = Request::Scale { app: self.app, workers: self.workers };
+        (self.server.target(), request, Wait { until: Until::Done, limit: self.patience.timeout })
+    }
+
+    /// Asks it; the exit status.
+    pub fn ask(self) -> i32 {
+        let (target, request, wait) = self.meaning();
+        ask::order(&target, &request, wait)
+    }
+}
+
+impl Server {
+    /// Has it open its log anew; the exit status.
+    pub fn reopen(self) -> i32 {
+        ask::order(&self.target(), &Request::Reopen, Wait { until: Until::Done, limit: None })
+    }
+}
+
+impl Stop {
+    /// The server that is meant, and how long to wait.
+    fn meaning(self) -> (Target, Option<Duration>) {
+        (self.server.target(), self.patience.timeout)
+    }
+
+    /// Asks it; the exit status.
+    pub fn ask(self) -> i32 {
+        let (target, limit) = self.meaning();
+        ask::stop(&target, limit)
     }
 }
 
@@ -243,10 +358,14 @@ mod tests {
             Ok(Command::Status(status)) => status.meaning().0,
             Ok(Command::Reload(reload)) => reload.meaning().0,
             Ok(Command::Scale(scale)) => scale.meaning().0,
-            Ok(Command::Stop(server) | Command::Reopen(server)) => server.target(),
+            Ok(Command::Stacks(stacks)) => stacks.meaning().0,
+            Ok(Command::Reopen(server)) => server.target(),
+            Ok(Command::Stop(stop)) => stop.meaning().0,
             other => panic!("{line}: {other:?}"),
         };
-        for command in ["status", "reload", "reload --wait", "scale shop 3", "reopen", "stop"] {
+        let commands =
+            ["status", "reload", "reload --wait", "scale shop 3", "reopen", "stacks", "stacks shop", "stop"];
+        for command in commands {
             let is_file = |target, file: &str| matches!(target, Target::File(found) if found == Path::new(file));
             assert!(is_file(target(&format!("supervisor {command}")), DEFAULT_FILE));
             assert!(is_file(target(&format!("supervisor {command} -c a.yaml")), "a.yaml"));
@@ -255,6 +374,17 @@ mod tests {
             assert!(parse(&format!("supervisor {command} -c a.yaml --control a.sock")).is_err());
         }
         assert!(parse("supervisor scale shop").is_err() && parse("supervisor scale shop many").is_err());
+    }
+
+    #[test]
+    fn a_command_waits_as_long_as_it_is_told_in_words() {
+        let Ok(Command::Reload(reload)) = parse("supervisor reload --wait --timeout 1m30s") else { panic!() };
+        assert_eq!(reload.meaning().1, Wait { until: Until::Done, limit: Some(Duration::from_secs(90)) });
+        let Ok(Command::Stop(stop)) = parse("supervisor stop --timeout 5s") else { panic!() };
+        assert_eq!(stop.meaning().1, Some(Duration::from_secs(5)));
+        for wrong in ["reload --timeout 5s", "stop --timeout 5", "scale shop 3 --timeout soon"] {
+            assert!(parse(&format!("supervisor {wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -28,8 +28,9 @@ use nix::time::{ClockId, clock_gettime};
 use crate::bridge::{self, News};
 use crate::certify::Certifier;
 use crate::core::line::span;
-use crate::core::{Event, Exit, Recruit, Word, WorkerId};
+use crate::core::{Event, Exit, LastSeen, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
+use crate::pulse::Vital;
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program, Standard};
 use crate::stdio::{Outputs, Tags};
@@ -85,12 +86,27 @@ struct Worker {
     app: String,
     recycle: Recycle,
     heartbeat: Duration,
+    inspection: Inspection,
     exit: Option<(Exit, Instant)>,
     /// The last lines that it printed, once it is gone.
     last_lines: String,
 }
 
+/// Whether a worker was asked for its stacks. One question at a time: more would fill the channel of one that stands still, and a
+/// full channel blocks whoever writes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inspection {
+    None,
+    Asked,
+}
+
 impl Worker {
+    fn vital(&self) -> Vital {
+        let counters = self.scoreboard.counters();
+        let at = |beat: &AtomicU64| beat.load(Ordering::Relaxed);
+        Vital { io_ms: at(&counters.io_beat), python_ms: at(&counters.python_beat), heartbeat: self.heartbeat }
+    }
+
     fn is_measured(&self) -> bool {
         self.recycle.requests.is_some() || self.recycle.memory.is_some()
     }
@@ -175,6 +191,7 @@ impl Workers {
             app: app.name.clone(),
             recycle: app.recycle.clone(),
             heartbeat: app.timeouts.heartbeat,
+            inspection: Inspection::None,
             exit: None,
             last_lines: String::new(),
         };
@@ -229,6 +246,36 @@ impl Workers {
         told.collect()
     }
 
+    /// Asks a worker for its stacks; whether an answer may come.
+    pub fn inspect(&mut self, worker: WorkerId) -> bool {
+        let Some(known) = self.register.get_mut(&worker).filter(|known| known.exit.is_none()) else {
+            return false;
+        };
+        if known.inspection == Inspection::None
+            && let Words::By(sender) = &known.words
+            && sender.send(&ToWorker::Stacks).is_ok()
+        {
+            known.inspection = Inspection::Asked;
+        }
+        known.inspection == Inspection::Asked
+    }
+
+    /// What the workers show of their beats.
+    pub fn vitals(&self) -> BTreeMap<WorkerId, Vital> {
+        let living = self.register.iter().filter(|(_, known)| known.exit.is_none());
+        living.map(|(worker, known)| (*worker, known.vital())).collect()
+    }
+
+    /// The shortest pace at which any worker is to beat.
+    pub fn shortest_heartbeat(&self) -> Option<Duration> {
+        self.register.values().map(|known| known.heartbeat).min()
+    }
+
+    /// How much memory a worker's process takes.
+    pub fn memory(&self, worker: WorkerId) -> Option<u64> {
+        self.living(worker).map(|known| memory::resident(known.process.pid()))
+    }
+
     /// What was loaded since this was last asked.
     pub fn take_loaded(&mut self) -> Vec<Loaded> {
         std::mem::take(&mut self.loaded)
@@ -243,7 +290,7 @@ impl Workers {
     pub fn beats(&self, workers: impl Iterator<Item = WorkerId>) -> Beats {
         let now_ms = now_ms();
         let known: Vec<&Worker> = workers.filter_map(|worker| self.living(worker)).collect();
-        let beating = known.iter().filter(|known| is_beating(&known.scoreboard, known.heartbeat, now_ms)).count();
+        let beating = known.iter().filter(|known| known.vital().is_beating(now_ms)).count();
         Beats { serving: known.len(), beating }
     }
 
@@ -295,7 +342,11 @@ impl Workers {
                 self.means.outputs.catch_up(worker);
                 vec![Event::Failed { worker, failure }]
             }
-            News::Word(FromWorker::Stacks(_) | FromWorker::Stuck(_)) => Vec::new(),
+            News::Word(FromWorker::Stacks(stacks)) => {
+                known.inspection = Inspection::None;
+                vec![Event::Stacks { worker, stacks }]
+            }
+            News::Word(FromWorker::Stuck(why)) => vec![Event::Stuck { worker, why }],
             News::Ended => {
                 known.words = Words::Ended;
                 self.farewells()
@@ -364,7 +415,8 @@ impl Workers {
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
         let (exit, _) = known.exit?;
-        Some(Event::Exited { worker, exit, running: running(&known.scoreboard), output: known.last_lines })
+        let last = LastSeen { output: known.last_lines, ..last_seen(&known.scoreboard) };
+        Some(Event::Exited { worker, exit, last })
     }
 
     fn tell(&self, worker: WorkerId, word: &ToWorker) -> Option<Event> {
@@ -383,26 +435,16 @@ impl Workers {
     }
 }
 
-/// What a worker's threads were at when it ended: `GET /report HTTP/1.1 (for 12.3s)`.
-fn running(scoreboard: &Scoreboard) -> Vec<String> {
+/// What a worker's scoreboard shows.
+pub fn last_seen(scoreboard: &Scoreboard) -> LastSeen {
     let now_ms = now_ms();
-    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
     let lines = scoreboard.threads().iter().filter_map(|row| row.current());
     let told = |(line, since_ms)| {
         let age = Duration::from_millis(now_ms.saturating_sub(since_ms));
-        format!("{line} (for {}, after {requests} requests)", span(age))
+        format!("{line} (for {})", span(age))
     };
-    lines.map(told).collect()
-}
-
-/// Whether both beats of a worker are younger than `limit`. One that has not begun counts as alive: something else waits for it.
-fn is_beating(scoreboard: &Scoreboard, limit: Duration, now_ms: u64) -> bool {
-    let counters = scoreboard.counters();
-    let is_young = |beat: &AtomicU64| {
-        let beat_ms = beat.load(Ordering::Relaxed);
-        beat_ms == 0 || Duration::from_millis(now_ms.saturating_sub(beat_ms)) <= limit
-    };
-    is_young(&counters.io_beat) && is_young(&counters.python_beat)
+    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
+    LastSeen { requests, running: lines.map(told).collect(), output: String::new() }
 }
 
 /// The clock of scoreboards.
@@ -467,18 +509,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn a_worker_beats_while_both_its_beats_are_young_or_have_not_begun() {
-        let (scoreboard, _memory) = Scoreboard::create(1).unwrap();
-        let beats = |io: u64, python: u64| {
-            scoreboard.counters().io_beat.store(io, Ordering::Relaxed);
-            scoreboard.counters().python_beat.store(python, Ordering::Relaxed);
-            is_beating(&scoreboard, Duration::from_secs(1), 5000)
-        };
-        assert!(beats(0, 0) && beats(4000, 0) && beats(5000, 4000) && beats(6000, 5000));
-        assert!(!beats(3999, 5000) && !beats(5000, 3999));
     }
 
     #[test]

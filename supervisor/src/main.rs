@@ -5,8 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use monoceros_shared::exit;
 use monoceros_supervisor::command::{Command, Dev, Line, What};
-use monoceros_supervisor::control::ask::{self, Until};
-use monoceros_supervisor::control::words::Request;
 use monoceros_supervisor::core::plan::Manner;
 use monoceros_supervisor::{check, dev, run};
 
@@ -15,20 +13,12 @@ fn main() -> ExitCode {
         Command::Run(what) => run_it(what),
         Command::Check(what) => would_serve(what),
         Command::Dev(dev) => work_on(dev),
-        Command::Status(status) => {
-            let (target, form) = status.meaning();
-            ask::status(&target, form)
-        }
-        Command::Reload(reload) => {
-            let (target, until) = reload.meaning();
-            ask::order(&target, &Request::Reload, until)
-        }
-        Command::Scale(scale) => {
-            let (target, app, workers) = scale.meaning();
-            ask::order(&target, &Request::Scale { app, workers }, Until::Done)
-        }
-        Command::Reopen(server) => ask::order(&server.target(), &Request::Reopen, Until::Done),
-        Command::Stop(server) => ask::stop(&server.target()),
+        Command::Status(status) => status.ask(),
+        Command::Reload(reload) => reload.ask(),
+        Command::Scale(scale) => scale.ask(),
+        Command::Reopen(server) => server.reopen(),
+        Command::Stacks(stacks) => stacks.ask(),
+        Command::Stop(stop) => stop.ask(),
     };
     ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
 }

@@ -17,11 +17,18 @@ use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 
 /// Bytes of its PSS, else of its RSS; 0 when neither can be read, as of a process that is gone.
 pub fn of(pid: u32) -> u64 {
-    let field = |file: &str, name: &str| {
-        let text = read(pid, file).ok()?;
-        kibibytes(&text, name)
-    };
-    field("smaps_rollup", "Pss:").or_else(|| field("status", "VmRSS:")).map_or(0, |kibibytes| kibibytes * 1024)
+    field(pid, "smaps_rollup", "Pss:").unwrap_or_else(|| resident(pid))
+}
+
+/// Bytes that are in RAM, shared pages counted whole; 0 as above. The kernel has the number at hand, so that it may be asked often.
+pub fn resident(pid: u32) -> u64 {
+    field(pid, "status", "VmRSS:").unwrap_or(0)
+}
+
+/// A field of a file of `/proc`, in bytes.
+fn field(pid: u32, file: &str, name: &str) -> Option<u64> {
+    let text = read(pid, file).ok()?;
+    Some(kibibytes(&text, name)? * 1024)
 }
 
 fn read(pid: u32, file: &str) -> io::Result<String> {
@@ -60,13 +67,14 @@ mod tests {
         let before = of(std::process::id());
         let block = vec![1_u8; 64 << 20];
         let after = of(std::process::id());
+        assert!(resident(std::process::id()) >= 64 << 20);
         assert!(before > 0 && after >= before + (48 << 20), "{before} bytes, then {after}");
         drop(block);
     }
 
     #[test]
     fn a_process_that_is_gone_takes_none() {
-        assert_eq!(of(u32::MAX), 0);
+        assert_eq!((of(u32::MAX), resident(u32::MAX)), (0, 0));
     }
 
     #[test]

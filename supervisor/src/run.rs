@@ -4,6 +4,9 @@
 //!   lock -> bind -> Start -> [ wait -> Stir -> Event -> core -> Effect -> done -> Event ... ] -> Exit
 //! ```
 
+mod asked;
+mod relog;
+
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf, absolute};
@@ -15,19 +18,20 @@ use nix::unistd::geteuid;
 use slog::{Logger, error, info, warn};
 
 use crate::certify::Shown;
-use crate::control::words::{Reply, Request};
+use crate::control::words::Reply;
 use crate::control::{Control, Found};
 use crate::core::plan::{Manner, Plan};
 use crate::core::status::Outcome;
-use crate::core::{Answer, Asker, Cause, Core, Effect, Event, Now, Scale, Stop, Wish};
+use crate::core::{Answer, Core, Effect, Event, Now};
 use crate::effects::{Means, Workers, now_ms};
+use crate::inquiry::Inquiries;
 use crate::journal;
 use crate::listen::Sockets;
 use crate::logs::Logs;
 use crate::pid_file::PidFile;
+use crate::pulse::Pulse;
 use crate::sources::{Sources, Stir};
 use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
-use crate::status::{Report, Work};
 use crate::stdio::Outputs;
 use crate::systemd::notify::View;
 use crate::systemd::{self, Manager};
@@ -122,6 +126,8 @@ fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, logs: &'a L
         pid_file,
         began: Instant::now(),
         observed: Instant::now(),
+        pulse: Pulse::default(),
+        inquiries: Inquiries::default(),
         settled: None,
     })
 }
@@ -141,6 +147,8 @@ struct Server<'a> {
     began: Instant,
     /// When it was looked last at what workers have used up.
     observed: Instant,
+    pulse: Pulse,
+    inquiries: Inquiries,
     /// When the last reload was decided whose consequences have been drawn.
     settled: Option<Now>,
 }
@@ -163,10 +171,12 @@ impl Server<'_> {
                     Stir::Reopen => drop(self.reopen()),
                     Stir::Control(ready) => {
                         let asked = self.control.hear(ready);
-                        events.extend(asked.into_iter().filter_map(|asked| self.asked(Some(asked))));
+                        events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
                     }
                 }
             }
+            let asked = self.control.hear_more();
+            events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
             if a_child_ended {
                 self.workers.strangers.reap();
             }
@@ -180,9 +190,11 @@ impl Server<'_> {
                 self.observed = Instant::now();
                 events.extend(self.workers.observe());
             }
+            events.extend(self.judge());
             events.push(Event::Tick);
             status = self.happen(events);
             self.settle();
+            self.reply();
             self.tell_manager();
         }
         self.end_strangers()?;
@@ -201,72 +213,21 @@ impl Server<'_> {
 
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
+        if self.control.has_more() {
+            return Some(Duration::ZERO);
+        }
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
+        let pulse = self.pulse.due_ms(self.workers.shortest_heartbeat());
+        let pulse = pulse.map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
         let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
         let shell = shell.chain(self.workers.strangers.deadline()).chain(self.manager.deadline());
-        core.into_iter().chain(shell.map(|at| at.saturating_duration_since(Instant::now()))).min()
+        let shell = shell.chain(self.inquiries.deadline()).map(|at| at.saturating_duration_since(Instant::now()));
+        core.into_iter().chain(pulse).chain(shell).min()
     }
 
     /// When it is looked next at what workers have used up, if anybody wants to know.
     fn observation(&self) -> Option<Instant> {
         self.workers.are_measured().then(|| self.observed + OBSERVATION)
-    }
-
-    /// What a request is to the core. Who only wants to know how things are is answered here.
-    fn asked(&mut self, mut asked: Option<(Asker, Request)>) -> Option<Event> {
-        while let Some((asker, request)) = asked {
-            let wish = match request {
-                Request::Status => {
-                    let report = Reply::Status(Box::new(self.report()));
-                    asked = self.control.answer(asker, &report);
-                    continue;
-                }
-                Request::Reopen => {
-                    let reply = self.reopen();
-                    asked = self.control.answer(asker, &reply);
-                    continue;
-                }
-                Request::Reload => Wish::Reload { cause: Cause::Command },
-                Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
-                Request::Stop => Wish::Stop(Stop::Graceful),
-            };
-            return Some(Event::Wanted { wish, asker: Some(asker) });
-        }
-        None
-    }
-
-    /// Opens the log anew, and has the workers do the same.
-    fn reopen(&self) -> Reply {
-        let reopened = self.logs.reopen().and_then(|file| self.workers.pass_log().map(|()| file));
-        match reopened {
-            Ok(Some(file)) => {
-                info!(self.log, "log reopened"; "file" => file.display().to_string());
-                Reply::Done { text: format!("log reopened: {}", file.display()) }
-            }
-            Ok(None) => Reply::Done { text: "the log is standard error, which stays as it is".into() },
-            Err(why) => {
-                warn!(self.log, "the log stays as it was"; "why" => &why);
-                Reply::Failed { why, detail: String::new() }
-            }
-        }
-    }
-
-    /// Logs as a new config says.
-    fn follow_log(&self, config: &Config) {
-        let followed = self
-            .logs
-            .follow(&config.log)
-            .and_then(|is_elsewhere| if is_elsewhere { self.workers.pass_log() } else { Ok(()) });
-        if let Err(why) = followed {
-            warn!(self.log, "the log stays as it was"; "why" => why);
-        }
-    }
-
-    fn report(&self) -> Report {
-        let now_ms = now_ms();
-        let work = |worker| self.workers.scoreboard(worker).map(|scoreboard| Work::of(scoreboard, now_ms));
-        let config = self.source.file.as_ref().map(|file| file.display().to_string());
-        Report::new(self.core.status(self.began.elapsed()), config, work)
     }
 
     /// Tells the service manager how things are, and which listeners to keep.
@@ -322,6 +283,7 @@ impl Server<'_> {
         let mut events = VecDeque::from(events);
         let mut status = None;
         while let Some(event) = events.pop_front() {
+            self.inquiries.learn(&event);
             for effect in self.core.handle(self.began.elapsed(), event) {
                 if let Effect::Exit(ended) = effect {
                     status = Some(ended);
@@ -352,6 +314,10 @@ impl Server<'_> {
                     warn!(self.log, "a worker keeps its certificates"; "worker" => worker, "why" => why);
                 }
             }
+            Effect::Inspect { worker } => {
+                // Of one that cannot be asked there are no stacks.
+                let _ = self.workers.inspect(worker);
+            }
             Effect::Terminate { worker } => self.workers.terminate(worker),
             Effect::Kill { worker } => self.workers.kill(worker),
             Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
@@ -379,8 +345,7 @@ impl Server<'_> {
                     Answer::Done(text) => Reply::Done { text },
                     Answer::Failed { why, detail } => Reply::Failed { why, detail },
                 };
-                let next = self.control.answer(asker, &reply);
-                return self.asked(next);
+                self.control.answer(asker, &reply);
             }
             Effect::Exit(_) => {}
         }

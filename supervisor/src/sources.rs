@@ -175,7 +175,14 @@ fn meaning(signal: i32) -> Option<Event> {
         SIGTTIN => wanted(Wish::ScaleAll { to: Scale::More }),
         SIGTTOU => wanted(Wish::ScaleAll { to: Scale::Less }),
         SIGUSR2 => not_yet("USR2", "upgrade in place"),
-        SIGWINCH => not_yet("WINCH", "drain workers and keep the sockets"),
+        SIGWINCH if has_terminal() => Some(Event::Resized),
+        SIGWINCH => wanted(Wish::Park),
         _ => None,
     }
+}
+
+/// Whether a terminal controls us; then it is the one that says WINCH, and TERM and HUP are there for the rest.
+fn has_terminal() -> bool {
+    // Opens whatever terminal controls the process that asks, and fails with ENXIO when none does (tty(4)).
+    std::fs::File::open("/dev/tty").is_ok()
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::line::span;
 use crate::core::status::{AppState, AppStatus, LastReload, Outcome, ServerState, Status, WorkerStatus};
-use crate::core::{Cause, WorkerId};
+use crate::core::{Cause, Restarts, WorkerId};
 
 /// A server, as it is at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct Report {
     pub version: String,
     /// The config file's real path; `null` when the command line alone described it.
     pub config: Option<String>,
-    /// `serving`, `degraded`, `reloading`, or `stopping`.
+    /// `serving`, `degraded`, `reloading`, `parked` or `stopping`.
     pub state: State,
     /// The newest generation that was adopted.
     pub generation: u64,
@@ -47,6 +47,8 @@ pub enum State {
     Degraded,
     /// The same as serving, and a reload is on its way.
     Reloading,
+    /// It has no workers, and keeps its listeners (WINCH).
+    Parked,
     /// It was told to stop.
     Stopping,
 }
@@ -66,8 +68,17 @@ pub struct App {
     pub wanted: usize,
     /// Its processes.
     pub workers: Vec<Worker>,
-    /// Workers that ended and were not asked to.
+    /// Workers that had to be replaced, and nobody had asked for it.
     pub restarts: u64,
+    /// The same by the reason, and those that were recycled.
+    #[serde(default)]
+    pub restarts_by: Restarts,
+    /// Why it does not just serve; else empty.
+    #[serde(default)]
+    pub why: String,
+    /// How long it has been losing too many workers; `null` if it does not.
+    #[serde(default)]
+    pub degraded_for: Option<f64>,
 }
 
 /// A worker.
@@ -98,6 +109,9 @@ pub struct Work {
     pub threads: usize,
     /// What they run; the others are idle.
     pub in_flight: Vec<Request>,
+    /// Bytes of memory that are in RAM, shared ones counted whole.
+    #[serde(default)]
+    pub memory: u64,
 }
 
 /// A request that is being served.
@@ -126,7 +140,7 @@ pub struct Reload {
 
 impl Work {
     /// What a scoreboard shows at a moment of its clock, in ms.
-    pub fn of(scoreboard: &Scoreboard, now_ms: u64) -> Work {
+    pub fn of(scoreboard: &Scoreboard, memory: u64, now_ms: u64) -> Work {
         let counters = scoreboard.counters();
         let age = |since_ms| Duration::from_millis(now_ms.saturating_sub(since_ms)).as_secs_f64();
         let running = scoreboard.threads().iter().filter_map(ThreadRow::current);
@@ -135,6 +149,7 @@ impl Work {
             connections: counters.open.load(Ordering::Relaxed),
             threads: scoreboard.threads().len(),
             in_flight: running.map(|(line, since_ms)| Request { line, age: age(since_ms) }).collect(),
+            memory,
         }
     }
 }
@@ -158,6 +173,7 @@ impl Report {
 fn state_of(status: &Status) -> State {
     let state = match status.state {
         ServerState::Lingering | ServerState::Stopping => return State::Stopping,
+        ServerState::Parked => return State::Parked,
         ServerState::Up => State::Serving,
         ServerState::Reading | ServerState::Binding | ServerState::Loading | ServerState::Draining => State::Reloading,
     };
@@ -186,7 +202,10 @@ fn app_of(app: AppStatus, work: &impl Fn(WorkerId) -> Option<Work>) -> App {
         listen: app.listen,
         wanted: app.wanted,
         workers: app.workers.into_iter().map(worker).collect(),
-        restarts: app.restarts,
+        restarts: app.restarts.unasked(),
+        restarts_by: app.restarts,
+        why: app.why,
+        degraded_for: app.degraded_for.map(|length| length.as_secs_f64()),
     }
 }
 
@@ -212,6 +231,7 @@ impl fmt::Display for Report {
             State::Serving => "serving",
             State::Degraded => "degraded",
             State::Reloading => "reloading",
+            State::Parked => "parked",
             State::Stopping => "stopping",
         };
         let (pid, generation) = (self.pid, self.generation);
@@ -230,11 +250,16 @@ impl App {
         let serving = self.workers.iter().filter(|worker| worker.state == "serving").count();
         writeln!(f)?;
         write!(f, "{}: {}, generation {}, ", self.name, self.state, self.generation)?;
-        writeln!(f, "{serving} of {} workers, {} restarts, {}", self.wanted, self.restarts, self.listen)?;
+        writeln!(f, "{serving} of {} workers, {}, {}", self.wanted, self.shown_restarts(), self.listen)?;
+        if let Some(length) = self.degraded_for {
+            writeln!(f, "    for {}:", age(length))?;
+        }
+        block(f, &self.why)?;
         if self.workers.is_empty() {
             return Ok(());
         }
-        let mut rows = vec![["worker", "pid", "generation", "state", "age", "served", "busy"].map(str::to_owned)];
+        let mut rows =
+            vec![["worker", "pid", "generation", "state", "age", "served", "busy", "memory"].map(str::to_owned)];
         rows.extend(self.workers.iter().map(Worker::row));
         let table = aligned(&rows);
         writeln!(f, "{}", table[0])?;
@@ -248,8 +273,27 @@ impl App {
     }
 }
 
+impl App {
+    /// `3 restarts (2 crashes, 1 stuck)`.
+    fn shown_restarts(&self) -> String {
+        let Restarts { crash, exit, boot_failure, stuck, silent, recycled } = self.restarts_by;
+        let by = [
+            (crash, "crashed"),
+            (exit, "exited"),
+            (boot_failure, "failed to boot"),
+            (stuck, "stuck"),
+            (silent, "silent"),
+        ];
+        let by: Vec<String> = by.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        let plural = if self.restarts == 1 { "" } else { "s" };
+        let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
+        let recycled = if recycled == 0 { String::new() } else { format!(", {recycled} recycled") };
+        format!("{} restart{plural}{by}{recycled}", self.restarts)
+    }
+}
+
 impl Worker {
-    fn row(&self) -> [String; 7] {
+    fn row(&self) -> [String; 8] {
         let unknown = || "-".to_owned();
         let work = self.work.as_ref();
         [
@@ -260,15 +304,16 @@ impl Worker {
             age(self.age),
             work.map_or_else(unknown, |work| work.requests.to_string()),
             work.map_or_else(unknown, |work| format!("{}/{}", work.in_flight.len(), work.threads)),
+            work.map_or_else(unknown, |work| size(work.memory)),
         ]
     }
 }
 
 /// Columns as wide as their widest text.
-fn aligned(rows: &[[String; 7]]) -> Vec<String> {
+fn aligned(rows: &[[String; 8]]) -> Vec<String> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; 7] = std::array::from_fn(width);
-    let line = |row: &[String; 7]| {
+    let widths: [usize; 8] = std::array::from_fn(width);
+    let line = |row: &[String; 8]| {
         let mut line = String::new();
         for (text, width) in row.iter().zip(widths) {
             // Writing to a string cannot fail.
@@ -277,6 +322,11 @@ fn aligned(rows: &[[String; 7]]) -> Vec<String> {
         line.trim_end().to_owned()
     };
     rows.iter().map(line).collect()
+}
+
+/// `12.3 MiB`.
+fn size(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 fn block(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
@@ -316,7 +366,9 @@ mod tests {
             listen: "http://127.0.0.1:8000".into(),
             wanted: 2,
             workers: vec![worker(7, Some(1234), "serving"), worker(18, None, "booting")],
-            restarts: 1,
+            restarts: Restarts { crash: 1, recycled: 2, ..Restarts::default() },
+            why: "11 workers lost".into(),
+            degraded_for: Some(Duration::from_secs(70)),
         };
         let last = LastReload {
             outcome: Outcome::Abandoned,
@@ -337,7 +389,13 @@ mod tests {
     fn report() -> Report {
         let work = |worker| {
             let request = Request { line: "GET /slow HTTP/1.1".into(), age: 2.5 };
-            (worker == 7).then(|| Work { requests: 99, connections: 3, threads: 4, in_flight: vec![request] })
+            (worker == 7).then(|| Work {
+                requests: 99,
+                connections: 3,
+                threads: 4,
+                in_flight: vec![request],
+                memory: 12 << 20,
+            })
         };
         Report { pid: 42, ..Report::new(status(), Some("/etc/a.yaml".into()), work) }
     }
@@ -349,8 +407,8 @@ mod tests {
         scoreboard.counters().open.store(2, Ordering::Relaxed);
         scoreboard.threads()[1].begin(b"GET / HTTP/1.1", 1000);
         let in_flight = vec![Request { line: "GET / HTTP/1.1".into(), age: 0.5 }];
-        let expected = Work { requests: 7, connections: 2, threads: 3, in_flight };
-        assert_eq!(Work::of(&scoreboard, 1500), expected);
+        let expected = Work { requests: 7, connections: 2, threads: 3, in_flight, memory: 9 };
+        assert_eq!(Work::of(&scoreboard, 9, 1500), expected);
     }
 
     #[test]
@@ -362,11 +420,13 @@ last reload: abandoned 2m 5s ago (code changed: shop.py)
     Traceback
       File x
 
-shop: degraded, generation 3, 1 of 2 workers, 1 restarts, http://127.0.0.1:8000
-  worker  pid   generation  state    age   served  busy
-  7       1234  3           serving  3.5s  99      1/4
+shop: degraded, generation 3, 1 of 2 workers, 1 restart (1 crashed), 2 recycled, http://127.0.0.1:8000
+    for 1m 10s:
+    11 workers lost
+  worker  pid   generation  state    age   served  busy  memory
+  7       1234  3           serving  3.5s  99      1/4   12.0 MiB
       GET /slow HTTP/1.1 for 2.5s
-  18      -     3           booting  9.0s  -       -
+  18      -     3           booting  9.0s  -       -     -
 ";
         assert_eq!(report().to_string(), expected);
     }
@@ -377,6 +437,8 @@ shop: degraded, generation 3, 1 of 2 workers, 1 restarts, http://127.0.0.1:8000
         assert_eq!(json["state"], "degraded");
         assert_eq!(json["apps"][0]["workers"][0]["work"]["in_flight"][0]["line"], "GET /slow HTTP/1.1");
         assert!(json["apps"][0]["workers"][1]["work"].is_null());
+        assert_eq!((&json["apps"][0]["restarts"], &json["apps"][0]["restarts_by"]["recycled"]), (&1.into(), &2.into()));
+        assert_eq!(json["apps"][0]["degraded_for"], 70.0);
         assert_eq!(json["last_reload"]["age"], 125.0);
         assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report());
     }
@@ -391,6 +453,7 @@ shop: degraded, generation 3, 1 of 2 workers, 1 restarts, http://127.0.0.1:8000
         assert_eq!(of(ServerState::Up, AppState::Serving), State::Serving);
         assert_eq!(of(ServerState::Up, AppState::Broken), State::Degraded);
         assert_eq!(of(ServerState::Draining, AppState::Serving), State::Reloading);
+        assert_eq!(of(ServerState::Parked, AppState::Degraded), State::Parked);
         assert_eq!(of(ServerState::Stopping, AppState::Starting), State::Stopping);
     }
 

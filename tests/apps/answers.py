@@ -112,14 +112,6 @@ def endless(environ, start_response):
     return items()
 
 
-def stepwise(environ, start_response):
-    """Each item is made only when the file `go` has another line: so the one before must be out already."""
-    start_response("200 OK", TEXT)
-    for step in range(3):
-        with open(RECORD.parent / f"go{step}") as fifo:
-            yield fifo.read().encode()
-
-
 # Answers without content.
 
 
@@ -190,7 +182,7 @@ def raises_in_close(environ, start_response):
 
 
 def exits(environ, start_response):
-    raise SystemExit(3)
+    raise SystemExit(1)
 
 
 def never_starts(environ, start_response):
@@ -247,11 +239,17 @@ BAD_HEADS = {
     "lf": ("200 OK", [("X-A", "a\nX-B: b")]),
     "nul": ("200 OK", [("X-A", "a\0b")]),
     "beyond_latin1": ("200 OK", [("X-A", "a\u010ab")]),
+    "beyond_latin1_cr": ("200 OK", [("X-A", "a\u010d\u010aX-B: b")]),
+    "crlf_name": ("200 OK", [("X-B: b\r\nX-A", "a")]),
+    "name_colon": ("200 OK", [("X-B: b", "a")]),
     "name": ("200 OK", [("X A", "a")]),
     "name_lf": ("200 OK", [("X-A\n", "a")]),
     "empty_name": ("200 OK", [("", "a")]),
     "status_lf": ("200 OK\nX-B: b", []),
+    "status_crlf": ("200 OK\r\nX-B: b", []),
     "status_long": ("2000 OK", []),
+    "status_short": ("20 OK", []),
+    "status_empty": ("", []),
     "status_word": ("OK", []),
     "status_number": (200, []),
     "value_number": ("200 OK", [("X-A", 1)]),

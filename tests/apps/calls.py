@@ -3,12 +3,15 @@
 import ctypes
 import os
 import threading
+import time
 
 opened = threading.Event()
+count = 0
 told = []
 
 # With the GIL held, as C code does that forgets to let go of it.
 poll = ctypes.PyDLL(None).poll
+poll_without_gil = ctypes.CDLL(None).poll
 
 
 def loop(seconds=3600.0):
@@ -53,6 +56,21 @@ def two(name):
     return pieces()
 
 
+def endless():
+    try:
+        while True:
+            yield b"x" * 65536
+    finally:
+        note("endless over")
+
+
+def wait_for_file():
+    """In C, where no exception arrives, but for a look now and then whether the test has put a file here."""
+    until = os.path.join(os.path.dirname(__file__), "open")
+    while not os.path.exists(until):
+        poll_without_gil(None, 0, 20)
+
+
 def slow(count, pause):
     for number in range(count):
         loop(pause)
@@ -95,6 +113,21 @@ def application(environ, start_response):
     elif path == "/close":
         start_response("200 OK", fields)
         return Closing()
+    elif path == "/file":
+        wait_for_file()
+    elif path == "/busy":
+        until = time.monotonic() + int(environ["QUERY_STRING"]) / 1000
+        while time.monotonic() < until:
+            pass
+    elif path == "/count":
+        for _ in range(2000):
+            pass
+    elif path == "/endless":
+        start_response("200 OK", fields)
+        return endless()
+    elif path == "/large":
+        start_response("200 OK", fields)
+        return iter([b"x" * 262144] * 64)
     elif path == "/slow":
         start_response("200 OK", fields)
         return slow(4, 0.3)

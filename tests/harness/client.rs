@@ -241,6 +241,12 @@ impl Client {
         }
     }
 
+    /// Reads nothing for a while, though something may come.
+    pub fn turn_deaf(&mut self, length: Duration) {
+        let over = std::time::Instant::now() + length;
+        super::eventually("a while to pass", || (std::time::Instant::now() >= over).then_some(()));
+    }
+
     fn set_nonblocking(&mut self, nonblocking: bool) {
         let set = match &self.stream {
             Stream::Tcp(stream) => stream.set_nonblocking(nonblocking),
@@ -250,7 +256,8 @@ impl Client {
         set.expect("a socket can be made non-blocking and back");
     }
 
-    fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, Broken> {
+    /// Everything up to the first `mark`, that included.
+    pub fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, Broken> {
         let mut searched = 0;
         loop {
             if let Some(at) = self.pending[searched..].windows(mark.len()).position(|window| window == mark) {
@@ -261,7 +268,8 @@ impl Client {
         }
     }
 
-    fn chunks(&mut self) -> Result<Vec<u8>, Broken> {
+    /// The content of a chunked answer whose head has been read.
+    pub fn chunks(&mut self) -> Result<Vec<u8>, Broken> {
         let mut body = Vec::new();
         loop {
             let chunk = self.chunk()?;
@@ -272,7 +280,8 @@ impl Client {
         }
     }
 
-    fn rest(&mut self) -> Result<Vec<u8>, Broken> {
+    /// The content of an answer that ends with its connection.
+    pub fn rest(&mut self) -> Result<Vec<u8>, Broken> {
         match self.ending() {
             (rest, Ending::Eof) => Ok(rest),
             (rest, ending) => Err(Broken::Ended(ending, rest)),

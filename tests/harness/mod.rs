@@ -8,7 +8,7 @@
 //!
 //! Every failure prints what was seen: the server's log, or the bytes on the wire.
 
-mod answer;
+pub mod answer;
 mod client;
 mod dice;
 mod process;
@@ -18,6 +18,6 @@ mod site;
 pub use answer::{Answer, Broken, Ending, Framing};
 pub use client::Client;
 pub use dice::Dice;
-pub use process::{Process, eventually, program, python, target_folder, within};
+pub use process::{Process, eventually, program, python, stat, target_folder, within};
 pub use server::{Server, command_line, descriptors, living, stands_still, stop};
 pub use site::{Site, repository};

@@ -1,8 +1,4 @@
-//! HTTP/1.1 over a socket: what is refused, what is odd and right, and how an answer is framed.
-//!
-//! The wire's own tests try every cut of every rule without a socket; here is what strangers see.
-
-pub mod refused;
+//! HTTP/1.1 over a socket, where the config or our own choice decides what is right. What the standards decide is in `conformance`.
 
 mod answered;
-mod framed;
+mod limits;

@@ -39,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use crate::tls::Material;
 
 pub use fault::{Error, Warning};
+pub use quantity::duration;
 pub use raw::keys;
 pub use read::{Checked, CommandLine, from_command_line, read};
 pub use reference::reference;

@@ -176,7 +176,7 @@ section! {
         /// Between two reads of a request's body; then 408.
         body: At<Duration> = "30s", "100ms" to "1h";
         /// For the application, to begin its answer, and again for each next piece of it; then 504, or the cut if some of the answer
-        /// is out, and `RequestTimeout` is raised in that call. `environ["monoceros.extend_timeout"](seconds)` grants the call more.
+        /// is out, and `RequestTimeout` is raised in that call; and for a request to wait for a free thread. `environ["monoceros.extend_timeout"](seconds)` grants the call more.
         request: At<Duration> = "60s", "100ms" to "24h";
         /// A kept-alive connection without a request; then it is closed. Longer than the load balancer's own, or it sees resets.
         keepalive: At<Duration> = "75s", "100ms" to "24h";

@@ -7,12 +7,13 @@
 //! Rules
 //! * FILE is never read: commands work while it is broken.
 //! * A server that does not take a request up within [`PATIENCE`] is said to hang. For what it took up, one waits as
-//!   long as it takes: it has deadlines of its own.
+//!   long as it takes, for it has deadlines of its own, or as long as was said.
+//! * What was done goes to standard output; how far it is, and what went wrong, to standard error.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use monoceros_shared::exit;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -21,7 +22,10 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::place;
-use super::words::{Reply, Request, parse, render};
+use super::screen::Meter;
+use super::words::{Question, Reply, Request, parse, render};
+use crate::core::line::span;
+use crate::inquiry;
 use crate::listen::cause;
 use crate::status::{Report, State};
 
@@ -38,10 +42,10 @@ pub enum Target {
     Socket(PathBuf),
 }
 
-/// How `status` is printed.
+/// For whom it is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A table.
+    /// Text.
     People,
     /// JSON.
     Programs,
@@ -56,34 +60,80 @@ pub enum Until {
     Done,
 }
 
+/// How a command waits for a thing to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Until when.
+    pub until: Until,
+    /// How long at most; then the server goes on alone.
+    pub limit: Option<Duration>,
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
-enum Trouble {
+pub(super) enum Trouble {
     /// Nobody listens.
     NotRunning,
+    /// Nothing is heard of the server in the time that it has.
+    Silence,
     /// One line.
     Cannot(String),
 }
 
 /// Prints how things are; the exit status.
 pub fn status(target: &Target, form: Form) -> i32 {
-    settle(
-        target,
-        Server::connect(target).and_then(|mut server| server.status()).map(|report| {
-            match form {
-                Form::People => say(&report.to_string()),
-                Form::Programs => say(&format!("{}\n", serde_json::to_string_pretty(&report).unwrap_or_default())),
-            }
-            if report.state == State::Degraded { exit::DEGRADED } else { exit::DONE }
-        }),
-    )
+    let shown = look(target).map(|report| {
+        say(&shown(&report, form));
+        exit_of(&report)
+    });
+    settle(target, shown)
+}
+
+/// How things are.
+pub(super) fn look(target: &Target) -> Result<Report, Trouble> {
+    Server::connect(target)?.status()
+}
+
+/// A report, printed.
+pub(super) fn shown(report: &Report, form: Form) -> String {
+    match form {
+        Form::People => report.to_string(),
+        Form::Programs => format!("{}\n", serde_json::to_string_pretty(report).unwrap_or_default()),
+    }
+}
+
+/// What `status` exits with.
+pub(super) fn exit_of(report: &Report) -> i32 {
+    match report.state {
+        State::Degraded | State::Parked => exit::DEGRADED,
+        State::Serving | State::Reloading | State::Stopping => exit::DONE,
+    }
+}
+
+/// Prints what the workers run; the exit status.
+pub fn stacks(target: &Target, of: Option<String>, form: Form) -> i32 {
+    let told = Server::connect(target).and_then(|mut server| {
+        server.say(&Question { request: Request::Stacks { of }, progress: false })?;
+        match server.hear()? {
+            Some(Reply::Stacks { workers }) => Ok(workers),
+            other => Err(unexpected(other)),
+        }
+    });
+    let printed = told.map(|workers| {
+        match form {
+            Form::People => say(&inquiry::show(&workers)),
+            Form::Programs => say(&format!("{}\n", serde_json::to_string_pretty(&workers).unwrap_or_default())),
+        }
+        exit::DONE
+    });
+    settle(target, printed)
 }
 
 /// Has a thing done; the exit status.
-pub fn order(target: &Target, request: &Request, until: Until) -> i32 {
+pub fn order(target: &Target, request: &Request, wait: Wait) -> i32 {
     settle(
         target,
-        Server::connect(target).and_then(|mut server| server.order(request, until)).map(|reply| match reply {
+        Server::connect(target).and_then(|mut server| server.order(request, wait)).map(|reply| match reply {
             Reply::Done { text } => {
                 say(&format!("{text}\n"));
                 exit::DONE
@@ -93,22 +143,24 @@ pub fn order(target: &Target, request: &Request, until: Until) -> i32 {
                 detail.lines().for_each(|line| eprintln!("    {line}"));
                 exit::FAILED
             }
-            Reply::Accepted | Reply::Status(_) | Reply::Refused { .. } => exit::DONE,
+            Reply::Accepted | Reply::Progress(_) | Reply::Status(_) | Reply::Stacks { .. } | Reply::Refused { .. } => {
+                exit::DONE
+            }
         }),
     )
 }
 
 /// Has a server stop by draining, and waits until its process is gone; the exit status.
-pub fn stop(target: &Target) -> i32 {
-    settle(target, Server::connect(target).and_then(|server| server.stop()).map(|()| exit::DONE))
+pub fn stop(target: &Target, limit: Option<Duration>) -> i32 {
+    settle(target, Server::connect(target).and_then(|server| server.stop(limit)).map(|()| exit::DONE))
 }
 
 /// Prints. Who reads may have seen enough, as `head` does; that is no failure.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-fn settle(target: &Target, outcome: Result<i32, Trouble>) -> i32 {
+pub(super) fn settle(target: &Target, outcome: Result<i32, Trouble>) -> i32 {
     match outcome {
         Ok(status) => status,
         Err(Trouble::NotRunning) => {
@@ -117,6 +169,10 @@ fn settle(target: &Target, outcome: Result<i32, Trouble>) -> i32 {
                 Target::Socket(path) => eprintln!("supervisor: no server listens on {}", path.display()),
             }
             exit::NOT_RUNNING
+        }
+        Err(Trouble::Silence) => {
+            eprintln!("supervisor: the server does not answer within {} s", PATIENCE.as_secs());
+            exit::FAILED
         }
         Err(Trouble::Cannot(why)) => {
             eprintln!("supervisor: {why}");
@@ -149,18 +205,18 @@ impl Server {
     }
 
     fn status(&mut self) -> Result<Report, Trouble> {
-        self.say(&Request::Status)?;
+        self.say(&Question { request: Request::Status, progress: false })?;
         match self.hear()? {
             Some(Reply::Status(report)) => Ok(*report),
             other => Err(unexpected(other)),
         }
     }
 
-    fn order(&mut self, request: &Request, until: Until) -> Result<Reply, Trouble> {
-        self.accepted(request)?;
-        match until {
+    fn order(&mut self, request: &Request, wait: Wait) -> Result<Reply, Trouble> {
+        self.accepted(request, wait.until)?;
+        match wait.until {
             Until::Accepted => Ok(Reply::Accepted),
-            Until::Done => match self.hear()? {
+            Until::Done => match self.hear_within(wait.limit)? {
                 Some(reply @ (Reply::Done { .. } | Reply::Failed { .. })) => Ok(reply),
                 None => Err(Trouble::Cannot("the server ended before it was done".into())),
                 other => Err(unexpected(other)),
@@ -168,10 +224,10 @@ impl Server {
         }
     }
 
-    fn stop(mut self) -> Result<(), Trouble> {
+    fn stop(mut self, limit: Option<Duration>) -> Result<(), Trouble> {
         let process = self.process();
-        self.accepted(&Request::Stop)?;
-        while let Some(reply) = self.hear()? {
+        self.accepted(&Request::Stop, Until::Done)?;
+        while let Some(reply) = self.hear_within(limit)? {
             if let Reply::Failed { why, .. } = reply {
                 return Err(Trouble::Cannot(why));
             }
@@ -194,21 +250,44 @@ impl Server {
         pidfd_open(Pid::from_raw(credentials.pid())?, PidfdFlags::empty()).ok()
     }
 
-    /// Asks, and goes on when the server has taken it up; then there is no hurry any more.
-    fn accepted(&mut self, request: &Request) -> Result<(), Trouble> {
-        self.say(request)?;
+    /// Asks, and goes on when the server has taken it up.
+    fn accepted(&mut self, request: &Request, until: Until) -> Result<(), Trouble> {
+        self.say(&Question { request: request.clone(), progress: until == Until::Done })?;
         match self.hear()? {
-            Some(Reply::Accepted) => {}
-            other => return Err(unexpected(other)),
+            Some(Reply::Accepted) => Ok(()),
+            other => Err(unexpected(other)),
         }
-        let patient = self.stream.get_ref().set_read_timeout(None);
-        patient.map_err(|error| Trouble::Cannot(format!("cannot wait for the server: {}", cause(&error))))
     }
 
-    fn say(&mut self, request: &Request) -> Result<(), Trouble> {
-        let line = render(request).map_err(Trouble::Cannot)?;
+    /// The next answer to what was taken up, within this time; what comes before it says how far it is.
+    fn hear_within(&mut self, limit: Option<Duration>) -> Result<Option<Reply>, Trouble> {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let mut meter = Meter::default();
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let over =
+                || Trouble::Cannot(format!("not done within {}; the server goes on", span(limit.unwrap_or_default())));
+            // The kernel would take zero for no limit.
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(over());
+            }
+            let patient = self.stream.get_ref().set_read_timeout(left);
+            patient.map_err(|error| Trouble::Cannot(format!("cannot wait for the server: {}", cause(&error))))?;
+            match self.hear() {
+                Ok(Some(Reply::Progress(progress))) => meter.show(&progress),
+                Err(Trouble::Silence) => return Err(over()),
+                heard => return heard,
+            }
+        }
+    }
+
+    fn say(&mut self, question: &Question) -> Result<(), Trouble> {
+        let line = render(question).map_err(Trouble::Cannot)?;
         let said = self.stream.get_mut().write_all(&line);
-        said.map_err(|error| Trouble::Cannot(format!("cannot ask the server: {}", why_of(&error))))
+        said.map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => Trouble::Silence,
+            _ => Trouble::Cannot(format!("cannot ask the server: {}", cause(&error))),
+        })
     }
 
     /// The next answer; `None` when the server has ended the connection.
@@ -218,7 +297,8 @@ impl Server {
             Ok(0) => Ok(None),
             Ok(_) => parse(&line).map(Some).map_err(Trouble::Cannot),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(None),
-            Err(error) => Err(Trouble::Cannot(format!("cannot hear the server: {}", why_of(&error)))),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Trouble::Silence),
+            Err(error) => Err(Trouble::Cannot(format!("cannot hear the server: {}", cause(&error)))),
         }
     }
 }
@@ -226,18 +306,11 @@ impl Server {
 fn unexpected(reply: Option<Reply>) -> Trouble {
     Trouble::Cannot(match reply {
         Some(Reply::Refused { why } | Reply::Failed { why, .. }) => why,
-        Some(Reply::Accepted | Reply::Done { .. } | Reply::Status(_)) => {
+        Some(Reply::Accepted | Reply::Progress(_) | Reply::Done { .. } | Reply::Status(_) | Reply::Stacks { .. }) => {
             "the server answered something else: it may be of another version".into()
         }
         None => "the server ended the connection without an answer".into(),
     })
-}
-
-fn why_of(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::WouldBlock => format!("no answer within {} s", PATIENCE.as_secs()),
-        _ => cause(error),
-    }
 }
 
 /// Where a server may listen, the likeliest first.

@@ -7,6 +7,8 @@
 //!   Closing: what is still to be written, then the end
 //! ```
 //!
+//! Rule: what a client does not take is bounded by one answer. It is told no progress while it has something to take.
+//!
 //! A client that closes its half after the request is answered still: that is how `nc` and `socat` ask.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,8 +16,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use mio::net::UnixStream;
 
 use super::frame::{Inbox, TooLong};
-use super::words::{Reply, Request, parse, render};
+use super::words::{Question, Reply, Request, parse, render};
 use crate::core::Asker;
+use crate::core::progress::Progress;
 
 /// Bytes read at once; a request is much shorter.
 const READ_BYTES: usize = 4096;
@@ -32,8 +35,16 @@ pub struct Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    Asked(Asker),
+    Asked(Asker, Curiosity),
     Closing,
+}
+
+/// Whether one who waits wants to know how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Curiosity {
+    None,
+    /// It does, and was told this last.
+    Told(Option<Progress>),
 }
 
 /// A command's connection.
@@ -68,12 +79,12 @@ impl Client {
 
     /// Whether it waits for an answer.
     pub fn is_asking(&self) -> bool {
-        matches!(self.state, State::Asked(_))
+        matches!(self.state, State::Asked(..))
     }
 
     /// Whether this answer is for it.
     pub fn is(&self, asker: Asker) -> bool {
-        self.state == State::Asked(asker)
+        matches!(self.state, State::Asked(waiting, _) if waiting == asker)
     }
 
     /// Moves what can be moved. The next request gets this number.
@@ -88,7 +99,7 @@ impl Client {
         loop {
             self.flush()?;
             match self.state {
-                State::Asked(_) => return Ok(Moved::Waits),
+                State::Asked(..) => return Ok(Moved::Waits),
                 State::Closing => return Ok(Moved::Over),
                 State::Open => {}
             }
@@ -118,8 +129,9 @@ impl Client {
 
     fn take(&mut self, number: Asker, line: &[u8]) -> Option<Request> {
         match parse(line) {
-            Ok(request) => {
-                self.state = State::Asked(number);
+            Ok(Question { request, progress }) => {
+                let curiosity = if progress { Curiosity::Told(None) } else { Curiosity::None };
+                self.state = State::Asked(number, curiosity);
                 Some(request)
             }
             Err(why) => {
@@ -138,6 +150,26 @@ impl Client {
     pub fn reply(&mut self, reply: &Reply) {
         self.write(reply);
         self.state = State::Open;
+    }
+
+    /// Tells it how far its wish is, if it wants to know, has not heard that yet, and takes what it is told.
+    pub fn tell(&mut self, of: &impl Fn(Asker) -> Option<Progress>) {
+        let State::Asked(asker, Curiosity::Told(last)) = self.state else {
+            return;
+        };
+        let Some(progress) = of(asker).filter(|progress| self.outbox.is_empty() && last != Some(*progress)) else {
+            return;
+        };
+        self.state = State::Asked(asker, Curiosity::Told(Some(progress)));
+        self.write(&Reply::Progress(progress));
+        // What does not go out now goes when there is room; an end is seen when it is read.
+        let _ = self.flush();
+    }
+
+    /// Bytes that are kept for it, in both directions.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.inbox.held() + self.outbox.len() - self.sent
     }
 
     /// Says why it is not served; then it ends.

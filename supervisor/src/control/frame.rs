@@ -38,6 +38,12 @@ impl Inbox {
         Ok(Some(line))
     }
 
+    /// Bytes of it.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The last line, which the end of the connection ended.
     pub fn rest(&mut self) -> Option<Vec<u8>> {
         self.searched = 0;

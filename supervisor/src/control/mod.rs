@@ -8,6 +8,7 @@
 //! Rules
 //! * Only the server's own user and root are served; the files have the mode 0600 before anybody can connect.
 //! * Nothing here waits and nothing here decides. An idle client costs a descriptor, never a thread or a timer.
+//! * Nobody has the loop for long: a client is asked once in a round, however much it has sent, and [`ROUND_MAX`] are let in.
 //! * At most [`CLIENTS_MAX`] clients: a new one takes the place of the one that has been idle longest, so that idle
 //!   clients keep nobody out. One that waits for an answer keeps its place.
 //! * A server without the socket serves on: what goes wrong here is a warning. The one exception is a file that
@@ -20,9 +21,10 @@ pub mod ask;
 mod client;
 mod frame;
 pub mod place;
+pub mod screen;
 pub mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
@@ -37,6 +39,7 @@ use nix::unistd::geteuid;
 use slog::{Logger, debug, info, warn};
 
 use crate::core::Asker;
+use crate::core::progress::Progress;
 use crate::listen::{Bound, cause};
 use client::{Client, Moved, Peer};
 use place::{Lock, NoLock};
@@ -50,6 +53,10 @@ pub const CLIENTS_MAX: usize = 16;
 
 /// Commands that wait to be taken in.
 const BACKLOG: u32 = 64;
+
+/// Clients that are let in before something else gets its turn. More, and who connects again and again has the loop to himself; few,
+/// and each costs a round of its own.
+const ROUND_MAX: usize = 32;
 
 /// Readiness of something whose token is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +76,8 @@ pub struct Control {
     /// Held until the sockets' files are removed.
     locks: Vec<Lock>,
     clients: BTreeMap<usize, Client>,
+    /// Who was answered, and may have asked again meanwhile.
+    answered: BTreeSet<usize>,
     last_token: usize,
     last_asker: Asker,
 }
@@ -77,6 +86,7 @@ pub struct Control {
 struct Door {
     bound: Bound,
     listener: UnixListener,
+    token: Token,
 }
 
 /// What a server is found by.
@@ -115,6 +125,7 @@ impl Control {
             links: Vec::new(),
             locks: Vec::new(),
             clients: BTreeMap::new(),
+            answered: BTreeSet::new(),
             last_token: TOKENS,
             last_asker: 0,
         }
@@ -173,7 +184,7 @@ impl Control {
             Ok(listener)
         });
         match listener {
-            Ok(listener) => Ok(Door { bound, listener }),
+            Ok(listener) => Ok(Door { bound, listener, token: Token(self.last_token) }),
             Err(error) => {
                 bound.close();
                 Err(format!("cannot listen on {}: {}", path.display(), cause(&error)))
@@ -206,30 +217,33 @@ impl Control {
             }
         } else {
             // The events of a client that is gone come here too; then there is nobody to accept.
-            for stream in self.accepted() {
-                asked.extend(self.admit(stream));
+            for door in 0..self.doors.len() {
+                asked.extend(self.open_up(door));
             }
         }
         asked
     }
 
-    /// Those who have connected.
-    fn accepted(&self) -> Vec<UnixStream> {
-        let mut streams = Vec::new();
-        for door in &self.doors {
-            loop {
-                match door.listener.accept() {
-                    Ok((stream, _)) => streams.push(stream),
-                    Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => {
-                        self.warn(&format!("cannot accept a command: {}", cause(&error)));
-                        break;
-                    }
+    /// Lets those in who have connected, and hears them.
+    fn open_up(&mut self, door: usize) -> Vec<(Asker, Request)> {
+        let mut asked = Vec::new();
+        for _ in 0..ROUND_MAX {
+            match self.doors[door].listener.accept() {
+                Ok((stream, _)) => asked.extend(self.admit(stream)),
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return asked,
+                Err(error) => {
+                    self.warn(&format!("cannot accept a command: {}", cause(&error)));
+                    return asked;
                 }
             }
         }
-        streams
+        // There may be more: registered anew, they are told of anew.
+        let Door { listener, token, .. } = &mut self.doors[door];
+        if let Err(error) = self.registry.reregister(listener, *token, Interest::READABLE) {
+            self.warn(&format!("cannot wait for commands: {}", cause(&error)));
+        }
+        asked
     }
 
     fn admit(&mut self, mut stream: UnixStream) -> Option<(Asker, Request)> {
@@ -274,7 +288,7 @@ impl Control {
             Moved::Asks(asker, request) => {
                 self.last_asker = asker;
                 let peer = client.peer;
-                if request == Request::Status {
+                if request.only_looks() {
                     debug!(self.log, "command"; "command" => request.name(), "pid" => peer.pid, "uid" => peer.uid);
                 } else {
                     client.accept();
@@ -286,12 +300,28 @@ impl Control {
         }
     }
 
-    /// Answers one who asked, if it is still there. It may have asked more meanwhile.
-    pub fn answer(&mut self, asker: Asker, reply: &Reply) -> Option<(Asker, Request)> {
-        let (token, client) = self.clients.iter_mut().find(|(_, client)| client.is(asker))?;
-        let token = *token;
-        client.reply(reply);
-        self.pump(token)
+    /// Answers one who asked, if it is still there.
+    pub fn answer(&mut self, asker: Asker, reply: &Reply) {
+        if let Some((token, client)) = self.clients.iter_mut().find(|(_, client)| client.is(asker)) {
+            client.reply(reply);
+            self.answered.insert(*token);
+        }
+    }
+
+    /// Whether [`Control::hear_more`] has anything to do.
+    pub fn has_more(&self) -> bool {
+        !self.answered.is_empty()
+    }
+
+    /// Sends answers on their way, and hears what those ask who have been answered.
+    pub fn hear_more(&mut self) -> Vec<(Asker, Request)> {
+        let answered = std::mem::take(&mut self.answered);
+        answered.into_iter().filter_map(|token| self.pump(token)).collect()
+    }
+
+    /// Tells those who want to know how far their wishes are.
+    pub fn tell(&mut self, of: impl Fn(Asker) -> Option<Progress>) {
+        self.clients.values_mut().for_each(|client| client.tell(&of));
     }
 }
 

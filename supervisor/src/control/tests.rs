@@ -56,6 +56,13 @@ impl Server {
         }
     }
 
+    /// Answers, and takes up what those ask who have been answered, as the loop does.
+    fn answer(&mut self, asker: Asker, reply: &Reply) {
+        self.control.answer(asker, reply);
+        let asked = self.control.hear_more();
+        self.asked.extend(asked);
+    }
+
     fn ask(&mut self, line: &str) -> Stream {
         let mut stream = self.connect();
         stream.write_all(line.as_bytes()).unwrap();
@@ -96,7 +103,7 @@ fn a_request_is_accepted_at_once_and_answered_when_it_has_happened() {
     assert_eq!(line_of(&stream), "{\"answer\":\"accepted\",\"monoceros\":1}\n");
     let (asker, request) = server.asked.remove(0);
     assert_eq!(request, Request::Reload);
-    assert_eq!(server.control.answer(asker, &done("generation 2 serves")), None);
+    server.answer(asker, &done("generation 2 serves"));
     assert_eq!(line_of(&stream), "{\"answer\":\"done\",\"monoceros\":1,\"text\":\"generation 2 serves\"}\n");
 }
 
@@ -105,9 +112,9 @@ fn one_connection_asks_again_when_it_was_answered() {
     let mut server = Server::new();
     let mut stream = server.ask(&[STATUS, RELOAD].concat());
     assert_eq!(server.asked.len(), 1, "a client is not read while it waits");
-    let next = server.control.answer(1, &done("first"));
-    assert_eq!(next, Some((2, Request::Reload)));
-    server.control.answer(2, &done("second"));
+    server.answer(1, &done("first"));
+    assert_eq!(server.asked.last(), Some(&(2, Request::Reload)));
+    server.answer(2, &done("second"));
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     server.until("the end", |server| server.control.clients.is_empty());
     let mut text = String::new();
@@ -124,7 +131,7 @@ fn a_client_that_closes_its_half_is_still_answered() {
     (&stream).write_all(STATUS.trim_end().as_bytes()).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     server.until("the request", |server| !server.asked.is_empty());
-    server.control.answer(1, &done("still here"));
+    server.answer(1, &done("still here"));
     assert!(rest_of(stream).contains("still here"));
     assert!(server.control.clients.is_empty());
 }
@@ -134,7 +141,7 @@ fn a_client_that_went_away_is_asked_for_and_its_answer_dropped() {
     let mut server = Server::new();
     drop(server.ask(RELOAD));
     server.until("the end", |server| server.control.clients.is_empty());
-    assert_eq!(server.control.answer(1, &done("nobody listens")), None);
+    server.answer(1, &done("nobody listens"));
     let mut stream = server.connect();
     stream.write_all(RELOAD.as_bytes()).unwrap();
     drop(stream);
@@ -175,7 +182,7 @@ fn a_huge_line_is_refused_when_it_passes_the_bound() {
 fn a_hundred_idle_clients_keep_nobody_out() {
     let mut server = Server::new();
     let idle: Vec<Stream> = (0..50).map(|_| server.connect()).collect();
-    server.until("the first", |server| server.control.clients.len() == CLIENTS_MAX);
+    server.until("all of them", |server| server.control.last_token >= TOKENS + 1 + 50);
     let half: Vec<Stream> = (0..50).map(|_| server.connect()).collect();
     for stream in &half {
         // Some are dropped by now.
@@ -183,7 +190,7 @@ fn a_hundred_idle_clients_keep_nobody_out() {
     }
     let stream = server.ask(RELOAD);
     assert!(server.control.clients.len() <= CLIENTS_MAX);
-    server.control.answer(1, &done("in time"));
+    server.answer(1, &done("in time"));
     assert!(line_of(&stream).contains("accepted"));
     drop((idle, half));
 }
@@ -198,7 +205,7 @@ fn who_waits_for_an_answer_keeps_its_place() {
     assert!(reader.join().unwrap().contains("too many"));
     for (stream, (asker, _)) in waiting.iter().zip(std::mem::take(&mut server.asked)) {
         assert!(line_of(stream).contains("accepted"));
-        server.control.answer(asker, &done(&format!("number {asker}")));
+        server.answer(asker, &done(&format!("number {asker}")));
         assert!(line_of(stream).contains(&format!("number {asker}\"")));
     }
 }
@@ -208,7 +215,7 @@ fn an_answer_larger_than_the_socket_holds_arrives_whole() {
     let mut server = Server::new();
     let stream = server.ask(RELOAD);
     let detail = "x".repeat(1 << 20);
-    server.control.answer(1, &Reply::Failed { why: "it is long".into(), detail: detail.clone() });
+    server.answer(1, &Reply::Failed { why: "it is long".into(), detail: detail.clone() });
     let reader = std::thread::spawn(move || {
         let mut lines = BufReader::new(stream).lines();
         (lines.next(), lines.next())
@@ -304,7 +311,7 @@ fn command(server: &mut Server, replies: &[Reply], run: impl FnOnce(&ask::Target
     for reply in replies {
         server.until("the request", |server| !server.asked.is_empty());
         let (asker, _) = server.asked.remove(0);
-        server.control.answer(asker, reply);
+        server.answer(asker, reply);
     }
     server.until("the command's end", |_| running.is_finished());
     running.join().unwrap()
@@ -312,11 +319,11 @@ fn command(server: &mut Server, replies: &[Reply], run: impl FnOnce(&ask::Target
 
 #[test]
 fn a_command_ends_as_its_wish_did() {
-    use ask::{Until, order};
+    use ask::{Until, Wait, order};
     let mut server = Server::new();
     let failed = Reply::Failed { why: "cannot import shop:app".into(), detail: "Traceback".into() };
     let refused = Reply::Refused { why: "not now".into() };
-    let reload = |until| move |target: &ask::Target| order(target, &Request::Reload, until);
+    let reload = |until| move |target: &ask::Target| order(target, &Request::Reload, Wait { until, limit: None });
     assert_eq!(command(&mut server, &[done("generation 2 serves")], reload(Until::Done)), 0);
     assert_eq!(command(&mut server, std::slice::from_ref(&failed), reload(Until::Done)), 1);
     assert_eq!(command(&mut server, &[refused], reload(Until::Done)), 1);
@@ -329,7 +336,7 @@ fn a_status_tells_by_its_exit_how_things_are() {
     let mut server = Server::new();
     let report = r#"{"monoceros":1,"answer":"status","pid":1,"version":"0","config":null,"state":"STATE",
         "generation":1,"age":1,"apps":[],"last_reload":null}"#;
-    for (state, status) in [("serving", 0), ("degraded", 4), ("reloading", 0)] {
+    for (state, status) in [("serving", 0), ("degraded", 4), ("parked", 4), ("reloading", 0)] {
         let reply = words::parse(report.replace("STATE", state).as_bytes()).unwrap();
         let run = |target: &ask::Target| ask::status(target, ask::Form::Programs);
         assert_eq!(command(&mut server, &[reply], run), status, "{state}");
@@ -342,10 +349,111 @@ fn a_server_that_is_not_there_is_told_from_one_that_fails() {
     let socket = server.socket();
     let names = place::names(&server.folder.path().join("other.yaml")).unwrap();
     let none = ask::Target::Socket(server.folder.path().join(format!("{}.sock", names[0])));
-    assert_eq!(ask::stop(&none), 3);
+    assert_eq!(ask::stop(&none, None), 3);
     assert_eq!(ask::status(&ask::Target::File("/nowhere/server.yaml".into()), ask::Form::People), 3);
     // What a killed server left.
     server.control.doors.clear();
     assert!(socket.exists());
-    assert_eq!(ask::order(&ask::Target::Socket(socket), &Request::Reload, ask::Until::Done), 3);
+    assert_eq!(
+        ask::order(&ask::Target::Socket(socket), &Request::Reload, ask::Wait { until: ask::Until::Done, limit: None }),
+        3
+    );
+}
+
+#[test]
+fn who_wants_to_know_is_told_how_far_it_is_and_nothing_twice() {
+    use crate::core::progress::{Progress, Step};
+    let mut server = Server::new();
+    let curious = server.ask("{\"monoceros\":1,\"ask\":\"reload\",\"progress\":true}\n");
+    let other = server.ask(RELOAD);
+    for count in [0, 0, 1, 1, 2] {
+        server.control.tell(|_| Some(Progress { step: Step::Loading, count, of: Some(2) }));
+    }
+    server.control.tell(|_| None);
+    server.answer(1, &done("generation 2 serves"));
+    server.answer(2, &done("generation 2 serves"));
+    let words = |stream: Stream| {
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let reader = std::thread::spawn(move || rest_of(stream));
+        (reader, "the end")
+    };
+    let ((curious, _), (other, _)) = (words(curious), words(other));
+    server.until("the end", |_| curious.is_finished() && other.is_finished());
+    let told = curious.join().unwrap();
+    assert_eq!(told.matches("\"answer\":\"progress\"").count(), 3, "{told}");
+    assert!(told.contains("\"count\":2,\"monoceros\":1,\"of\":2,\"step\":\"loading\""), "{told}");
+    assert!(!other.join().unwrap().contains("progress"));
+}
+
+#[test]
+fn what_a_client_does_not_take_is_bounded() {
+    use crate::core::progress::{Progress, Step};
+    let mut server = Server::new();
+    let stream = server.ask("{\"monoceros\":1,\"ask\":\"reload\",\"progress\":true}\n");
+    for count in 0..100_000 {
+        server.control.tell(|_| Some(Progress { step: Step::Loading, count, of: None }));
+    }
+    let held: usize = server.control.clients.values().map(Client::held).sum();
+    assert!(held < 200, "{held} bytes are held for a client that reads nothing");
+    // Questions that it writes all the same are not taken up before it reads.
+    server.answer(1, &Reply::Failed { why: "it is long".into(), detail: "x".repeat(1 << 20) });
+    let mut writer = stream.try_clone().unwrap();
+    writer.set_nonblocking(true).unwrap();
+    while writer.write_all(STATUS.repeat(100).as_bytes()).is_ok() {
+        let _ = server.control.hear_more();
+    }
+    server.until("nothing", |server| !server.control.has_more());
+    assert_eq!(server.asked.len(), 1, "it was taken up though it reads nothing");
+    assert!(server.control.clients.values().map(Client::held).sum::<usize>() < 2 << 20);
+}
+
+#[test]
+fn a_client_that_asks_without_end_is_heard_once_in_a_round() {
+    let mut server = Server::new();
+    let stream = server.ask(&STATUS.repeat(100));
+    for round in 1..=100 {
+        assert_eq!(server.asked.len(), round, "asked more than once in a round");
+        server.answer(round as Asker, &done("well"));
+    }
+    assert!(server.asked.len() == 100 && !server.control.has_more());
+    drop(stream);
+}
+
+#[test]
+fn ten_thousand_connects_leave_nothing_behind_and_are_let_in_by_rounds() {
+    let mut server = Server::new();
+    let path = server.socket();
+    let flood = std::thread::spawn(move || (0..10_000).filter(|_| Stream::connect(&path).is_ok()).count());
+    server.until("the flood", |server| {
+        assert!(server.control.clients.len() <= CLIENTS_MAX + 1, "{}", server.control.clients.len());
+        flood.is_finished()
+    });
+    assert_eq!(flood.join().unwrap(), 10_000);
+    server.until("their ends", |server| server.control.clients.is_empty());
+    drop(server.ask(STATUS));
+}
+
+#[test]
+fn more_who_connect_at_once_than_a_round_lets_in_are_all_heard() {
+    let mut server = Server::new();
+    let all: Vec<Stream> = (0..BACKLOG).map(|_| server.connect()).collect();
+    for stream in &all {
+        (&*stream).write_all(STATUS.as_bytes()).unwrap();
+    }
+    // Those beyond the places are refused, the others asked; none is left unheard.
+    let late: Vec<Stream> = all[CLIENTS_MAX..].iter().map(|stream| stream.try_clone().unwrap()).collect();
+    let readers: Vec<_> = late.into_iter().map(|stream| std::thread::spawn(move || line_of(&stream))).collect();
+    server
+        .until("all", |server| server.asked.len() == CLIENTS_MAX && readers.iter().all(|reader| reader.is_finished()));
+    assert!(readers.into_iter().all(|reader| reader.join().unwrap().contains("too many")));
+}
+
+#[test]
+fn who_waits_too_long_for_its_patience_fails_and_says_that_the_server_goes_on() {
+    let mut server = Server::new();
+    let limit = Some(Duration::from_millis(50));
+    let wait = ask::Wait { until: ask::Until::Done, limit };
+    assert_eq!(command(&mut server, &[], move |target| ask::order(target, &Request::Reload, wait)), 1);
+    assert_eq!(command(&mut server, &[], move |target| ask::stop(target, limit)), 1);
+    assert_eq!(server.asked.len(), 2, "it was asked all the same");
 }

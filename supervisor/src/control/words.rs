@@ -6,6 +6,8 @@
 //!   {"monoceros":1,"ask":"scale","app":"shop","workers":4}    -> the same
 //!   {"monoceros":1,"ask":"reopen"}                            -> the same
 //!   {"monoceros":1,"ask":"stop"}                              -> accepted; the end of the connection is the server's
+//!   {"monoceros":1,"ask":"stacks","of":"shop"}                -> {"answer":"stacks", ...}, after some seconds at most
+//!   with "progress":true                                      -> any number of {"answer":"progress", ...} before done or failed
 //!   anything else                                             -> {"answer":"refused","why":...} and the end
 //! ```
 //!
@@ -18,6 +20,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::core::progress::Progress;
+use crate::inquiry::Stacks;
 use crate::status::Report;
 
 /// The protocol's version, in every line. Raised when an old word changes its meaning.
@@ -43,8 +47,25 @@ pub enum Request {
     },
     /// Open the log anew.
     Reopen,
+    /// What do the workers run?
+    Stacks {
+        /// An application's name, or a worker's number; without one, all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<String>,
+    },
     /// End by draining.
     Stop,
+}
+
+/// A request, and how it is to be answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// What is asked.
+    #[serde(flatten)]
+    pub request: Request,
+    /// Whether to tell how far it is while it lasts. An older server does not know this, and tells nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub progress: bool,
 }
 
 /// What the server answers.
@@ -65,8 +86,15 @@ pub enum Reply {
         /// What helps to see it: a traceback. Often empty.
         detail: String,
     },
+    /// How far it is; only if that was asked for.
+    Progress(Progress),
     /// How things are.
     Status(Box<Report>),
+    /// What the workers run.
+    Stacks {
+        /// Each of those that were meant.
+        workers: Vec<Stacks>,
+    },
     /// It was not asked rightly, or may not be asked. The connection ends.
     Refused {
         /// Why.
@@ -75,6 +103,14 @@ pub enum Reply {
 }
 
 impl Request {
+    /// Whether it only looks, so that it is answered at once and changes nothing.
+    pub fn only_looks(&self) -> bool {
+        match self {
+            Request::Status | Request::Stacks { .. } => true,
+            Request::Reload | Request::Scale { .. } | Request::Reopen | Request::Stop => false,
+        }
+    }
+
     /// Its word on the command line.
     pub fn name(&self) -> &'static str {
         match self {
@@ -82,6 +118,7 @@ impl Request {
             Request::Reload => "reload",
             Request::Scale { .. } => "scale",
             Request::Reopen => "reopen",
+            Request::Stacks { .. } => "stacks",
             Request::Stop => "stop",
         }
     }
@@ -131,10 +168,30 @@ mod tests {
                 Request::Scale { app: "shop".into(), workers: 4 },
             ),
             (r#"{"monoceros":1,"ask":"stop"}"#, Request::Stop),
+            (r#"{"monoceros":1,"ask":"stacks"}"#, Request::Stacks { of: None }),
+            (r#"{"monoceros":1,"ask":"stacks","of":"7"}"#, Request::Stacks { of: Some("7".into()) }),
         ];
         for (line, request) in cases {
-            assert_eq!(parse(line.as_bytes()), Ok(request), "{line}");
+            assert_eq!(parse(line.as_bytes()), Ok(Question { request, progress: false }), "{line}");
         }
+        let line = r#"{"monoceros":1,"ask":"reload","progress":true}"#;
+        assert_eq!(parse(line.as_bytes()), Ok(Question { request: Request::Reload, progress: true }));
+    }
+
+    #[test]
+    fn a_question_says_no_more_than_it_must() {
+        let line = |progress| String::from_utf8(render(&Question { request: Request::Stop, progress }).unwrap());
+        assert_eq!(line(false).unwrap(), "{\"ask\":\"stop\",\"monoceros\":1}\n");
+        assert_eq!(line(true).unwrap(), "{\"ask\":\"stop\",\"monoceros\":1,\"progress\":true}\n");
+    }
+
+    #[test]
+    fn progress_is_a_line_for_programs() {
+        let progress = Progress { step: crate::core::progress::Step::Loading, count: 2, of: Some(4) };
+        let line = String::from_utf8(render(&Reply::Progress(progress)).unwrap()).unwrap();
+        let expected = r#"{"answer":"progress","count":2,"monoceros":1,"of":4,"step":"loading"}"#;
+        assert_eq!(line.trim_end(), expected);
+        assert_eq!(progress.to_string(), "loading: 2 of 4 workers");
     }
 
     #[test]
@@ -153,7 +210,7 @@ mod tests {
             (r#"{"monoceros":1,"ask":"scale","app":"shop","workers":-1}"#, "-1"),
         ];
         for (line, part) in cases {
-            let why = parse::<Request>(line.as_bytes()).unwrap_err();
+            let why = parse::<Question>(line.as_bytes()).unwrap_err();
             assert!(why.starts_with("cannot read the line: ") && why.contains(part), "{line}: {why}");
         }
     }
@@ -161,7 +218,7 @@ mod tests {
     #[test]
     fn a_line_that_is_nested_deeply_is_refused() {
         let line = "[".repeat(60_000);
-        assert!(parse::<Request>(line.as_bytes()).is_err());
+        assert!(parse::<Question>(line.as_bytes()).is_err());
     }
 
     #[test]

@@ -51,6 +51,7 @@ impl Core {
         let wanted: Vec<usize> = teams.iter().map(|(_, wanted)| *wanted).collect();
         self.teams = teams.into_iter().map(|(team, _)| team).collect();
         for (index, worker) in recruits {
+            self.is_well(now, index, "a reload has brought other workers");
             self.serve(now, index, worker);
         }
         leaving.into_iter().for_each(|worker| self.step(now, worker, Happening::Quit));
@@ -62,25 +63,25 @@ impl Core {
     }
 
     /// Hands over what an application's old team leaves to its new one. Answers who is of no use to it.
-    fn succeed(&self, team: &mut Team, old: Team) -> Vec<WorkerId> {
+    fn succeed(&self, team: &mut Team, mut old: Team) -> Vec<WorkerId> {
         let (serving, others) = old.occupants().partition(|worker| self.is_serving(*worker));
         team.elders = old.elders;
         team.elders.extend::<Vec<WorkerId>>(serving);
         team.apology = old.apology;
         team.announced = old.announced;
         team.has_served = old.has_served;
-        team.restarts = old.restarts;
+        team.losses = old.losses;
         let mut others: Vec<WorkerId> = others;
-        others.extend(old.spare.boots.map(|(spare, _)| spare));
+        others.extend(old.spares.clear());
         others
     }
 
     /// Lets an application's workers go that has no heir.
     fn dissolve(&mut self, now: Now, team: Team) {
         let apology = team.apology.iter().filter_map(|apology| apology.slot.worker());
-        let spare = team.spare.boots.map(|(spare, _)| spare);
+        let spares = team.spares.workers();
         let all: Vec<WorkerId> =
-            team.occupants().chain(team.elders.iter().copied()).chain(apology).chain(spare).collect();
+            team.occupants().chain(team.elders.iter().copied()).chain(apology).chain(spares).collect();
         all.into_iter().for_each(|worker| self.send_off(now, None, worker));
     }
 

@@ -46,6 +46,11 @@ pub enum Effect {
         /// Which.
         worker: WorkerId,
     },
+    /// Ask a worker for its Python stacks, and answer with `Event::Stacks`, if it does.
+    Inspect {
+        /// Which.
+        worker: WorkerId,
+    },
     /// Read the file again, and answer with `Event::ConfigRead`.
     ReadConfig,
     /// Bind these, all or none, and answer with `Event::Bound` or `Event::NotBound`.

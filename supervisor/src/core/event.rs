@@ -6,6 +6,7 @@ use monoceros_shared::link::Failure;
 use serde::{Deserialize, Serialize};
 
 use super::WorkerId;
+use super::ailing::Silence;
 use super::plan::Plan;
 
 /// Who gets the answer to a wish: a number of the shell's, given back with the answer.
@@ -55,10 +56,34 @@ pub enum Event {
         worker: WorkerId,
         /// How.
         exit: Exit,
-        /// What its threads were running, from the flight recorder.
-        running: Vec<String>,
-        /// The last lines that it printed.
-        output: String,
+        /// What it was at.
+        last: LastSeen,
+    },
+    /// A call of a worker's has outlived `timeouts.request` and cannot be ended.
+    Stuck {
+        /// Which.
+        worker: WorkerId,
+        /// What the worker says of the call.
+        why: String,
+    },
+    /// A worker's beats have not been seen for `timeouts.heartbeat`. Told once, and again if it gets worse.
+    Silent {
+        /// Which.
+        worker: WorkerId,
+        /// What is seen of it.
+        silence: Silence,
+    },
+    /// A worker that was silent beats again.
+    Beats {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// The answer to `Effect::Inspect`, or to somebody else who asked.
+    Stacks {
+        /// Whose.
+        worker: WorkerId,
+        /// The Python stacks of its threads, for people.
+        stacks: String,
     },
     /// What a worker has used up by now. Told every few seconds of those whose application sets `recycle.requests` or
     /// `recycle.memory`.
@@ -86,6 +111,8 @@ pub enum Event {
         /// Who waits for the answer; `None` for a signal and for what watches files.
         asker: Option<Asker>,
     },
+    /// Our terminal has another size.
+    Resized,
     /// Somebody wants what this version cannot do.
     NotYet {
         /// The signal that asked.
@@ -117,6 +144,8 @@ pub enum Wish {
         /// How many.
         to: Scale,
     },
+    /// No workers, but the listeners stay; until the next reload.
+    Park,
     /// The end.
     Stop(Stop),
 }
@@ -168,6 +197,17 @@ pub enum Stop {
     Graceful,
     /// Now.
     Quick,
+}
+
+/// What was seen of a worker last: its scoreboard, the flight recorder, and what it printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastSeen {
+    /// Requests since its start.
+    pub requests: u64,
+    /// What its threads were running, and for how long: `GET /report HTTP/1.1 (for 12.3s)`.
+    pub running: Vec<String>,
+    /// The last lines that it printed.
+    pub output: String,
 }
 
 /// How a process ended.

@@ -3,7 +3,7 @@
 //! ```text
 //!   place of a worker      when it has loaded              when it is gone, or fails before it served
 //!   slot of a team         serves                          slot is filled again, later; the first of all: an apology
-//!   spare of a team        serves in a worn one's slot     another is tried, later
+//!   spare of a team        serves in another's slot        another is tried, later
 //!   apology of a team      answers 503                     another is tried, later
 //!   squad of the reload    all of them: adoption           the reload is abandoned
 //!   elder of a team        (has)                           nothing: it was to go
@@ -14,32 +14,20 @@ use monoceros_shared::config::BrokenStart;
 use monoceros_shared::link::{Failure, Purpose};
 
 use super::effect::{Effect, Recruit};
-use super::event::Exit;
-use super::line::{self, Level, Line, span};
-use super::plan::{AppPlan, Manner};
+use super::event::{Exit, LastSeen};
+use super::line::{Level, Line, span};
+use super::places::{Gone, Place};
+use super::plan::AppPlan;
 use super::recycle::Wear;
-use super::team::{Apology, Slot};
 use super::worker::{Happening, Life, Order};
 use super::{Core, Now, WorkerId};
 
-/// Where a worker belongs; the number is its team's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    Slot(usize),
-    Spare(usize),
-    Apology(usize),
-    /// Of the reload; the number is the worker's.
-    Squad(WorkerId),
-    Elder(usize),
-    Nowhere,
-}
-
-/// What a worker left behind.
-pub(super) struct Traces {
-    /// What its threads were running.
-    pub running: Vec<String>,
-    /// The last lines that it printed.
-    pub output: String,
+/// How a worker ended.
+struct End {
+    exit: Exit,
+    line: Line,
+    /// What to say of it if it has neither served nor failed before.
+    why: String,
 }
 
 impl Core {
@@ -56,7 +44,7 @@ impl Core {
     }
 
     /// Spawns a worker with the next number.
-    fn spawn_to(&mut self, now: Now, recruit: Recruit) -> WorkerId {
+    pub(super) fn spawn_to(&mut self, now: Now, recruit: Recruit) -> WorkerId {
         self.last_worker += 1;
         let recruit = Recruit { worker: self.last_worker, ..recruit };
         let wear = Wear::new(&recruit.app.app.recycle, now, &mut self.jitter);
@@ -78,7 +66,7 @@ impl Core {
 
     pub(super) fn not_spawned(&mut self, now: Now, worker: WorkerId, why: String) {
         let line = self.about(worker, Level::Error, "worker not spawned").with("why", why.as_str());
-        self.bury(now, worker, line, why);
+        self.bury(now, worker, End { exit: Exit::Unknown, line, why });
     }
 
     pub(super) fn loaded(&mut self, now: Now, worker: WorkerId) {
@@ -91,7 +79,7 @@ impl Core {
                 self.serve(now, index, worker);
                 self.relieve(now, index);
             }
-            Place::Spare(index) => self.swap(now, index),
+            Place::Spare(index) => self.swap(now, index, worker),
             Place::Apology(_) => {
                 self.step(now, worker, Happening::Adopted);
                 let line = self.about(worker, Level::Info, "apologising");
@@ -133,16 +121,18 @@ impl Core {
         }
     }
 
-    pub(super) fn exited(&mut self, now: Now, worker: WorkerId, exit: Exit, traces: Traces) {
+    pub(super) fn exited(&mut self, now: Now, worker: WorkerId, exit: Exit, last: LastSeen) {
         let Some(life) = self.lives.get(&worker) else {
             return;
         };
         let is_expected = life.is_expected(exit);
-        let (level, output) = if is_expected { (Level::Info, String::new()) } else { (Level::Error, traces.output) };
-        let line = self.about(worker, level, "worker exited").with("exit", exit);
-        let line = line.with("age", life.age(now)).with_some("running", traces.running.join("\n"));
+        let (level, output) = if is_expected { (Level::Info, String::new()) } else { (Level::Error, last.output) };
+        let message = if life.has_served() { "worker exited" } else { "worker exited before it served" };
+        let line = self.about(worker, level, message).with("exit", exit).with("age", life.age(now));
+        let line = line.with("requests", last.requests).with_some("running", last.running.join("\n"));
         let line = line.with_some("output", output);
-        self.bury(now, worker, line, format!("worker {worker} exited before it was ready: {exit}"));
+        let why = format!("worker {worker} exited before it was ready: {exit}");
+        self.bury(now, worker, End { exit, line, why });
     }
 
     pub(super) fn overdue(&mut self, now: Now, worker: WorkerId) {
@@ -158,52 +148,23 @@ impl Core {
     }
 
     /// A worker is gone.
-    fn bury(&mut self, now: Now, worker: WorkerId, line: Line, why: String) {
+    fn bury(&mut self, now: Now, worker: WorkerId, end: End) {
         let Some(life) = self.lives.remove(&worker) else {
             return;
         };
+        let End { exit, line, why } = end;
         let place = self.place_of(worker);
-        let next = if self.phase.is_up() { self.vacate(now, worker, place, life.served(now)) } else { String::new() };
+        let how = match place {
+            Place::Slot(index) if !life.has_served() && !life.is_unproven() => self.teams[index].losses.last.clone(),
+            _ if life.has_served() => format!("worker {worker} ended: {exit}, after {}", span(life.age(now))),
+            _ => why.clone(),
+        };
+        let gone = Gone { worker, served: life.served(now), loss: life.loss(exit), how };
+        let next = if self.phase.is_up() { self.vacate(now, place, gone) } else { String::new() };
         self.disinherit(worker);
         self.log(line.with_some("next", next));
         if life.is_unproven() {
             self.boot_failed(now, place, Failure::new(why, ""));
-        }
-    }
-
-    /// Clears the place of a worker that is gone and served this long, if it did. Answers what comes next, for the log.
-    fn vacate(&mut self, now: Now, worker: WorkerId, place: Place, served: Option<Now>) -> String {
-        let jitter = &mut self.jitter;
-        match place {
-            Place::Slot(index) => {
-                let team = &mut self.teams[index];
-                team.restarts += 1;
-                let spare = team.spare.boots.take_if(|(_, worn)| *worn == worker);
-                let Some(slot) = team.slot_of(worker) else { return String::new() };
-                let wait = slot.vacate(now, served, jitter);
-                match spare {
-                    Some((spare, _)) => {
-                        slot.occupy(spare);
-                        "its spare takes its place".into()
-                    }
-                    None => line::next_try(wait),
-                }
-            }
-            Place::Spare(index) => {
-                let spare = &mut self.teams[index].spare;
-                let wait = spare.backoff.next(None, jitter);
-                (spare.boots, spare.not_before) = (None, now + wait);
-                line::next_try(wait)
-            }
-            Place::Apology(index) => {
-                let apology = self.teams[index].apology.as_mut();
-                apology.map_or_else(String::new, |apology| line::next_try(apology.slot.vacate(now, served, jitter)))
-            }
-            Place::Elder(index) => {
-                self.teams[index].elders.retain(|elder| *elder != worker);
-                String::new()
-            }
-            Place::Squad(_) | Place::Nowhere => String::new(),
         }
     }
 
@@ -221,6 +182,7 @@ impl Core {
             Place::Slot(index) => {
                 let name = self.teams[index].name().to_owned();
                 self.fail_scalings(&name, &failure);
+                self.teams[index].losses.last = failure.why.clone();
                 let team = &self.teams[index];
                 let gives_up = team.plan.app.on_broken_start == BrokenStart::Exit;
                 if !team.has_served && gives_up && self.phase.is_up() {
@@ -229,77 +191,9 @@ impl Core {
                     self.apologise(now, index, &failure);
                 }
             }
-            Place::Spare(_) | Place::Apology(_) | Place::Elder(_) | Place::Nowhere => {}
+            Place::Spare(index) => self.teams[index].losses.last = failure.why,
+            Place::Apology(_) | Place::Elder(_) | Place::Nowhere => {}
         }
-    }
-
-    /// Has 503 answered in the place of an application that never served, with the newest reason for whoever may see it.
-    fn apologise(&mut self, now: Now, index: usize, failure: &Failure) {
-        if self.teams[index].has_served || !self.phase.is_up() {
-            return;
-        }
-        let text = match self.manner {
-            Manner::Production => String::new(),
-            Manner::Development => format!("{}\n\n{}", failure.why, failure.detail),
-        };
-        let fresh = || Apology { slot: Slot::default(), text: text.clone() };
-        let apology = self.teams[index].apology.get_or_insert_with(fresh);
-        // A failure without a traceback tells less than what is shown already.
-        if apology.text == text || failure.detail.is_empty() {
-            return;
-        }
-        apology.text = text;
-        if let Some(apologist) = apology.slot.clear() {
-            self.send_off(now, None, apologist);
-        }
-    }
-
-    /// Spawns for every place that is empty and due.
-    pub(super) fn fill_places(&mut self, now: Now) {
-        for index in 0..self.teams.len() {
-            while self.has_room(index)
-                && let Some(slot) = self.teams[index].due_slot(now)
-            {
-                // The number that the next worker will have.
-                slot.occupy(self.last_worker + 1);
-                self.spawn_for(now, index);
-            }
-            let team = &mut self.teams[index];
-            let Some(apology) = &mut team.apology else { continue };
-            if apology.slot.retry_at().is_some_and(|at| at <= now) {
-                apology.slot.occupy(self.last_worker + 1);
-                let purpose = Purpose::Apologise(apology.text.clone());
-                let (app, generation) = (team.plan.clone(), team.generation);
-                self.spawn_to(now, Recruit { worker: 0, generation, app, purpose, siblings: 1 });
-            }
-        }
-    }
-
-    /// Whether another of a team's workers may boot.
-    pub(super) fn has_room(&self, index: usize) -> bool {
-        let team = &self.teams[index];
-        let booting = team.occupants().filter(|worker| self.lives.get(worker).is_some_and(Life::is_booting));
-        team.plan.app.reload.surge.is_none_or(|surge| booting.count() < surge.max(1))
-    }
-
-    fn place_of(&self, worker: WorkerId) -> Place {
-        if self.reload.as_ref().is_some_and(|reload| reload.workers().any(|one| one == worker)) {
-            return Place::Squad(worker);
-        }
-        let in_team = |index: usize| {
-            let team = &self.teams[index];
-            if team.occupants().any(|one| one == worker) {
-                Some(Place::Slot(index))
-            } else if team.elders.contains(&worker) {
-                Some(Place::Elder(index))
-            } else if team.spare.boots.is_some_and(|(spare, _)| spare == worker) {
-                Some(Place::Spare(index))
-            } else {
-                let apologist = team.apology.as_ref().and_then(|apology| apology.slot.worker());
-                (apologist == Some(worker)).then_some(Place::Apology(index))
-            }
-        };
-        (0..self.teams.len()).find_map(in_team).unwrap_or(Place::Nowhere)
     }
 
     /// The workers in a team's slots that serve.

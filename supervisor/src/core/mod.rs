@@ -9,10 +9,13 @@
 //!   plan, team      what is to run; an application's workers
 //!   worker, lives   one worker's life; what each happening to it means to what it belongs to
 //!   reload, adopt   from a wish to a new generation; how it takes over
-//!   scale, recycle  more, fewer, or other workers
+//!   places, losses  where workers belong; what an application has lost of them
+//!   spares          workers that replace others which serve: worn (recycle) or ailing ones
+//!   scale           more or fewer workers
 //!   sockets         which listeners are needed
 //!   certify         renewed certificates, for workers that stay
-//!   stop            the end
+//!   park, stop      no workers for a while; the end
+//!   progress        how far a wish is
 //!   status          all of it, to be shown
 //! ```
 //!
@@ -25,6 +28,7 @@
 //! Known fault: a worker that the kernel cannot kill (an uninterruptible sleep) keeps a stopping server waiting.
 
 mod adopt;
+mod ailing;
 mod backoff;
 mod certify;
 mod effect;
@@ -32,11 +36,16 @@ mod event;
 mod heirs;
 pub mod line;
 mod lives;
+mod losses;
+mod park;
+mod places;
 pub mod plan;
+pub mod progress;
 mod recycle;
 mod reload;
 mod scale;
 mod sockets;
+mod spares;
 pub mod status;
 mod stop;
 mod team;
@@ -50,12 +59,13 @@ use std::time::Duration;
 use monoceros_shared::config::{Address, Listener};
 use monoceros_shared::exit;
 
+pub use ailing::{Organ, Silence};
 use backoff::Jitter;
 pub use effect::{Answer, Effect, Recruit};
-pub use event::{Asker, Cause, Event, Exit, Scale, Stop, Wish};
+pub use event::{Asker, Cause, Event, Exit, LastSeen, Scale, Stop, Wish};
 use heirs::Heritage;
 use line::{Level, Line};
-use lives::Traces;
+pub use losses::Restarts;
 use plan::{Manner, Plan};
 use reload::{Reload, Request};
 use scale::Scaling;
@@ -77,6 +87,7 @@ pub const QUIT_GRACE: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Up,
+    Parked,
     Lingering { until: Now },
     Draining,
     Quitting,
@@ -98,6 +109,8 @@ pub struct Core {
     lives: BTreeMap<WorkerId, Life>,
     heirs: BTreeMap<WorkerId, Heritage>,
     bound: BTreeMap<Address, Listener>,
+    /// Listeners that are being bound for a reload that is over.
+    forsaken: Vec<Listener>,
     /// The newest generation that was adopted.
     generation: u64,
     /// The newest that was tried.
@@ -108,6 +121,8 @@ pub struct Core {
     last_reload: Option<LastReload>,
     scalings: Vec<Scaling>,
     stop_askers: Vec<Asker>,
+    /// Whether our terminal has changed its size.
+    was_resized: bool,
     exit_status: i32,
     jitter: Jitter,
     effects: Vec<Effect>,
@@ -128,6 +143,7 @@ impl Core {
             lives: BTreeMap::new(),
             heirs: BTreeMap::new(),
             bound,
+            forsaken: Vec::new(),
             generation: 1,
             last_generation: 1,
             last_worker: 0,
@@ -136,6 +152,7 @@ impl Core {
             last_reload: None,
             scalings: Vec::new(),
             stop_askers: Vec::new(),
+            was_resized: false,
             exit_status: exit::DONE,
             jitter: Jitter::new(seed),
             effects: Vec::new(),
@@ -152,14 +169,17 @@ impl Core {
             Event::Loaded { worker } => self.loaded(now, worker),
             Event::Failed { worker, failure } => self.failed(now, worker, failure),
             Event::Unreachable { worker, why } => self.unreachable(now, worker, &why),
-            Event::Exited { worker, exit, running, output } => {
-                self.exited(now, worker, exit, Traces { running, output });
-            }
+            Event::Exited { worker, exit, last } => self.exited(now, worker, exit, last),
+            Event::Stuck { worker, why } => self.stuck(worker, &why),
+            Event::Silent { worker, silence } => self.silent(now, worker, &silence),
+            Event::Beats { worker } => self.beats(worker),
+            Event::Stacks { worker, stacks } => self.stacks(worker, stacks),
             Event::Observed { worker, requests, memory } => self.observed(worker, requests, memory),
             Event::ConfigRead(read) => self.config_read(now, read),
             Event::Bound => self.fresh_bound(now),
             Event::NotBound { why } => self.not_bound(now, why),
             Event::Wanted { wish, asker } => self.wanted(now, wish, asker),
+            Event::Resized => self.resized(),
             Event::NotYet { signal, what } => self.not_yet(signal, what),
             Event::Tick => self.tick(now),
         }
@@ -171,7 +191,7 @@ impl Core {
     pub fn deadline(&self) -> Option<Now> {
         let lives = self.lives.values().filter_map(Life::until).min();
         let lingering = match self.phase {
-            Phase::Draining | Phase::Quitting | Phase::Gone => return lives,
+            Phase::Parked | Phase::Draining | Phase::Quitting | Phase::Gone => return lives,
             Phase::Lingering { until } => Some(until),
             Phase::Up => None,
         };
@@ -179,8 +199,8 @@ impl Core {
             let team = &self.teams[index];
             let retry = team.next_retry().filter(|_| self.has_room(index));
             let apology = team.apology.as_ref().and_then(|apology| apology.slot.retry_at());
-            let spare = self.next_spare(index).map(|(at, _)| at);
-            [retry, apology, spare].into_iter().flatten()
+            let spare = self.next_spare(index).map(|(at, ..)| at);
+            [retry, apology, spare, self.well_at(index)].into_iter().flatten()
         });
         teams.chain(lives).chain(lingering).min()
     }
@@ -195,6 +215,7 @@ impl Core {
             Wish::Reload { cause } => self.want_reload(cause, asker),
             Wish::Scale { app, to } => self.want_scale(now, Some(app), to, asker),
             Wish::ScaleAll { to } => self.want_scale(now, None, to, asker),
+            Wish::Park => self.park(now, asker),
             Wish::Stop(stop) => self.want_stop(now, stop, asker),
         }
     }
@@ -211,18 +232,19 @@ impl Core {
     fn settle(&mut self, now: Now) {
         self.begin_reload(now);
         if self.phase.is_up() {
+            self.recover(now);
             self.fill_places(now);
             self.spawn_spares(now);
             self.answer_scalings();
+        }
+        if self.phase.is_up() || self.phase == Phase::Parked {
             self.close_unneeded();
         }
         self.exit_when_gone();
     }
 
     fn not_yet(&mut self, signal: &'static str, what: &'static str) {
-        // A terminal sends WINCH at every resize, to a server that is being tried out.
-        let level = if signal == "WINCH" { Level::Debug } else { Level::Warning };
-        let line = Line::new(level, "signal ignored: this version cannot do that yet");
+        let line = Line::new(Level::Warning, "signal ignored: this version cannot do that yet");
         self.log(line.with("signal", signal).with("wanted", what));
     }
 

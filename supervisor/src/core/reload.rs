@@ -87,6 +87,13 @@ pub struct Squad {
     pub workers: Vec<WorkerId>,
 }
 
+impl Request {
+    /// Whether somebody waits for it.
+    pub fn is_for(&self, asker: Asker) -> bool {
+        self.askers.contains(&asker)
+    }
+}
+
 impl Scope {
     fn of(cause: &Cause) -> Scope {
         match cause {
@@ -109,6 +116,11 @@ impl Reload {
         self.squads().iter().flat_map(|squad| &squad.workers).copied()
     }
 
+    /// Whether somebody waits for it.
+    pub fn is_for(&self, asker: Asker) -> bool {
+        self.request.is_for(asker)
+    }
+
     /// The name of the application that one of its workers is to serve.
     pub fn app_of(&self, worker: WorkerId) -> Option<&str> {
         self.squads().iter().find(|squad| squad.workers.contains(&worker)).map(|squad| squad.app.name())
@@ -124,8 +136,8 @@ impl Reload {
 
 impl Core {
     pub(super) fn want_reload(&mut self, cause: Cause, asker: Option<Asker>) {
-        if self.phase != Phase::Up {
-            return self.refuse(asker, "the server is stopping");
+        if let Err(why) = self.may_reload(&cause) {
+            return self.refuse(asker, why);
         }
         let scope = Scope::of(&cause);
         let request =
@@ -138,7 +150,11 @@ impl Core {
     pub(super) fn begin_reload(&mut self, now: Now) {
         let draining = self.lives.values().filter(|life| life.is_draining()).map(|life| life.generation);
         let room = draining.collect::<BTreeSet<_>>().len() < DRAINING_MAX;
-        if self.phase != Phase::Up || self.reload.is_some() || !room {
+        if !matches!(self.phase, Phase::Up | Phase::Parked)
+            || self.reload.is_some()
+            || !room
+            || !self.forsaken.is_empty()
+        {
             return;
         }
         let Some(request) = self.waiting.take() else {
@@ -176,6 +192,9 @@ impl Core {
     }
 
     pub(super) fn fresh_bound(&mut self, now: Now) {
+        // What was asked for by a reload that is over is closed again, for nobody needs it.
+        let forsaken = std::mem::take(&mut self.forsaken);
+        self.bound.extend(forsaken.into_iter().map(|listener| (listener.address.clone(), listener)));
         let Some(Reload { stage: Stage::Binding(plan, fresh), .. }) = &mut self.reload else {
             return;
         };
@@ -189,6 +208,7 @@ impl Core {
         if let Some(Reload { stage: Stage::Binding(..), .. }) = &self.reload {
             self.abandon(now, Failure::new(why, ""));
         }
+        self.forsaken.clear();
     }
 
     /// Spawns the first workers of all that is to be replaced.
@@ -238,6 +258,7 @@ impl Core {
         }
         match self.reload.take() {
             Some(Reload { request, generation, stage: Stage::Loading(plan, squads) }) => {
+                self.unpark();
                 self.adopt(now, generation, plan, squads);
                 self.reloaded(now, request);
             }
@@ -262,10 +283,14 @@ impl Core {
         let Some(reload) = self.reload.take() else {
             return;
         };
+        self.unpark();
         for worker in reload.workers() {
             self.step(now, worker, Happening::Quit);
         }
-        let Reload { request, generation, stage: _ } = reload;
+        let Reload { request, generation, stage } = reload;
+        if let Stage::Binding(_, fresh) = stage {
+            self.forsaken = fresh;
+        }
         let line = Line::new(Level::Error, "reload abandoned").with("generation", generation);
         let line = line.with("cause", request.cause.to_string()).with("why", failure.why.as_str());
         self.log(line.with("next", format!("generation {} stays", self.generation)));
@@ -277,11 +302,11 @@ impl Core {
         self.last_reload = Some(LastReload { outcome, why, detail, cause: request.cause, at: now });
     }
 
-    /// Ends the reload that runs and the one that waits, because the server ends.
-    pub(super) fn abandon_all(&mut self, now: Now) {
-        self.abandon(now, Failure::new("the server is stopping", ""));
+    /// Ends the reload that runs and the one that waits, because there will be no workers.
+    pub(super) fn abandon_all(&mut self, now: Now, why: &str) {
+        self.abandon(now, Failure::new(why, ""));
         for asker in self.waiting.take().into_iter().flat_map(|request| request.askers) {
-            self.refuse(Some(asker), "the server is stopping");
+            self.refuse(Some(asker), why);
         }
     }
 }

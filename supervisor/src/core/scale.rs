@@ -11,6 +11,7 @@ use monoceros_shared::link::Failure;
 use super::effect::{Answer, Effect};
 use super::event::{Asker, Scale};
 use super::line::{Level, Line};
+use super::park::PARKED;
 use super::{Core, Now, Phase};
 
 /// Workers of one application. The config's own bound.
@@ -19,15 +20,21 @@ const WORKERS_MAX: usize = 512;
 /// Somebody who waits for applications to have as many workers as they should.
 #[derive(Debug)]
 pub struct Scaling {
-    asker: Asker,
-    apps: Vec<String>,
+    /// Who.
+    pub asker: Asker,
+    /// Which.
+    pub apps: Vec<String>,
 }
 
 impl Core {
     /// Scales one application, or every one.
     pub(super) fn want_scale(&mut self, now: Now, app: Option<String>, to: Scale, asker: Option<Asker>) {
-        if self.phase != Phase::Up {
-            return self.refuse(asker, "the server is stopping");
+        match self.phase {
+            Phase::Up => {}
+            Phase::Parked => return self.refuse(asker, PARKED),
+            Phase::Lingering { .. } | Phase::Draining | Phase::Quitting | Phase::Gone => {
+                return self.refuse(asker, "the server is stopping");
+            }
         }
         let meant = |name: &str| app.as_deref().is_none_or(|app| app == name);
         let indexes: Vec<usize> = (0..self.teams.len()).filter(|index| meant(self.teams[*index].name())).collect();
@@ -68,8 +75,8 @@ impl Core {
         let serves = |worker| u8::from(lives.get(&worker).is_some_and(|life| life.is_serving()));
         let rank = |worker| (1 + serves(worker), u64::MAX - worker);
         for worker in self.teams[index].shrink(wanted, rank) {
-            let spare = self.teams[index].spare.boots.take_if(|(_, worn)| *worn == worker);
-            for worker in spare.map(|(spare, _)| spare).into_iter().chain([worker]) {
+            let spare = self.teams[index].spares.take_for(worker);
+            for worker in spare.into_iter().chain([worker]) {
                 self.send_off(now, Some(index), worker);
             }
         }
@@ -107,10 +114,10 @@ impl Core {
         }
     }
 
-    /// Ends all waiting, because the server ends.
-    pub(super) fn refuse_scalings(&mut self) {
+    /// Ends all waiting, because there will be no workers.
+    pub(super) fn refuse_scalings(&mut self, why: &str) {
         for Scaling { asker, .. } in std::mem::take(&mut self.scalings) {
-            self.refuse(Some(asker), "the server is stopping");
+            self.refuse(Some(asker), why);
         }
     }
 

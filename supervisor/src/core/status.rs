@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::event::Cause;
+use super::losses::Restarts;
 use super::reload::Stage;
 use super::{Core, Now, Phase, WorkerId};
 
@@ -36,6 +37,8 @@ pub enum ServerState {
     Loading,
     /// New workers serve; old ones finish what they have.
     Draining,
+    /// Its workers were drained by WINCH, and its listeners stay.
+    Parked,
     /// It was told to stop, and serves on for `timeouts.drain_delay`.
     Lingering,
     /// It stops.
@@ -57,8 +60,12 @@ pub struct AppStatus {
     pub wanted: usize,
     /// All processes that belong to it, by number; old and coming ones too.
     pub workers: Vec<WorkerStatus>,
-    /// Workers that ended and were not asked to, since the server started.
-    pub restarts: u64,
+    /// Workers that had to be replaced, since the server started.
+    pub restarts: Restarts,
+    /// Why it does not just serve; else empty.
+    pub why: String,
+    /// How long it has been losing too many workers, if it does.
+    pub degraded_for: Option<Duration>,
 }
 
 /// What an application is at.
@@ -66,7 +73,7 @@ pub struct AppStatus {
 pub enum AppState {
     /// As many workers serve as are wanted.
     Serving,
-    /// Some serve, but fewer than are wanted.
+    /// Fewer serve than are wanted, or too many are lost.
     Degraded,
     /// None serves yet, and none has failed.
     Starting,
@@ -135,9 +142,10 @@ impl Core {
         match (self.phase, self.reload.as_ref().map(|reload| &reload.stage)) {
             (Phase::Draining | Phase::Quitting | Phase::Gone, _) => ServerState::Stopping,
             (Phase::Lingering { .. }, _) => ServerState::Lingering,
-            (Phase::Up, Some(Stage::Reading)) => ServerState::Reading,
-            (Phase::Up, Some(Stage::Binding(..))) => ServerState::Binding,
-            (Phase::Up, Some(Stage::Loading(..))) => ServerState::Loading,
+            (Phase::Parked, None) => ServerState::Parked,
+            (Phase::Up | Phase::Parked, Some(Stage::Reading)) => ServerState::Reading,
+            (Phase::Up | Phase::Parked, Some(Stage::Binding(..))) => ServerState::Binding,
+            (Phase::Up | Phase::Parked, Some(Stage::Loading(..))) => ServerState::Loading,
             (Phase::Up, None) if old_ones || self.teams.iter().any(|team| !team.elders.is_empty()) => {
                 ServerState::Draining
             }
@@ -147,16 +155,8 @@ impl Core {
 
     fn app_status(&self, now: Now, index: usize) -> AppStatus {
         let team = &self.teams[index];
-        let serving = self.serving(index).len() + team.elders.len();
-        let state = if serving >= team.wanted() {
-            AppState::Serving
-        } else if team.apology.is_some() {
-            AppState::Broken
-        } else if team.has_served {
-            AppState::Degraded
-        } else {
-            AppState::Starting
-        };
+        let degraded = team.losses.degraded();
+        let state = self.app_state(index);
         let ours = self.lives.iter().filter(|(_, life)| life.app.name() == team.name());
         let worker = |(id, life): (&WorkerId, &super::Life)| WorkerStatus {
             id: *id,
@@ -172,7 +172,37 @@ impl Core {
             listen: team.plan.listen(),
             wanted: team.wanted(),
             workers: ours.map(worker).collect(),
-            restarts: team.restarts,
+            restarts: team.losses.restarts,
+            why: self.why(index, state),
+            degraded_for: degraded.map(|degraded| now.saturating_sub(degraded.since)),
+        }
+    }
+
+    fn app_state(&self, index: usize) -> AppState {
+        let team = &self.teams[index];
+        let serving = self.serving(index).len() + team.elders.len();
+        if team.apology.is_some() && serving < team.wanted() {
+            AppState::Broken
+        } else if team.losses.degraded().is_some() {
+            AppState::Degraded
+        } else if serving >= team.wanted() {
+            AppState::Serving
+        } else if team.has_served {
+            AppState::Degraded
+        } else {
+            AppState::Starting
+        }
+    }
+
+    /// Why an application does not just serve.
+    fn why(&self, index: usize, state: AppState) -> String {
+        let team = &self.teams[index];
+        match (state, team.losses.degraded()) {
+            (AppState::Serving | AppState::Starting, _) => String::new(),
+            (AppState::Broken, _) => team.losses.last.clone(),
+            (AppState::Degraded, Some(degraded)) => degraded.why.clone(),
+            (AppState::Degraded, None) if self.phase == Phase::Parked => "the workers were drained by WINCH".into(),
+            (AppState::Degraded, None) => team.losses.last.clone(),
         }
     }
 }

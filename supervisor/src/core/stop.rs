@@ -24,8 +24,9 @@ impl Core {
         self.stop_askers.extend(asker);
         match (self.phase, stop) {
             (Phase::Up, Stop::Graceful) => self.linger(now),
-            (Phase::Lingering { .. }, Stop::Graceful) => self.leave(now, Phase::Draining),
-            (Phase::Up | Phase::Lingering { .. }, Stop::Quick) | (Phase::Draining, Stop::Graceful | Stop::Quick) => {
+            (Phase::Parked | Phase::Lingering { .. }, Stop::Graceful) => self.leave(now, Phase::Draining),
+            (Phase::Up | Phase::Parked | Phase::Lingering { .. }, Stop::Quick)
+            | (Phase::Draining, Stop::Graceful | Stop::Quick) => {
                 self.leave(now, Phase::Quitting);
             }
             (Phase::Quitting | Phase::Gone, Stop::Graceful | Stop::Quick) => {}
@@ -58,7 +59,7 @@ impl Core {
         self.phase = phase;
         let (message, happening) = match phase {
             Phase::Draining => ("stopping: workers drain", Happening::Drain),
-            Phase::Up | Phase::Lingering { .. } | Phase::Quitting | Phase::Gone => {
+            Phase::Up | Phase::Parked | Phase::Lingering { .. } | Phase::Quitting | Phase::Gone => {
                 ("stopping: workers quit", Happening::Quit)
             }
         };
@@ -79,8 +80,8 @@ impl Core {
     }
 
     fn end_wishes(&mut self, now: Now) {
-        self.abandon_all(now);
-        self.refuse_scalings();
+        self.abandon_all(now, "the server is stopping");
+        self.refuse_scalings("the server is stopping");
     }
 
     pub(super) fn exit_when_gone(&mut self) {

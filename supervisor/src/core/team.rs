@@ -4,7 +4,7 @@
 //!   slots     one for each worker that is wanted: of the newest generation that was adopted
 //!   elders    workers of older generations that serve until enough slots do
 //!   apology   one worker that answers 503 while the application has never served
-//!   spare     one worker that boots to replace one that is worn, see `recycle`
+//!   spares    workers that boot to replace those that are worn or ail, see `spares`
 //! ```
 //!
 //! A slot remembers how its workers fared, so that one that cannot start is tried ever more rarely while its neighbours
@@ -13,7 +13,9 @@
 use std::time::Duration;
 
 use super::backoff::{Backoff, Jitter};
+use super::losses::Losses;
 use super::plan::AppPlan;
+use super::spares::Spares;
 use super::{Now, WorkerId};
 
 /// An application's workers.
@@ -27,14 +29,14 @@ pub struct Team {
     pub announced: bool,
     /// Whether any worker of the application ever served.
     pub has_served: bool,
-    /// Workers that ended and were not asked to.
-    pub restarts: u64,
+    /// Workers that had to be replaced.
+    pub losses: Losses,
     /// Workers of older generations that still serve, the oldest first.
     pub elders: Vec<WorkerId>,
     /// Who answers 503 while there is nobody else.
     pub apology: Option<Apology>,
-    /// Who is to replace a worn worker.
-    pub spare: Spare,
+    /// Who is to replace workers that serve.
+    pub spares: Spares,
     slots: Vec<Slot>,
     introductions: usize,
 }
@@ -67,17 +69,6 @@ pub struct Apology {
     pub text: String,
 }
 
-/// The place of the worker that replaces a worn one.
-#[derive(Debug, Default)]
-pub struct Spare {
-    /// Itself, and whom it replaces.
-    pub boots: Option<(WorkerId, WorkerId)>,
-    /// When the next may be tried.
-    pub not_before: Now,
-    /// How the last ones fared.
-    pub backoff: Backoff,
-}
-
 impl Team {
     /// Slots that are all due at once.
     pub fn new(plan: AppPlan, generation: u64, wanted: usize) -> Team {
@@ -86,10 +77,10 @@ impl Team {
             generation,
             announced: false,
             has_served: false,
-            restarts: 0,
+            losses: Losses::default(),
             elders: Vec::new(),
             apology: None,
-            spare: Spare::default(),
+            spares: Spares::default(),
             slots: (0..wanted).map(|_| Slot::default()).collect(),
             introductions: 0,
         }
@@ -108,6 +99,14 @@ impl Team {
     /// The workers in its slots.
     pub fn occupants(&self) -> impl Iterator<Item = WorkerId> + '_ {
         self.slots.iter().filter_map(Slot::worker)
+    }
+
+    /// All its workers lose their places, and its slots are due at once.
+    pub fn clear(&mut self) {
+        self.elders.clear();
+        self.apology = None;
+        self.spares = Spares::default();
+        self.slots.iter_mut().for_each(|slot| *slot = Slot::default());
     }
 
     /// A slot that is to be filled now.
@@ -161,11 +160,14 @@ impl Slot {
         self.occupant = Occupant::Worker(worker);
     }
 
-    /// Its worker is gone that served this long, if it did. Answers how long the slot stays empty.
-    pub fn vacate(&mut self, now: Now, served: Option<Duration>, jitter: &mut Jitter) -> Duration {
-        let wait = self.backoff.next(served, jitter);
-        self.occupant = Occupant::NoneUntil(now + wait);
-        wait
+    /// How long it is to stay empty, after a worker that served this long, if it did.
+    pub fn next_pause(&mut self, served: Option<Duration>, jitter: &mut Jitter) -> Duration {
+        self.backoff.next(served, jitter)
+    }
+
+    /// Its worker is gone, and the next is due then.
+    pub fn vacate(&mut self, until: Now) {
+        self.occupant = Occupant::NoneUntil(until);
     }
 
     /// Its worker goes elsewhere, and the slot is due; one that is empty stays as it is.

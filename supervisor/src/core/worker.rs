@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use monoceros_shared::link::Purpose;
 
+use super::ailing::Health;
+use super::losses::Loss;
 use super::plan::AppPlan;
 use super::recycle::Wear;
 use super::{Exit, Now, QUIT_GRACE};
@@ -86,6 +88,8 @@ pub struct Life {
     pub pid: Option<u32>,
     /// When it is to be replaced.
     pub wear: Wear,
+    /// Whether it is well.
+    pub health: Health,
     state: State,
     spawned: Now,
     adopted: Option<Now>,
@@ -95,7 +99,8 @@ impl Life {
     /// One that is being spawned.
     pub fn new(now: Now, app: AppPlan, generation: u64, wear: Wear) -> Life {
         let state = State::Booting { until: now + app.timeouts().boot };
-        Life { app, generation, purpose: Purpose::Serve, pid: None, wear, state, spawned: now, adopted: None }
+        let (purpose, health) = (Purpose::Serve, Health::default());
+        Life { app, generation, purpose, pid: None, wear, health, state, spawned: now, adopted: None }
     }
 
     /// Goes on by what happened; the whole table.
@@ -103,7 +108,7 @@ impl Life {
         use Happening as H;
         use State as S;
         let quitting = S::Quitting { until: now + QUIT_GRACE };
-        let draining = S::Draining { until: now + self.app.timeouts().drain };
+        let draining = S::Draining { until: now + self.drain() };
         let (state, order) = match (self.state, happening) {
             (S::Booting { .. }, H::Loaded) => (S::Loaded, None),
             (S::Booting { .. }, H::Failed) => (quitting, None),
@@ -133,6 +138,12 @@ impl Life {
         order
     }
 
+    /// How long it may drain.
+    fn drain(&self) -> Duration {
+        let drain = self.app.timeouts().drain;
+        self.health.ailment().map_or(drain, |ailment| ailment.grace(drain))
+    }
+
     /// When its present state must have ended.
     pub fn until(&self) -> Option<Now> {
         match self.state {
@@ -145,6 +156,7 @@ impl Life {
     pub fn overdue(&self) -> &'static str {
         match self.state {
             State::Booting { .. } => "worker not loaded within timeouts.boot",
+            State::Draining { .. } if self.drain() < self.app.timeouts().drain => "silent worker not gone",
             State::Draining { .. } => "worker not drained within timeouts.drain",
             State::Quitting { .. } => "worker not gone though it was to exit at once",
             State::Loaded | State::Serving | State::Killed => "worker overdue",
@@ -202,6 +214,16 @@ impl Life {
     /// How long ago it was spawned.
     pub fn age(&self, now: Now) -> Duration {
         now.saturating_sub(self.spawned)
+    }
+
+    /// What its end is counted as, if nobody asked for it.
+    pub fn loss(&self, exit: Exit) -> Loss {
+        match (self.has_served(), self.health.ailment()) {
+            (false, _) => Loss::Boot,
+            (true, Some(ailment)) => ailment.loss(),
+            (true, None) if exit == Exit::Code(0) => Loss::Exit,
+            (true, None) => Loss::Crash,
+        }
     }
 
     /// Whether an exit of this kind is no news: it served and ended well, or it was us who killed it, of which a line

@@ -31,8 +31,8 @@ const SHARES: usize = 3;
 const READING_LINES: usize = READ_BYTES / 2;
 
 /// How long what is printed stays in the pipe for want of room. Less drops lines though the log's reader keeps up; more makes an
-/// application feel one that does not.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// application feel one that does not, once for each time that the queue has filled.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 // The server's own lines find room whatever applications print.
 const _: () = assert!(LINES * SHARES + 2 * READING_LINES < LINES_MAX);
@@ -61,6 +61,8 @@ pub(super) struct Room {
     all: Arc<Waiting>,
     /// Since when there is none.
     full: Option<Instant>,
+    /// Whether that is so long that what comes is dropped, so that what waits can become less.
+    is_dropping: bool,
     /// Records that found none, and that nobody was told of.
     lost: u64,
 }
@@ -78,7 +80,7 @@ pub(super) enum Advice {
 
 impl Room {
     pub(super) fn in_queue(queue: &Queue) -> Room {
-        Room { own: Arc::default(), all: queue.0.clone(), full: None, lost: 0 }
+        Room { own: Arc::default(), all: queue.0.clone(), full: None, is_dropping: false, lost: 0 }
     }
 
     /// What to do with what is in the pipe.
@@ -89,13 +91,18 @@ impl Room {
                 self.full = Some(now);
                 Advice::Wait
             }
-            // Not at the first line that has left, or it would be full again at once.
-            Some(_) if self.has(2) => {
-                self.full = None;
-                Advice::Read
+            Some(since) => {
+                // Not at the first line that has left, or it would be full again at once; and a reader that has been slow is
+                // to have caught up, or the application would be made to wait again and again.
+                let (advice, part) = if now < since + PATIENCE { (Advice::Wait, 2) } else { (Advice::Drop, 8) };
+                let is_caught_up = self.has(part);
+                self.is_dropping = advice == Advice::Drop && !is_caught_up;
+                if is_caught_up {
+                    self.full = None;
+                    return Advice::Read;
+                }
+                advice
             }
-            Some(since) if now < since + PATIENCE => Advice::Wait,
-            Some(_) => Advice::Drop,
         }
     }
 
@@ -110,7 +117,7 @@ impl Room {
         // What one reading brings goes beyond what was there before it.
         let is_within = self.own.is_within(LINES + 2 * READING_LINES, 2 * BYTES)
             && self.all.is_within(SHARES * LINES + 2 * READING_LINES, 2 * SHARES * BYTES);
-        if !is_within {
+        if !is_within || self.is_dropping {
             self.lost += 1;
             return None;
         }
@@ -167,16 +174,36 @@ mod tests {
         assert_eq!(loud.advice(now), Advice::Wait);
         assert_eq!(loud.advice(now + PATIENCE - Duration::from_millis(1)), Advice::Wait);
         assert_eq!(loud.advice(now + PATIENCE), Advice::Drop);
-        // What was read already still finds a place, but not without end.
-        while let Some(text) = loud.place("x".into()) {
-            texts.push(text);
-        }
-        assert!(texts.len() < LINES_MAX && loud.has_lost() && loud.take_lost().is_none());
+        assert!(loud.place("x".into()).is_none() && loud.has_lost() && loud.take_lost().is_none());
         texts.truncate(LINES / 2);
-        assert_eq!(loud.advice(now + PATIENCE), Advice::Drop, "room for one line is soon used up");
+        assert_eq!(loud.advice(now + PATIENCE), Advice::Drop, "a little room is soon used up");
         texts.clear();
         assert_eq!(loud.advice(now + PATIENCE), Advice::Read);
         assert_eq!((loud.take_lost(), loud.take_lost()), (Some(1), None));
+    }
+
+    #[test]
+    fn what_one_reading_brings_finds_a_place_but_not_what_never_ends() {
+        let (queue, now) = (Queue::default(), Instant::now());
+        let mut room = Room::in_queue(&queue);
+        let mut texts: Vec<Text> = (0..LINES - 1).map(|_| room.place("x".into()).unwrap()).collect();
+        assert_eq!(room.advice(now), Advice::Read);
+        texts.extend((0..READING_LINES).map(|_| room.place("x".into()).unwrap()));
+        while let Some(text) = room.place("x".into()) {
+            texts.push(text);
+        }
+        assert!(texts.len() < LINES_MAX);
+    }
+
+    #[test]
+    fn a_reader_that_keeps_up_is_waited_for_and_nothing_dropped() {
+        let (queue, now) = (Queue::default(), Instant::now());
+        let mut room = Room::in_queue(&queue);
+        let mut texts: Vec<Text> = (0..LINES).map(|_| room.place("x".into()).unwrap()).collect();
+        assert_eq!(room.advice(now), Advice::Wait);
+        texts.truncate(LINES / 2 - 1);
+        assert_eq!(room.advice(now + PATIENCE / 2), Advice::Read);
+        assert!(room.place("x".into()).is_some() && !room.has_lost());
     }
 
     #[test]

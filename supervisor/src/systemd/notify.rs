@@ -125,6 +125,7 @@ impl Notify {
                 return;
             }
             ServerState::Up
+            | ServerState::Parked
             | ServerState::Reading
             | ServerState::Binding
             | ServerState::Loading
@@ -189,7 +190,11 @@ impl Notify {
 fn is_reloading(state: ServerState) -> bool {
     match state {
         ServerState::Reading | ServerState::Binding | ServerState::Loading => true,
-        ServerState::Up | ServerState::Draining | ServerState::Lingering | ServerState::Stopping => false,
+        ServerState::Up
+        | ServerState::Parked
+        | ServerState::Draining
+        | ServerState::Lingering
+        | ServerState::Stopping => false,
     }
 }
 
@@ -199,7 +204,7 @@ fn is_up(app: &AppStatus) -> bool {
     match app.state {
         AppState::Serving => true,
         // Some serve. The others may take their time once one has failed, or when none is on its way.
-        AppState::Degraded => app.restarts > 0 || !is("booting"),
+        AppState::Degraded => app.restarts.unasked() > 0 || !is("booting"),
         AppState::Broken => is("apologising"),
         AppState::Starting => false,
     }
@@ -216,6 +221,7 @@ fn line(status: &Status) -> String {
     let mut line = match status.state {
         ServerState::Lingering => format!("stopping: {serving} workers serve on for timeouts.drain_delay"),
         ServerState::Stopping => format!("stopping: {all} workers finish what they have"),
+        ServerState::Parked => "parked: nobody serves until a reload".to_owned(),
         ServerState::Reading | ServerState::Binding | ServerState::Loading => {
             format!("reloading: generation {generation} serves")
         }

@@ -145,9 +145,10 @@ impl Watchman {
         let (account, is_told) = (late.account.clone(), told.clone());
         probe::ask(move |py| {
             let lease = engine.watch.lease(runner);
-            // Its thread cannot return while we have the GIL.
             let stack = lease.is_late(call).then(|| stacks::one(py, lease.thread()));
-            if line == Line::TimedOut && stack.is_some() {
+            // Looked at again: the GIL may have been elsewhere since, as it may whenever Python code runs. From this look to the
+            // exception none does, so its thread cannot return between them.
+            if line == Line::TimedOut && lease.is_late(call) {
                 python::raise_in(py, lease.thread());
             }
             if !is_told.swap(true, Ordering::AcqRel) {

@@ -12,7 +12,7 @@
 //! the GIL was asked for in vain, for long and with no call beginning or ending meanwhile.
 
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::Seek;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -120,17 +120,15 @@ pub fn one(py: Python<'_>, thread: u64) -> String {
 /// The stacks of all threads as they stand, without the GIL; `None` when Python has not been started.
 pub fn without_gil() -> Option<String> {
     let mut file = SIGHT.get()?.lock().unwrap_or_else(PoisonError::into_inner);
-    let look = || -> std::io::Result<Vec<u8>> {
+    let mut look = || -> std::io::Result<Vec<u8>> {
         file.set_len(0)?;
         file.rewind()?;
         // To this thread, which runs the handler before it goes on.
         signal_hook::low_level::raise(signal())?;
-        file.flush()?;
         let mut text = vec![0; file.metadata()?.len() as usize];
         file.read_exact_at(&mut text, 0)?;
         Ok(text)
     };
-    let mut look = look;
     Some(look().map_or_else(
         |why| format!("cannot look at the stacks: {why}\n"),
         |text| String::from_utf8_lossy(&text).into_owned(),
@@ -141,4 +139,92 @@ pub fn without_gil() -> Option<String> {
 pub fn part_of(text: &str, thread: u64) -> Option<&str> {
     let name = format!("0x{thread:016x}");
     text.split("\n\n").find(|part| part.lines().next().is_some_and(|line| line.contains(&name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+
+    /// Runs `code` in a thread of its own, which calls `ready()` first, and gives what `look` sees meanwhile.
+    fn meanwhile<T>(code: &'static std::ffi::CStr, look: impl FnOnce(u64) -> T) -> T {
+        Python::initialize();
+        Python::attach(|py| prepare(py).unwrap());
+        let (sender, begun) = channel();
+        thread::scope(|scope| {
+            let running = scope.spawn(move || {
+                Python::attach(|py| {
+                    let number = super::super::this_thread(py);
+                    let ready =
+                        pyo3::types::PyCFunction::new_closure(py, None, None, move |_, _| sender.send(number).unwrap());
+                    let globals = PyDict::new(py);
+                    globals.set_item("ready", ready.unwrap()).unwrap();
+                    py.run(code, Some(&globals), None).unwrap();
+                });
+            });
+            let seen = look(begun.recv().unwrap());
+            running.join().unwrap();
+            seen
+        })
+    }
+
+    #[test]
+    fn python_tells_the_stack_of_each_thread_by_its_name() {
+        let code = c"import threading, time
+class Bad(threading.Thread):
+    @property
+    def name(self): raise SystemError('code of the application')
+def inner():
+    ready()
+    threading.Event().wait(0.3)
+thread = Bad(target=inner)
+thread.start()
+thread.join()";
+        let text = meanwhile(code, |outer| Python::attach(|py| every(py, vec![(outer, "runner-7: GET /".to_owned())])));
+        assert!(text.contains("runner-7: GET / (most recent call last):"), "{text}");
+        assert!(text.contains("Thread-") && text.contains("in inner"), "{text}");
+    }
+
+    #[test]
+    fn a_deep_stack_is_told_by_its_innermost_frames() {
+        let code = c"import threading
+def deeper(left):
+    if left: return deeper(left - 1)
+    def innermost():
+        ready()
+        threading.Event().wait(0.3)
+    innermost()
+deeper(200)";
+        let text = meanwhile(code, |thread| Python::attach(|py| one(py, thread)));
+        assert!(text.starts_with("  ...\n") && text.contains("in innermost"), "{text}");
+        assert_eq!(text.matches("File").count(), FRAMES_MAX);
+    }
+
+    /// Whether somebody keeps it for longer than Python's own code does.
+    fn is_gil_held() -> bool {
+        let (sender, got) = channel();
+        thread::spawn(move || Python::attach(|_| sender.send(())));
+        got.recv_timeout(std::time::Duration::from_millis(200)).is_err()
+    }
+
+    #[test]
+    fn a_thread_that_keeps_the_gil_is_seen_without_it() {
+        let code = c"import ctypes
+def holder():
+    poll = ctypes.PyDLL(None).poll
+    ready()
+    poll(None, 0, 1000)
+holder()";
+        for _ in 0..2 {
+            let (text, number) = meanwhile(code, |thread| {
+                while !is_gil_held() {}
+                (without_gil().unwrap(), thread)
+            });
+            let part = part_of(&text, number).expect("its part");
+            assert!(part.contains("in holder") && part.contains("line 5"), "{part}");
+            assert_eq!(text.matches("in holder").count(), 1, "only what is so now: {text}");
+        }
+    }
 }

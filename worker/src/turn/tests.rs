@@ -198,3 +198,49 @@ fn the_last_turn_of_a_connection_says_so_even_if_the_end_comes_during_the_call()
     assert!(sent(&mut turn).contains("\r\nConnection: close\r\n"));
     assert_eq!(turn.next(), Next::End(Farewell::Linger), "the client may have sent its next request already");
 }
+
+#[test]
+fn a_whole_request_that_nobody_began_travels_as_the_bytes_that_it_came_as() {
+    let behind = "GET /next HTTP/1.1\r\nHost: x\r\n\r\n";
+    for request in [
+        "GET /a HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345",
+        "POST /c HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        for behind in ["", behind] {
+            let stream = format!("{request}{behind}");
+            for cut in 1..request.len() {
+                let mut turn = turn();
+                turn.receive(&stream.as_bytes()[..cut], &MOMENT);
+                turn.receive(&stream.as_bytes()[cut..], &MOMENT);
+                assert_eq!(turn.next(), Next::Call);
+                assert!(!turn.may_travel() && turn.unread_whole() && turn.may_travel(), "cut at {cut}");
+                assert_eq!(turn.unread(), stream.as_bytes(), "cut at {cut}");
+                // It may come home too.
+                turn.receive(&[], &MOMENT);
+                assert_eq!(turn.next(), Next::Call);
+                let mut heir = Turn::inherit(Arc::new(limits()), turn.served(), stream.as_bytes(), &MOMENT);
+                assert_eq!((heir.next(), heir.served()), (Next::Call, 0));
+                assert_eq!(heir.take_body().length(), turn.take_body().length());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_whole_request_stays_that_cannot_be_made_bytes_again() {
+    for request in [
+        // Longer than memory allows, so in a file.
+        "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n123456789",
+        "POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    ] {
+        let mut turn = turn();
+        turn.receive(request.as_bytes(), &MOMENT);
+        assert!(!turn.unread_whole());
+        assert_eq!(turn.next(), Next::Call);
+        turn.give_up(Refusal { status: 504, why: "nobody is free" }, &MOMENT);
+        let answer = sent(&mut turn);
+        assert!(answer.starts_with("HTTP/1.1 504 ") && answer.ends_with("nobody is free\n"), "{answer}");
+        assert_eq!(turn.next(), Next::End(Farewell::Linger));
+    }
+}

@@ -8,58 +8,58 @@ use monoceros_shared::exit;
 use monoceros_shared::link::{Failure, Purpose};
 use monoceros_shared::tls::{Held, Material};
 
-use super::super::event::{Cause, Event, Exit, Scale, Stop, Wish};
+use super::super::event::{Cause, Event, Exit, LastSeen, Scale, Stop, Wish};
 use super::super::line::Value;
 use super::super::plan::Plan;
 use super::super::status::{AppState, Outcome, ServerState};
 use super::super::{Answer, Core, Effect, Recruit, Word, WorkerId};
 use super::story::{app, plan_of};
 
-const NOW: Duration = Duration::from_secs(1);
+pub const NOW: Duration = Duration::from_secs(1);
 
 /// A server whose workers have all loaded at once.
-fn serving(plan: &Plan) -> Core {
+pub fn serving(plan: &Plan) -> Core {
     let mut core = Core::new(plan.clone(), 1);
     let effects = core.handle(NOW, Event::Start);
     load(&mut core, &effects);
     core
 }
 
-fn recruits(effects: &[Effect]) -> Vec<Recruit> {
+pub fn recruits(effects: &[Effect]) -> Vec<Recruit> {
     let recruit = |effect: &Effect| if let Effect::Spawn(recruit) = effect { Some(recruit.clone()) } else { None };
     effects.iter().filter_map(recruit).collect()
 }
 
-fn spawned(effects: &[Effect]) -> Vec<WorkerId> {
+pub fn spawned(effects: &[Effect]) -> Vec<WorkerId> {
     recruits(effects).into_iter().map(|recruit| recruit.worker).collect()
 }
 
 /// Lets all load that were spawned; what the core answers.
-fn load(core: &mut Core, effects: &[Effect]) -> Vec<Effect> {
+pub fn load(core: &mut Core, effects: &[Effect]) -> Vec<Effect> {
     spawned(effects).into_iter().flat_map(|worker| core.handle(NOW, Event::Loaded { worker })).collect()
 }
 
-fn want(core: &mut Core, wish: Wish) -> Vec<Effect> {
+pub fn want(core: &mut Core, wish: Wish) -> Vec<Effect> {
     core.handle(NOW, Event::Wanted { wish, asker: Some(7) })
 }
 
 /// Reloads with this file, up to the spawns.
-fn reload(core: &mut Core, cause: Cause, plan: &Plan) -> Vec<Effect> {
+pub fn reload(core: &mut Core, cause: Cause, plan: &Plan) -> Vec<Effect> {
     let effects = want(core, Wish::Reload { cause });
     assert!(effects.contains(&Effect::ReadConfig), "{effects:?}");
     core.handle(NOW, Event::ConfigRead(Ok(plan.clone())))
 }
 
-fn exits(core: &mut Core, worker: WorkerId, exit: Exit) -> Vec<Effect> {
-    core.handle(NOW, Event::Exited { worker, exit, running: Vec::new(), output: String::new() })
+pub fn exits(core: &mut Core, worker: WorkerId, exit: Exit) -> Vec<Effect> {
+    core.handle(NOW, Event::Exited { worker, exit, last: LastSeen::default() })
 }
 
-fn fails(core: &mut Core, worker: WorkerId) -> Vec<Effect> {
+pub fn fails(core: &mut Core, worker: WorkerId) -> Vec<Effect> {
     core.handle(NOW, Event::Failed { worker, failure: Failure::new("cannot import a:b", "Traceback") })
 }
 
 /// What is done to workers, in order, in short: `serve 3`, `1 to 3`, `drain 1`, `kill 2`.
-fn moves(effects: &[Effect]) -> Vec<String> {
+pub fn moves(effects: &[Effect]) -> Vec<String> {
     let told = |effect: &Effect| match effect {
         Effect::Say { worker, word: Word::Serve } => Some(format!("serve {worker}")),
         Effect::Say { worker, word: Word::Drain } => Some(format!("drain {worker}")),
@@ -70,18 +70,18 @@ fn moves(effects: &[Effect]) -> Vec<String> {
     effects.iter().filter_map(told).collect()
 }
 
-fn answers(effects: &[Effect]) -> Vec<Answer> {
+pub fn answers(effects: &[Effect]) -> Vec<Answer> {
     let answer =
         |effect: &Effect| if let Effect::Answer { asker: 7, answer } = effect { Some(answer.clone()) } else { None };
     effects.iter().filter_map(answer).collect()
 }
 
-fn messages(effects: &[Effect]) -> Vec<&'static str> {
+pub fn messages(effects: &[Effect]) -> Vec<&'static str> {
     let message = |effect: &Effect| if let Effect::Log(line) = effect { Some(line.message) } else { None };
     effects.iter().filter_map(message).collect()
 }
 
-fn one(workers: usize) -> Plan {
+pub fn one(workers: usize) -> Plan {
     plan_of(vec![app("a", workers, &[1])])
 }
 
@@ -464,8 +464,7 @@ fn a_spare_that_fails_costs_nobody_and_is_tried_again_later() {
     assert!((90..=112).contains(&due.as_secs()), "{due:?}");
     assert_eq!(spawned(&core.handle(due, Event::Tick)), [2]);
     let _ = core.handle(due, Event::Failed { worker: 2, failure: Failure::new("no", "") });
-    let effects =
-        core.handle(due, Event::Exited { worker: 2, exit: Exit::Code(1), running: Vec::new(), output: String::new() });
+    let effects = core.handle(due, Event::Exited { worker: 2, exit: Exit::Code(1), last: LastSeen::default() });
     assert!(spawned(&effects).is_empty() && moves(&effects).is_empty());
     let again = core.deadline().unwrap();
     assert!(again > due);

@@ -9,7 +9,7 @@ use monoceros_shared::link::Purpose;
 
 use super::super::line::{Level, Line, Value};
 use super::super::status::{AppState, ServerState};
-use super::super::{Effect, Event, Now, QUIT_GRACE, Word, WorkerId};
+use super::super::{Effect, Event, Now, Phase, QUIT_GRACE, Word, WorkerId};
 use super::{DRAIN, DRAIN_DELAY, Doing, Process, SLOWEST_KILL, World};
 
 /// What the core has said and asked for, as far as laws are about it.
@@ -39,7 +39,7 @@ impl Told {
                 assert!(self.running.take().is_some(), "{} of none", line.message);
                 self.fills.push(now);
             }
-            "scaled" => self.fills.push(now),
+            "scaled" | "not parked any more" => self.fills.push(now),
             _ => {}
         }
     }
@@ -51,6 +51,8 @@ impl World {
         assert!(self.exited.is_none(), "{effect:?} after the exit");
         match effect {
             Effect::Spawn(recruit) => {
+                let parked = self.core.phase == Phase::Parked && self.told.running.is_none();
+                assert!(!parked, "a spawn while parked");
                 assert!(self.bound_or_stopping(), "a spawn while stopping");
                 assert!(!self.processes.contains_key(&recruit.worker), "worker {} was there before", recruit.worker);
                 let missing = recruit.app.app.listen.iter().find(|listener| !self.bound.contains(&listener.address));
@@ -68,7 +70,7 @@ impl World {
                 assert!(old.appointed || orphaned, "{effect:?} after it was told to leave");
                 assert!(new.counts_for(old.app()) && !new.killed, "{effect:?}, which does not serve");
             }
-            Effect::Terminate { worker } | Effect::Certify { worker, app: _ } => {
+            Effect::Terminate { worker } | Effect::Inspect { worker } | Effect::Certify { worker, app: _ } => {
                 self.law_of_the_living(*worker, effect)
             }
             Effect::Kill { worker } => {
@@ -114,7 +116,7 @@ impl World {
 
     /// Nothing that the core decides takes a worker away that is needed: as many serve as before, or as are wanted.
     pub fn law_of_service(&self, before: &BTreeMap<String, usize>) {
-        if self.bound.is_empty() {
+        if self.bound.is_empty() || self.core.phase == Phase::Parked {
             return;
         }
         for team in &self.core.teams {
@@ -134,7 +136,7 @@ impl World {
             |message| effects.iter().any(|effect| matches!(effect, Effect::Log(line) if line.message == message));
         // What is unreachable or late is killed for that.
         let other_cause = matches!(event, Event::Unreachable { .. } | Event::Tick | Event::Wanted { .. })
-            || self.core.phase != super::super::Phase::Up;
+            || self.core.phase != Phase::Up;
         // Another may have been adopted in the same instant.
         if other_cause || says("reloaded") || !says("reload abandoned") {
             return;
@@ -143,7 +145,9 @@ impl World {
             if let Effect::Kill { worker } | Effect::Say { worker, word: _ } | Effect::Terminate { worker } = effect {
                 assert!(!self.processes[worker].served, "{effect:?} though the reload is abandoned");
             }
-            assert!(!matches!(effect, Effect::Introduce { .. } | Effect::Adjust { .. }), "{effect:?}");
+            // The heir of another may have died of it.
+            let is_mended = matches!((event, effect), (Event::Exited { .. }, Effect::Introduce { .. }));
+            assert!(is_mended || !matches!(effect, Effect::Introduce { .. } | Effect::Adjust { .. }), "{effect:?}");
         }
     }
 
@@ -194,7 +198,7 @@ impl World {
         let mut seen = BTreeSet::new();
         for team in &self.core.teams {
             let apologist = team.apology.iter().filter_map(|apology| apology.slot.worker());
-            let spare = team.spare.boots.iter().map(|(spare, _)| *spare);
+            let spare = team.spares.workers();
             for worker in team.occupants().chain(team.elders.iter().copied()).chain(spare).chain(apologist) {
                 assert!(self.core.lives.contains_key(&worker), "worker {worker} is gone and has a place");
                 assert!(seen.insert(worker), "worker {worker} has two places");
@@ -212,11 +216,34 @@ impl World {
             let fills = self.told.fills.iter().rev().take_while(|at| **at >= since).count();
             let recycle = &team.plan.app.recycle;
             let spares = usize::from(recycle.age.is_some() || recycle.requests.is_some());
+            // Each that ails, or did, may have one.
+            let restarts = team.losses.restarts;
+            let ailed = restarts.stuck + restarts.silent > 0 || self.ailing(team.name()) > 0;
+            let spares = if ailed { team.wanted() + 1 } else { spares };
             let slots = if fills == 0 { team.wanted() + spares } else { 8 };
             // In two seconds: the first, one at once, and 100, 200, 400, 800 ms after each other, all a fifth shorter.
             assert!(workers.len() <= 7 * slots * (1 + fills), "spawned in a tight loop");
             // One that has more to tell takes the place of one that is well.
             assert!(apologists.len() <= 7 * (1 + fills) + workers.len(), "apologists are spawned in a tight loop");
+        }
+    }
+
+    fn ailing(&self, app: &str) -> usize {
+        let lives = self.core.lives.values().filter(|life| life.app.name() == app);
+        lives.filter(|life| life.health.ailment().is_some()).count()
+    }
+
+    /// An application that loses too many workers is tried slowly, each of its places twice in ten seconds at most: once as it was
+    /// decided before it turned.
+    pub fn law_of_patience(&self) {
+        for team in &self.core.teams {
+            let Some(degraded) = team.losses.degraded() else { continue };
+            let since = self.now.saturating_sub(Duration::from_secs(10)).max(degraded.since);
+            let recent = self.told.spawns.iter().rev().take_while(|(at, ..)| *at > since);
+            let ours = recent.filter(|(_, app, purpose)| app == team.name() && *purpose == Purpose::Serve).count();
+            let fills = self.told.fills.iter().rev().take_while(|at| **at >= since).count();
+            let spares = 1 + team.wanted();
+            assert!(ours <= 2 * (team.wanted() + spares) + 8 * fills, "{ours} spawns of a degraded application");
         }
     }
 
@@ -237,6 +264,8 @@ impl World {
             self.told.generations.len() > usize::from(self.told.running.is_some())
         );
         assert!(self.told.running.is_none(), "a reload never ended");
+        let ailing = self.core.lives.iter().find(|(_, life)| life.is_serving() && life.health.ailment().is_some());
+        assert!(ailing.is_none(), "{ailing:?} ails and was not replaced");
         // One may be about to be recycled, and the others may drain that were before it.
         let aging = self.core.teams.iter().filter(|team| team.plan.app.recycle.age.is_some());
         let recycles: usize = aging.map(|team| 1 + team.wanted()).sum();

@@ -11,6 +11,7 @@
 //! A seed that fails is printed; `SEED=n` plays it again, aloud; `SEEDS=n` plays so many.
 
 mod cases;
+mod ills;
 mod laws;
 mod story;
 
@@ -21,8 +22,9 @@ use std::time::Duration;
 use monoceros_shared::config::{Address, Listener};
 use monoceros_shared::link::{Failure, Purpose};
 
+use super::ailing::{Organ, Silence};
 use super::backoff::Jitter;
-use super::event::{Asker, Cause, Event, Exit, Wish};
+use super::event::{Asker, Cause, Event, Exit, LastSeen, Wish};
 use super::plan::Plan;
 use super::{Answer, Core, Effect, Now, QUIT_GRACE, Recruit, Word, WorkerId};
 use laws::Told;
@@ -34,8 +36,8 @@ const DRAIN_DELAY: Duration = Duration::from_secs(3);
 const SLOWEST_BOOT: Duration = Duration::from_secs(4);
 const SLOWEST_KILL: Duration = Duration::from_millis(50);
 /// From peace to the last crash that was decided before it, then the longest retry, then a boot that hung, and one that
-/// does not.
-const RECOVERY: Duration = Duration::from_secs(21 + 36 + 5 + 4);
+/// does not; then a minute without a loss.
+const RECOVERY: Duration = Duration::from_secs(21 + 36 + 5 + 4 + 60);
 /// From the last wish to the time when what it wanted serves: a reload that runs, four generations' drains, one's own boot,
 /// and the rest of it, one after the other.
 const FULFILMENT: Duration = Duration::from_secs(80);
@@ -60,13 +62,15 @@ struct Process {
     served: bool,
     /// Whether it was told to serve, and not to leave.
     appointed: bool,
+    /// Whether it stands still, and hears nothing.
+    deaf: bool,
     /// Whom it was told to hand its connections to.
     heir: Option<WorkerId>,
 }
 
 impl Process {
     fn new(recruit: Recruit, doing: Doing) -> Process {
-        Process { recruit, doing, killed: false, served: false, appointed: false, heir: None }
+        Process { recruit, doing, killed: false, served: false, appointed: false, deaf: false, heir: None }
     }
 
     fn app(&self) -> &str {
@@ -94,6 +98,7 @@ enum Turn {
     Read,
     Bind(Vec<Listener>),
     Observe,
+    Ail,
 }
 
 struct World {
@@ -153,6 +158,10 @@ impl World {
             let at = world.dice.until(world.story.peace);
             world.after(at, Turn::Observe);
         }
+        for _ in 0..world.dice.below(40) {
+            let at = world.dice.until(world.story.peace);
+            world.after(at, Turn::Ail);
+        }
         world
     }
 
@@ -202,21 +211,47 @@ impl World {
             Turn::Die(worker, exit) => {
                 if self.processes[&worker].doing != Doing::Dead {
                     self.become_(worker, Doing::Dead);
-                    self.tell(Event::Exited { worker, exit, running: Vec::new(), output: String::new() });
+                    self.tell(Event::Exited { worker, exit, last: LastSeen::default() });
                 }
             }
             Turn::Do(deed) => self.do_(deed),
             Turn::Read => self.tell(Event::ConfigRead(self.file.clone())),
             Turn::Bind(listeners) => self.bind(listeners),
             Turn::Observe => {
-                let living = self.processes.iter().filter(|(_, process)| process.doing != Doing::Dead);
-                let workers: Vec<WorkerId> = living.map(|(worker, _)| *worker).collect();
-                if let Some(worker) = workers.get(self.dice.below(1 + workers.len() as u64) as usize).copied() {
+                if let Some(worker) = self.someone() {
                     let requests = self.dice.below(2000);
                     self.tell(Event::Observed { worker, requests, memory: 0 });
                 }
             }
+            Turn::Ail => {
+                if let Some(worker) = self.someone() {
+                    self.ail(worker);
+                }
+            }
         }
+    }
+
+    /// Any process that lives, or none.
+    fn someone(&mut self) -> Option<WorkerId> {
+        let living = self.processes.iter().filter(|(_, process)| process.doing != Doing::Dead);
+        let workers: Vec<WorkerId> = living.map(|(worker, _)| *worker).collect();
+        workers.get(self.dice.below(1 + workers.len() as u64) as usize).copied()
+    }
+
+    fn ail(&mut self, worker: WorkerId) {
+        let silence = |organ| Silence { organ, length: Duration::from_secs(31), running: Vec::new() };
+        let event = match self.dice.below(5) {
+            0 | 1 => Event::Stuck { worker, why: "GET / HTTP/1.1".into() },
+            2 => Event::Silent { worker, silence: silence(Organ::Python) },
+            3 => {
+                let process = self.processes.get_mut(&worker).unwrap();
+                process.deaf |= process.doing == Doing::Serving;
+                Event::Silent { worker, silence: silence(Organ::Io) }
+            }
+            _ if self.processes[&worker].deaf => return,
+            _ => Event::Beats { worker },
+        };
+        self.tell(event);
     }
 
     fn fail(&mut self, worker: WorkerId) {
@@ -287,6 +322,7 @@ impl World {
         }
         self.law_of_service(&before);
         self.law_of_numbers();
+        self.law_of_patience();
         self.law_of_listeners();
         self.law_of_heirs();
         self.law_of_places();
@@ -300,6 +336,10 @@ impl World {
             Effect::Say { worker, word } => self.hear(worker, word),
             Effect::Introduce { from, to } => self.processes.get_mut(&from).unwrap().heir = Some(to),
             Effect::Adjust { .. } | Effect::Certify { .. } => {}
+            Effect::Inspect { worker } => {
+                let stacks = "Thread 1".to_owned();
+                self.after(Duration::ZERO, Turn::Tell(Event::Stacks { worker, stacks }));
+            }
             Effect::Terminate { worker } => self.leave(worker, DRAIN),
             Effect::Kill { worker } => {
                 let process = self.processes.get_mut(&worker).unwrap();
@@ -370,6 +410,9 @@ impl World {
             let why = "cannot say".to_owned();
             return self.after(Duration::ZERO, Turn::Tell(Event::Unreachable { worker, why }));
         }
+        if self.processes[&worker].deaf {
+            return;
+        }
         match word {
             Word::Serve => {
                 assert_eq!(self.processes[&worker].doing, Doing::Loaded, "Serve before Loaded");
@@ -386,6 +429,9 @@ impl World {
     }
 
     fn leave(&mut self, worker: WorkerId, longest: Duration) {
+        if self.processes[&worker].deaf {
+            return;
+        }
         if self.mischief() {
             self.become_(worker, Doing::Hanging);
         } else if self.processes[&worker].doing != Doing::Dead {
@@ -403,7 +449,10 @@ fn run(story: Story) {
     if world.exited.is_some() || world.stopped.is_some() {
         return world.law_of_stopping();
     }
-    world.law_of_recovery();
+    // One that is parked waits for a person.
+    if world.core.phase != super::Phase::Parked {
+        world.law_of_recovery();
+    }
     world.law_of_answers();
     // The newest good config is what a last reload brings, whatever was before.
     let asker = world.askers + 1;

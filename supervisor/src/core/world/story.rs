@@ -89,7 +89,8 @@ impl Story {
 fn wish(dice: &mut Dice) -> Wish {
     let app = name(dice.below(3));
     let to = [Scale::More, Scale::Less, Scale::To(dice.below(6) as usize)][dice.below(3) as usize];
-    match dice.below(10) {
+    match dice.below(11) {
+        10 if dice.percent(50) => Wish::Park,
         0..=2 => Wish::Reload { cause: Cause::Signal },
         3 => Wish::Reload { cause: Cause::Command },
         4 | 5 => Wish::Reload { cause: Cause::FileChanged },

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::core::Cause;
+use crate::core::Restarts;
 use crate::core::status::{LastReload, WorkerStatus};
 
 const S: Duration = Duration::from_secs(1);
@@ -18,7 +19,9 @@ fn app(state: AppState, workers: &[&str]) -> AppStatus {
         listen: String::new(),
         wanted: 2,
         workers: (1..).zip(workers).map(|(id, state)| worker(id, state)).collect(),
-        restarts: 0,
+        restarts: Restarts::default(),
+        why: String::new(),
+        degraded_for: None,
     }
 }
 
@@ -82,7 +85,7 @@ fn a_broken_application_is_ready_when_somebody_apologises_for_it() {
 #[test]
 fn one_worker_that_cannot_be_had_does_not_hold_up_the_others() {
     let mut some = app(AppState::Degraded, &["serving", "booting"]);
-    some.restarts = 1;
+    some.restarts.crash = 1;
     assert_eq!(look(&mut Notify::new(S, None), 1, &status(ServerState::Up, some)), ["READY=1"]);
     let waits = app(AppState::Degraded, &["serving"]);
     assert_eq!(look(&mut Notify::new(S, None), 1, &status(ServerState::Up, waits)), ["READY=1"]);

@@ -1,0 +1,91 @@
+//! A connection's whole life: whatever comes, in whatever pieces, the same bytes leave.
+#![no_main]
+
+use std::sync::Arc;
+
+use libfuzzer_sys::fuzz_target;
+use monoceros_fuzz::connection::{BODY, HEAD};
+use monoceros_fuzz::output::Piece;
+use monoceros_fuzz::pieces;
+use monoceros_fuzz::turn::{Limits, Moment, Next, Turn};
+
+const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
+
+/// All that was sent, and how it ended.
+fn serve(pieces: &[&[u8]]) -> (Vec<u8>, String) {
+    let limits = Limits { head: HEAD, body: BODY, body_memory_max: 64, idle_buffer_max: 64, ending: Arc::default() };
+    let mut turn = Turn::new(Arc::new(limits));
+    let mut pieces = pieces.iter().filter(|piece| !piece.is_empty());
+    let mut sent = Vec::new();
+    let mut ended = false;
+    loop {
+        match turn.next() {
+            Next::Send => send(&mut turn, &mut sent),
+            Next::Receive => match pieces.next() {
+                Some(piece) => turn.receive(piece, &MOMENT),
+                None if !ended => {
+                    ended = true;
+                    turn.end_of_input(&MOMENT);
+                }
+                None => return (sent, "waits for more behind the end".to_owned()),
+            },
+            Next::Call => echo(&mut turn),
+            Next::Wait => turn.restart(&MOMENT),
+            Next::End(farewell) => return (sent, format!("{farewell:?}")),
+        }
+    }
+}
+
+fn send(turn: &mut Turn, sent: &mut Vec<u8>) {
+    let count = match turn.output().front() {
+        Piece::Nothing => 0,
+        // Half of it, as a socket may.
+        Piece::Bytes(bytes) => {
+            let count = bytes.len().div_ceil(2);
+            sent.extend_from_slice(&bytes[..count]);
+            count
+        }
+        Piece::Stretch(stretch) => stretch.length as usize,
+    };
+    turn.output().sent(count);
+}
+
+/// An application that answers with the target, in a way that depends on the target's length.
+fn echo(turn: &mut Turn) {
+    turn.run(&MOMENT);
+    let target = turn.text(turn.head().target).to_vec();
+    turn.begin(b"200 OK").expect("the status is right");
+    match target.len() % 4 {
+        0 => turn.total(target.len() as u64),
+        1 => turn.field(b"Content-Length", b"3").expect("the field is right"),
+        2 => return turn.fail(),
+        _ => {}
+    }
+    turn.write(&target);
+    turn.write(b"");
+    turn.finish();
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let (sent, _) = serve(&[bytes]);
+    // A 100 goes out only where the body was not there already.
+    let without = |sent: Vec<u8>| replace(&sent, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let whole = without(sent);
+    assert_eq!(without(serve(&pieces(bytes)).0), whole, "cut in pieces");
+    assert_eq!(without(serve(&bytes.chunks(1).collect::<Vec<_>>()).0), whole, "byte by byte");
+});
+
+/// The bytes without each `mark`.
+fn replace(bytes: &[u8], mark: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at..].starts_with(mark) {
+            at += mark.len();
+        } else {
+            kept.push(bytes[at]);
+            at += 1;
+        }
+    }
+    kept
+}
