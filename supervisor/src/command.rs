@@ -363,8 +363,7 @@ mod tests {
             Ok(Command::Stop(stop)) => stop.meaning().0,
             other => panic!("{line}: {other:?}"),
         };
-        let commands =
-            ["status", "reload", "reload --wait", "scale shop 3", "reopen", "stacks", "stacks shop", "stop"];
+        let commands = ["status", "reload", "reload --wait", "scale shop 3", "reopen", "stacks", "stacks shop", "stop"];
         for command in commands {
             let is_file = |target, file: &str| matches!(target, Target::File(found) if found == Path::new(file));
             assert!(is_file(target(&format!("supervisor {command}")), DEFAULT_FILE));

@@ -21,7 +21,10 @@ use super::section::{At, or_defaults};
 use super::tls;
 use super::tree;
 use super::value::{Count, EngineName, PathText, Principal, Principals, Size, Surge, Workers};
-use super::{Address, App, Config, Engine, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, Timeouts, Tls};
+use super::{
+    Address, App, Config, Engine, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, StaticFiles, Timeouts,
+    Tls,
+};
 
 /// What the check knows of the machine.
 #[derive(Clone, Debug)]
@@ -114,6 +117,7 @@ impl Check<'_> {
             umask: raw.umask.map(|mode| mode.value.0),
             no_new_privileges: raw.no_new_privileges.value,
             listen: self.listeners(raw.listen.value, &raw.backlog)?,
+            statics: self.statics(raw.statics)?,
             workers,
             threads,
             engine: Engine::Threads,
@@ -153,6 +157,17 @@ impl Check<'_> {
             Some(folder) if folder.is_dir() => Ok(file),
             Some(_) | None => Err(fault(format!("cannot make {text}: its folder does not exist"))),
         }
+    }
+
+    fn statics(&self, raw: Option<At<raw::StaticFolders>>) -> Result<Vec<StaticFiles>, Fault> {
+        let files = |(prefix, raw): (tree::Key, raw::StaticFolder)| {
+            Ok(StaticFiles {
+                folder: self.folder(&prefix.text, &raw.path)?,
+                prefix: prefix.text,
+                cache_control: raw.cache_control.map(|value| value.value.0),
+            })
+        };
+        raw.map_or_else(Vec::new, |folders| folders.value.0).into_iter().map(files).collect()
     }
 
     fn virtualenv(&self, path: &At<PathText>) -> Result<PathBuf, Fault> {

@@ -92,6 +92,8 @@ pub struct App {
     pub no_new_privileges: bool,
     /// Where it is served. Never empty; addresses are unique in the whole config.
     pub listen: Vec<Listener>,
+    /// Folders whose files are served without Python.
+    pub statics: Vec<StaticFiles>,
     /// Worker processes, at least 1; `auto` is already resolved.
     pub workers: usize,
     /// Threads that run Python in each worker, at least 1.
@@ -108,6 +110,17 @@ pub struct App {
     pub on_broken_start: BrokenStart,
     /// When a worker is replaced for its age.
     pub recycle: Recycle,
+}
+
+/// A folder whose files are served without Python.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaticFiles {
+    /// What the paths of its files begin with: `/static`, or `/` for all.
+    pub prefix: String,
+    /// The folder. Absolute.
+    pub folder: PathBuf,
+    /// The value of Cache-Control.
+    pub cache_control: Option<String>,
 }
 
 /// How new workers take over from old ones.

@@ -11,8 +11,8 @@ use super::request::{HostText, Scheme, TargetText};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::tree::{self, Node, Value};
 use super::value::{
-    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers,
-    one_or_more,
+    AddressText, Count, EngineName, FieldText, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables,
+    Workers, one_or_more,
 };
 use super::{BrokenStart, Callable, ClientCertificates, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion};
 
@@ -78,6 +78,9 @@ section! {
         /// Where it is served: `ADDRESS:PORT`, `[IPV6]:PORT`, `localhost:PORT`, `:PORT` (every IPv4 address), `unix:PATH` or `unix:@NAME`;
         /// one, or a list.
         listen: At<Listeners>;
+        /// Folders whose files are served without Python, by what their paths begin with: `/static: ./static`; each a path, relative to
+        /// the file, or a map.
+        statics as "static": Option<At<StaticFolders>> = "none";
         /// Connections that may wait to be accepted, for each of its listeners; the kernel caps it at `net.core.somaxconn`.
         // With fewer than 1 the kernel decides. Above 65535, waiting takes longer than any client waits, and costs memory.
         backlog: At<Count> = "2048", "1" to "65535";
@@ -137,6 +140,16 @@ section! {
         client_authorities: Option<At<Folders>> = "none";
         /// The oldest version that is spoken.
         min_version: At<TlsVersion> = "1.2";
+    }
+}
+
+section! {
+    /// A folder of static files.
+    StaticFolder at "apps.NAME.static.PATH", later [] {
+        /// The folder; relative to the file.
+        path: At<PathText>;
+        /// The Cache-Control of its files, such as `public, max-age=31536000, immutable`.
+        cache_control: Option<At<FieldText>> = "none is sent";
     }
 }
 
@@ -247,6 +260,7 @@ pub fn keys() -> Vec<Key> {
         App::KEYS,
         Listener::KEYS,
         Tls::KEYS,
+        StaticFolder::KEYS,
         Limits::KEYS,
         Timeouts::KEYS,
         Reload::KEYS,
@@ -317,6 +331,36 @@ impl Read for ShortOrLong {
     fn read(node: &Node) -> Result<Self, Fault> {
         short_or_long::<AddressText, Listener>(node, "address").map(ShortOrLong)
     }
+}
+
+/// Folders of static files, by what their paths begin with.
+#[derive(Clone, Debug)]
+pub(super) struct StaticFolders(pub Vec<(tree::Key, StaticFolder)>);
+
+impl Read for StaticFolders {
+    const FORM: &'static str = "a map of paths to folders";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let folder = |(prefix, node): &(tree::Key, Node)| {
+            check_prefix(prefix)?;
+            let folder =
+                short_or_long::<PathText, StaticFolder>(node, "path").map_err(|fault| fault.of_key(&prefix.text))?;
+            Ok((prefix.clone(), folder))
+        };
+        node.map()?.iter().map(folder).collect::<Result<_, _>>().map(StaticFolders)
+    }
+}
+
+/// What paths of static files begin with is written as it is matched: decoded, and at the end of a name.
+fn check_prefix(prefix: &tree::Key) -> Result<(), Fault> {
+    let text = prefix.text.as_str();
+    let is_name = |name: &str| !matches!(name, "" | "." | "..");
+    let is_path = text == "/" || text.strip_prefix('/').is_some_and(|names| names.split('/').all(is_name));
+    if is_path && !text.contains(['?', '#', '%', '\\']) && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let text = format!("{} is no path of static files: write `/static`, without a `/` at its end", shown(text));
+    Err(Fault::whole(prefix.place, text))
 }
 
 /// A readiness request, written as its path alone or as a map.

@@ -186,6 +186,23 @@ impl Read for PathText {
     }
 }
 
+/// The value of a header field (RFC 9110 5.5).
+#[derive(Clone, Debug)]
+pub(super) struct FieldText(pub String);
+
+impl Read for FieldText {
+    const FORM: &'static str = "text";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let text = String::read(node)?;
+        if text.trim() != text || !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            let text = format!("{} cannot stand in a header field: use printable ASCII", shown(&text));
+            return Err(Fault::at(node.place, text));
+        }
+        Ok(FieldText(text))
+    }
+}
+
 /// Folders, one or a list.
 #[derive(Clone, Debug)]
 pub(super) struct Folders(pub Vec<At<PathText>>);

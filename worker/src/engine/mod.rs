@@ -21,6 +21,7 @@ pub mod deadlines;
 mod deputy;
 mod drain;
 mod estate;
+mod files;
 pub mod guest;
 mod heir;
 mod inheritance;
@@ -60,6 +61,7 @@ use slots::{Slots, lock};
 use watch::Watch;
 
 use crate::keeper::Keeper;
+use crate::statics::Statics;
 use crate::tls::Terms;
 use crate::turn::Limits;
 use crate::wire::http;
@@ -112,6 +114,8 @@ pub struct Engine {
     broken: AtomicBool,
     /// What browsers get in the place of the application's answers.
     notice: apology::Notice,
+    /// Files that are served without Python.
+    statics: Statics,
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
     log: Logger,
@@ -222,6 +226,7 @@ impl Engine {
             heir: Mutex::new(None),
             broken: AtomicBool::new(false),
             notice: apology::Notice::default(),
+            statics: Statics::open(&app.statics)?,
             settings: Settings {
                 listeners: names,
                 tls: app.listen.iter().filter(|listener| listener.tls.is_some()).cloned().collect(),
@@ -326,9 +331,13 @@ impl Engine {
     /// Has the poll report a connection once more that was left before it was read empty: to set its interest anew is to have
     /// its readiness looked at anew (epoll_ctl(2), EPOLL_CTL_MOD).
     fn call_again_if_more(&self, guest: &Guest) {
-        if !guest.connection.has_more() {
-            return;
+        if guest.connection.has_more() {
+            self.call_again(guest);
         }
+    }
+
+    /// As above, whatever it waits for.
+    fn call_again(&self, guest: &Guest) {
         let token = Token(guest.key.index as usize);
         let both = Interest::READABLE | Interest::WRITABLE;
         let called = self.registry.reregister(&mut SourceFd(&guest.connection.raw_fd()), token, both);

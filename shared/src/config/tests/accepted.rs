@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::{
     Address, BrokenStart, Callable, ClientCertificates, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place,
-    Protocol, Ready, Recycle, Reload, RunAs, SupervisorLoss, Timeouts, Tls, TlsVersion, keys, reference,
+    Protocol, Ready, Recycle, Reload, RunAs, StaticFiles, SupervisorLoss, Timeouts, Tls, TlsVersion, keys, reference,
 };
 use super::*;
 use crate::tls::Material;
@@ -38,6 +38,7 @@ fn four_lines_are_enough() {
             owner: (None, None),
             tls: None,
         }],
+        statics: vec![],
         workers: 1,
         threads: 1,
         engine: Engine::Threads,
@@ -111,6 +112,9 @@ apps:
           client_certificates: required
           client_authorities: [one.pem, two.pem]
           min_version: 1.3
+    static:
+      /static: srv/lib
+      /: {path: lib, cache_control: "public, max-age=60"}
     backlog: 8
     workers: 3
     threads: 4
@@ -233,6 +237,14 @@ fn every_key_is_taken() {
         umask: Some(0o027),
         no_new_privileges: false,
         listen: shop_listeners(&folder),
+        statics: vec![
+            StaticFiles { prefix: "/static".into(), folder: folder.path().join("srv/lib"), cache_control: None },
+            StaticFiles {
+                prefix: "/".into(),
+                folder: folder.path().join("lib"),
+                cache_control: Some("public, max-age=60".into()),
+            },
+        ],
         workers: 3,
         threads: 4,
         engine: Engine::Threads,

@@ -13,7 +13,7 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
     ),
     ("tls: 3", "5:5: unknown key `tls`: it belongs to apps.NAME.listen"),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
@@ -24,6 +24,19 @@ const LINES: &[(&str, &str)] = &[
     ("workers: 2\nworkers: 3", "6:5: duplicate key `workers`: it is already on line 5"),
     ("wsgi: a:b", "5:5: duplicate key `wsgi`: it is already on line 3"),
     ("environment: {A: 1, \"A\": 2}", "5:25: duplicate key `A`: it is already on line 5"),
+    ("static: ./static", "5:13: `static`: expected a map, found the text `./static`"),
+    ("static: {/s: no}", "5:18: `/s`: cannot find the folder `DIR/no`: it does not exist"),
+    ("static: {s: .}", "5:14: `s` is no path of static files: write `/static`, without a `/` at its end"),
+    ("static: {/s/: .}", "5:14: `/s/` is no path of static files: write `/static`, without a `/` at its end"),
+    ("static: {/s/../t: .}", "5:14: `/s/../t` is no path of static files: write `/static`, without a `/` at its end"),
+    ("static: {/s%20: .}", "5:14: `/s%20` is no path of static files: write `/static`, without a `/` at its end"),
+    ("static: {/s: ., /s: .}", "5:21: duplicate key `/s`: it is already on line 5"),
+    ("static: {/s: {cache_control: a}}", "5:18: missing key `path`: add it, with a path"),
+    (
+        "static: {/s: {path: ., cache_control: \"a\\nb\"}}",
+        "5:43: `cache_control`: `a\\nb` cannot stand in a header field: use printable ASCII",
+    ),
+    ("static: {/s: {path: ., index: a}}", "5:28: unknown key `index`: expected one of `path`, `cache_control`"),
     ("workers: 0", "5:14: `workers`: `0` is out of range: 1 to 512"),
     ("workers: x", "5:14: `workers`: expected a whole number or `auto`, found the text `x`"),
     ("workers: [1]", "5:5: `workers`: expected a whole number or `auto`, found a list"),
@@ -550,6 +563,8 @@ fn with(key: &Key, value: &str) -> String {
                 "apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, tls: {{{certificate}{name}: {value}}}}}\n"
             )
         }
+        ".static.PATH" if *name == "path" => app_with(&format!("static: {{/s: {{path: {value}}}}}")),
+        ".static.PATH" => app_with(&format!("static: {{/s: {{path: ., {name}: {value}}}}}")),
         ".reload.ready" if name == &"path" => app_with(&format!("reload: {{ready: {{path: {value}}}}}")),
         ".reload.ready" => app_with(&format!("reload: {{ready: {{path: /, {name}: {value}}}}}")),
         section => app_with(&format!("{}: {{{name}: {value}}}", &section[1..])),

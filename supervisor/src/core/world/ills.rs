@@ -136,7 +136,8 @@ fn crashing(core: &mut Core, seconds: u64) -> Vec<Duration> {
         let serving: Vec<WorkerId> = core.serving(0);
         let mut effects: Vec<Effect> = Vec::new();
         for worker in serving {
-            let last = LastSeen { requests: 1, running: vec!["GET /poison HTTP/1.1 (for 1ms)".into()], ..LastSeen::default() };
+            let last =
+                LastSeen { requests: 1, running: vec!["GET /poison HTTP/1.1 (for 1ms)".into()], ..LastSeen::default() };
             effects.extend(core.handle(now, Event::Exited { worker, exit: Exit::Dumped("SIGSEGV"), last }));
         }
         while !spawned(&effects).is_empty() {
