@@ -257,6 +257,13 @@ impl Connection {
         }
     }
 
+    /// Whether its client is gone for good: it has reset the connection, or closed both ways of a Unix socket. Asks the kernel.
+    pub fn has_left(&self) -> bool {
+        let mut asked = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
+        let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
+        poll(&mut asked, PollTimeout::ZERO).is_ok() && asked[0].revents().is_some_and(|seen| seen.intersects(gone))
+    }
+
     /// Whether bytes have gone either way since this was last asked.
     pub fn has_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)

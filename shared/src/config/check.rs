@@ -292,6 +292,8 @@ fn limits(mut raw: raw::Limits) -> Result<Limits, Fault> {
         body_bytes_max: raw.body_bytes_max.value.0,
         body_memory_max: bytes(raw.body_memory_max),
         connections_max: raw.connections_max.value.get(),
+        queue_max: raw.queue_max.value.get(),
+        body_rate_min: raw.body_rate_min.value.0,
     })
 }
 
@@ -301,6 +303,7 @@ fn timeouts(raw: raw::Timeouts) -> Timeouts {
         head: raw.head.value,
         body: raw.body.value,
         request: raw.request.value,
+        queue: raw.queue.value,
         keepalive: raw.keepalive.value,
         write: raw.write.value,
         drain: raw.drain.value,

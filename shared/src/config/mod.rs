@@ -328,6 +328,10 @@ pub struct Limits {
     pub body_memory_max: usize,
     /// Connections that one worker holds at once; above it they wait in the backlog.
     pub connections_max: usize,
+    /// Whole requests that wait for a thread at once. Above it: 503.
+    pub queue_max: usize,
+    /// Bytes of a body that come in a second at least, on average, after `timeouts.body`; 0 is any. Below it: 408.
+    pub body_rate_min: u64,
 }
 
 /// How long each thing may take.
@@ -341,6 +345,8 @@ pub struct Timeouts {
     pub body: Duration,
     /// From a call of the application, or the wish for the next piece of its answer, to what comes of it. Then: 504, or the cut.
     pub request: Duration,
+    /// A whole request that waits for a thread. Then: 503.
+    pub queue: Duration,
     /// A kept-alive connection without a request. Then it is closed.
     pub keepalive: Duration,
     /// Between two writes that moved bytes of an answer. Then the connection is cut.

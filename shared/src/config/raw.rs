@@ -174,6 +174,13 @@ section! {
         /// Connections that one worker holds at once; more wait in the backlog.
         // None serves nobody; a million is what descriptors and memory allow on a large machine.
         connections_max: At<Count> = "10000", "1" to "1000000";
+        /// Whole requests that wait for a thread of one worker at once. More are answered with 503 and Retry-After.
+        // With fewer than 1 two requests at once are one too many; a million wait longer than anybody does.
+        queue_max: At<Count> = "1000", "1" to "1000000";
+        /// Bytes of a body that a client sends in a second at least, on average, after `timeouts.body`. Slower, and it is answered with 408;
+        /// `0B` allows any.
+        // None cannot be checked. Above 1 GiB no network is fast enough.
+        body_rate_min: At<Size> = "240B", "0B" to "1GiB";
     }
 }
 
@@ -191,6 +198,8 @@ section! {
         /// For the application, to begin its answer, and again for each next piece of it; then 504, or the cut if some of the answer
         /// is out, and `RequestTimeout` is raised in that call; and for a request to wait for a free thread. `environ["monoceros.extend_timeout"](seconds)` grants the call more.
         request: At<Duration> = "60s", "100ms" to "24h";
+        /// A whole request that waits for a thread; then 503 with Retry-After. Longer than `request`, and that ends it.
+        queue: At<Duration> = "30s", "100ms" to "24h";
         /// A kept-alive connection without a request; then it is closed. Longer than the load balancer's own, or it sees resets.
         keepalive: At<Duration> = "75s", "100ms" to "24h";
         /// Between two writes that moved bytes of an answer; then the connection is cut.

@@ -85,7 +85,7 @@ impl Connection {
         }
         if session.is_plain_http(cipher) {
             self.session = None;
-            self.turn.turn_away(PLAIN_HTTP, moment);
+            self.turn.give_up(PLAIN_HTTP, moment);
             return Err(ErrorKind::WouldBlock.into());
         }
         let received = session.receive(&cipher[..count], plain);

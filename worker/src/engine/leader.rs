@@ -153,7 +153,7 @@ impl Runner {
             self.take_in(event, leader)?;
         }
         leader.events = events;
-        self.engine.queue(self.batch.drain(..));
+        self.flush_batch();
         Ok(())
     }
 

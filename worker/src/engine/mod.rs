@@ -17,6 +17,7 @@
 
 mod account;
 pub mod apology;
+mod crowd;
 pub mod deadlines;
 mod deputy;
 mod drain;
@@ -64,7 +65,7 @@ use crate::keeper::Keeper;
 use crate::statics::Statics;
 use crate::tls::Terms;
 use crate::turn::Limits;
-use crate::wire::http;
+use crate::wire::{Refusal, http};
 
 /// What the engine is told to do, in the order it can come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,6 +145,9 @@ struct Settings {
     write_timeout: Duration,
     /// `timeouts.request`, in milliseconds.
     request: u64,
+    /// How long a request waits for a thread, and what it is told then.
+    wait: (u64, Refusal),
+    queue_max: usize,
     heartbeat: Duration,
     drain: Duration,
     /// Connections taken from a listener at one wake. More would take from the other workers what they could begin with now.
@@ -196,7 +200,7 @@ impl Engine {
     /// # Errors
     /// When the kernel gives no poll.
     pub fn new(app: &App, siblings: usize, parts: Parts) -> io::Result<Engine> {
-        let patiences = Patiences::new(&app.timeouts);
+        let patiences = Patiences::new(&app.timeouts, app.limits.body_rate_min);
         let shortest = patiences.shortest().min(guest::LINGER);
         let backlog = app.listen.iter().map(|listener| listener.backlog as usize).sum();
         let slots = Slots::new(app.limits.connections_max, backlog);
@@ -234,6 +238,8 @@ impl Engine {
                 patiences,
                 write_timeout: app.timeouts.write,
                 request: app.timeouts.request.as_millis() as u64,
+                wait: crowd::patience(&app.timeouts),
+                queue_max: app.limits.queue_max,
                 heartbeat: app.timeouts.heartbeat,
                 drain: app.timeouts.drain,
                 accept_max: if siblings > 1 { app.threads } else { 64 },

@@ -128,7 +128,7 @@ impl Runner {
                         self.engine.call_again(&guest);
                     }
                     Standing::Call => {
-                        guest.deadline = self.moment.now + self.engine.settings.request;
+                        guest.deadline = self.moment.now + self.engine.settings.wait.0;
                         return self.batch.push(Task::Serve(guest));
                     }
                     Standing::End(Farewell::Linger) => self.linger(&mut guest),
@@ -193,7 +193,8 @@ impl Runner {
     /// Puts what was found outside of leading into the queue.
     pub(super) fn flush_batch(&mut self) {
         if !self.batch.is_empty() {
-            self.engine.queue(self.batch.drain(..));
+            let surplus = self.engine.queue(self.batch.drain(..));
+            surplus.into_iter().for_each(|task| self.turn_away(task));
         }
     }
 }

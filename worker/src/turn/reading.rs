@@ -64,9 +64,9 @@ impl Turn {
         }
     }
 
-    /// Refuses a whole request for which no thread was free.
+    /// Refuses a whole request that the application is not to see, or a client that has sent nothing that is understood.
     pub fn give_up(&mut self, refusal: Refusal, moment: &Moment) {
-        debug_assert_eq!(self.phase, Phase::Ready);
+        debug_assert!(matches!(self.phase, Phase::Ready | Phase::Head));
         self.refuse(refusal, moment);
     }
 
@@ -167,11 +167,6 @@ impl Turn {
             Ok(()) => self.phase = Phase::Ready,
             Err(_) => self.refuse(CANNOT_STORE, moment),
         }
-    }
-
-    /// Refuses a client that has sent nothing that is understood.
-    pub fn turn_away(&mut self, refusal: Refusal, moment: &Moment) {
-        self.refuse(refusal, moment);
     }
 
     fn refuse(&mut self, refusal: Refusal, moment: &Moment) {

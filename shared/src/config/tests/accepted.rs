@@ -49,12 +49,15 @@ fn four_lines_are_enough() {
             body_bytes_max: 100 << 20,
             body_memory_max: 256 << 10,
             connections_max: 10_000,
+            queue_max: 1000,
+            body_rate_min: 240,
         },
         timeouts: Timeouts {
             boot: seconds(60),
             head: seconds(10),
             body: seconds(30),
             request: seconds(60),
+            queue: seconds(30),
             keepalive: seconds(75),
             write: seconds(30),
             drain: seconds(30),
@@ -126,7 +129,9 @@ apps:
       body_bytes_max: 3MiB
       body_memory_max: 4MB
       connections_max: 5
-    timeouts: {boot: 1m1s, head: 2s, body: 3s, request: 9s, keepalive: 1h30m, write: 500ms, drain: 1h, heartbeat: 8s, drain_delay: 5s}
+      queue_max: 6
+      body_rate_min: 1KiB
+    timeouts: {boot: 1m1s, head: 2s, body: 3s, request: 9s, queue: 7s, keepalive: 1h30m, write: 500ms, drain: 1h, heartbeat: 8s, drain_delay: 5s}
     reload:
       ready: {path: /healthz?deep=1, host: "shop.example:8000", scheme: https, status: 204}
       on_change: ["**/*.py", "templates/*.{html,txt}"]
@@ -187,6 +192,8 @@ fn shop_limits() -> Limits {
         body_bytes_max: 3 << 20,
         body_memory_max: 4_000_000,
         connections_max: 5,
+        queue_max: 6,
+        body_rate_min: 1024,
     }
 }
 
@@ -196,6 +203,7 @@ fn shop_timeouts() -> Timeouts {
         head: seconds(2),
         body: seconds(3),
         request: seconds(9),
+        queue: seconds(7),
         keepalive: seconds(5400),
         write: Duration::from_millis(500),
         drain: seconds(3600),
