@@ -28,7 +28,7 @@ touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit venv bench chaos conformance fuzz clean
+.PHONY: help run build test lint unit venv systemd bench chaos leaks conformance fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -48,7 +48,7 @@ lint:
 	cargo clippy --workspace --all-targets -- --deny warnings
 
 # cargo builds a program only for the tests of its own package, so both are built before the tests that start them.
-unit: venv
+unit: venv systemd
 	cargo build --workspace --bins
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	    set -x; cargo nextest run --workspace; \
@@ -61,6 +61,11 @@ venv: $(VENV)/ready-$(VERSION) ## what the tests need of Python, in target/venv
 $(VENV)/ready-$(VERSION): $(REQUIREMENTS)
 	$(call environment,$(VENV),$^)
 
+# Debian has both in one package. Nothing of it is started.
+systemd:
+	@command -v systemd-analyze >/dev/null && command -v systemd-socket-activate >/dev/null || \
+	    { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends systemd; }
+
 bench: build $(BENCH_VENV)/ready-$(VERSION) ## hello world beside bjoern, granian and gunicorn (FLAGS=--help)
 	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }
 	@$(PYTHON) tests/bench/hello.py --programs $(TARGET)/release --rivals $(BENCH_VENV) $(FLAGS)
@@ -68,6 +73,11 @@ bench: build $(BENCH_VENV)/ready-$(VERSION) ## hello world beside bjoern, grania
 chaos: build $(BENCH_VENV)/ready-$(VERSION) ## 200 reloads, broken ones too, under load, beside gunicorn and granian
 	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \
 	    chaos::chaos_at_full_size_beside_the_peers
+
+leaks: ## 1,000 reloads, and what the supervisor holds before and after
+	cargo build --release --workspace --bins
+	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \
+	    remains::a_supervisor_holds_no_more_after_a_thousand_reloads
 
 conformance: build $(BENCH_VENV)/ready-$(VERSION) ## every rule of HTTP and WSGI, beside gunicorn, waitress, granian and bjoern
 	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \

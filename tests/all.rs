@@ -30,17 +30,29 @@ mod wsgi;
 mod home;
 // Killed workers, slow clients, floods of nonsense.
 mod faults;
+// Workers that die in every way, cannot be had, or hang.
+mod crashes;
 // Calls that take long, and what each timeout means.
 mod timeouts;
 // Signals, processes, descriptors.
 mod supervise;
+// Whose power a worker has, and what its supervisor keeps.
+mod privileges;
+// What is left when a process is gone: nothing. PID 1, children, a thousand reloads.
+mod remains;
+// What a service manager is told, and what is taken from it.
+mod systemd;
 // What an application prints, and where it goes.
 mod output;
 // What a reload changes, and what a reload that fails does not.
 mod reload;
+// Supervisors that are killed and followed by others, or upgraded.
+mod succession;
 // Work on an application: its server watches.
 mod develop;
 // Reloads under clients that forgive nothing.
 mod chaos;
+// Commands to a server that runs, and hostile company on its control socket.
+mod commands;
 // What the command line says, and its exit status.
 mod cli;

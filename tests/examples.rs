@@ -8,8 +8,8 @@ use crate::harness::{Answer, Client, Server, Site, python, repository, target_fo
 
 #[test]
 fn each_example_has_a_test() {
-    // `hello` is served in `serve.rs`, from its own four lines.
-    let tested = ["django", "flask", "hello"];
+    // `hello` is served in `serve.rs`, from its own four lines; the units of `systemd` are read in `systemd.rs`.
+    let tested = ["django", "flask", "hello", "systemd"];
     let folders = fs::read_dir(repository().join("examples")).expect("there are examples");
     let mut found: Vec<String> =
         folders.map(|entry| entry.expect("an entry can be read").file_name().to_string_lossy().into_owned()).collect();
@@ -197,4 +197,17 @@ fn django_serves_its_static_files() {
     assert!(answer.body == file, "the file arrives as it is");
     let head = server.connect().send(format!("HEAD {style} HTTP/1.1\r\nHost: localhost\r\n\r\n")).answer_to_head();
     assert_eq!(head.field("content-length"), Some(&*file.len().to_string()));
+}
+
+// systemd: its config, without the manager.
+
+#[test]
+fn what_the_unit_serves_is_served() {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().expect("somebody runs the tests");
+    let site = example("systemd");
+    let another = site.another_address().to_string();
+    let site = site.variable("APP_USER", &user.name).variable("DIRECTORY", ".").variable("LISTEN_6", &another);
+    let server = site.variable("PID_FILE", "server.pid").serve();
+    assert_eq!(server.get("/").expect_status(200).text(), format!("Hello from {}\n", user.name));
+    assert_eq!(server.site().read("server.pid"), format!("{}\n", server.process().pid()));
 }

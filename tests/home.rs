@@ -1,12 +1,9 @@
 //! Where an application lives: its interpreter, its paths, its variables, its user, the children it starts.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid};
+use nix::unistd::Pid;
 
 use crate::harness::{Site, eventually, python, target_folder};
 
@@ -63,35 +60,6 @@ fn environment_adds_to_what_the_supervisor_has() {
 fn one_thread_is_the_main_thread_by_either_name_of_the_engine() {
     for lines in ["threads: 1", "engine: sync"] {
         assert_eq!(site().app(lines).serve().get("/main_thread").text(), "True", "{lines}");
-    }
-}
-
-#[test]
-fn workers_run_as_the_user_that_the_file_names() {
-    if !Uid::effective().is_root() {
-        eprintln!("not tried: only root becomes somebody else");
-        return;
-    }
-    let output = Command::new(python()).args(["-c", "import sys; print(sys.base_prefix)"]).output();
-    let prefix = String::from_utf8(output.expect("python can be run").stdout).expect("a path in UTF-8");
-    let is_open = |folder: &Path| fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o005 == 0o005);
-    if !Path::new(prefix.trim()).ancestors().all(is_open) {
-        eprintln!("not tried: this Python lies in {}, where others cannot read it", prefix.trim());
-        return;
-    }
-    let site = site().app("user: nobody\nworkers: 2");
-    fs::set_permissions(site.path(""), fs::Permissions::from_mode(0o755)).expect("a folder can be opened to others");
-    let nobody = nix::unistd::User::from_name("nobody").ok().flatten().expect("there is a nobody");
-    let server = site.launch();
-    server.wait_until_serving();
-    assert_eq!(server.get("/user").text(), format!("{} {}", nobody.uid, nobody.gid));
-    for worker in server.workers() {
-        let status = fs::read_to_string(format!("/proc/{worker}/status")).expect("a living process has a status");
-        let uids = status.lines().find(|line| line.starts_with("Uid:")).expect("it says who it is");
-        let expected = nobody.uid.to_string();
-        assert!(uids.split_whitespace().skip(1).all(|uid| uid == expected), "no way back: {uids}");
-        let groups = status.lines().find(|line| line.starts_with("Groups:")).expect("it says its groups");
-        assert!(!groups.split_whitespace().skip(1).any(|group| group == "0"), "none of root's groups: {groups}");
     }
 }
 

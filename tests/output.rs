@@ -13,12 +13,14 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use serde_json::Value;
 
-use crate::harness::{Server, Site, eventually, repository, stop};
+use crate::harness::{Process, Server, Site, eventually, repository, stop};
 
 /// A site that serves `printer.py` and logs like this.
 fn site(log: &str) -> Site {
     let source = fs::read_to_string(repository().join("tests/apps/printer.py")).expect("a test app can be read");
     let site = Site::empty().app("wsgi: printer:application").file("printer.py", &source).top(&format!("log: {log}"));
+    // Whoever runs the tests may have it set, and then Python buffers nothing anyway.
+    let site = site.variable("PYTHONUNBUFFERED", "");
     let listen = site.listen();
     site.app(&format!("listen: {listen}\nthreads: 2"))
 }
@@ -30,7 +32,11 @@ fn printer() -> Server {
 
 /// Serves it, logging to `server.log`, and waits until it does.
 fn into_file(settings: &str) -> Server {
-    let server = site(&format!("{{format: json, file: server.log{settings}}}")).launch();
+    serve_into_file(site(&format!("{{format: json, file: server.log{settings}}}")))
+}
+
+fn serve_into_file(site: Site) -> Server {
+    let server = site.launch();
     eventually("the server to serve", || logged(&server, "server.log", "serving"));
     server
 }
@@ -48,7 +54,12 @@ fn lines_of(server: &Server, file: &str) -> Vec<Value> {
 
 /// Waits for the line of an output that has `part` in it.
 fn printed(server: &Server, part: &str) -> Value {
-    server.process().wait(&format!("a print with {part:?}"), |lines, _| {
+    printed_by(server.process(), part)
+}
+
+/// The same, in what any supervisor logs.
+fn printed_by(supervisor: &Process, part: &str) -> Value {
+    supervisor.wait(&format!("a print with {part:?}"), |lines, _| {
         let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines
             .into_iter()
@@ -178,7 +189,8 @@ fn read_until(mut pipe: File, part: &str, seen: &AtomicBool) {
 
 #[test]
 fn a_print_never_fails_or_blocks_though_the_supervisor_is_gone_and_is_told_at_the_workers_end() {
-    let server = into_file("");
+    let site = site("{format: json, file: server.log}").top("on_supervisor_loss: drain");
+    let server = serve_into_file(site);
     let worker = server.workers()[0];
     let mut client = server.connect();
     assert_eq!(client.get("/").text(), worker.to_string());
@@ -193,6 +205,29 @@ fn a_print_never_fails_or_blocks_though_the_supervisor_is_gone_and_is_told_at_th
         let lost = lines.iter().any(|line| line["msg"].as_str().is_some_and(|msg| msg.starts_with("output was lost")));
         (lost && kept?["text"] == "flooded").then_some(())
     });
+}
+
+#[test]
+fn what_was_printed_without_a_supervisor_is_told_by_the_next_which_reads_on() {
+    let server = printer();
+    let worker = server.workers()[0];
+    server.signal(Signal::SIGKILL);
+    eventually("its end", || server.process().status());
+    server.get("/flood").expect_status(200);
+    server.get("/tracebacks").expect_status(200);
+    let next = server.site().supervisor(&["run", "-c", "server.yaml"]);
+    let kept = printed_by(&next, "ERROR:root:it failed");
+    assert!(kept["text"].as_str().is_some_and(|text| text.ends_with("ValueError: chained")), "{kept}");
+    next.line("output was lost: there was no supervisor to read it");
+    server.get("/plain").expect_status(200);
+    printed_by(&next, "from print");
+    // Its last words are read by whoever is there.
+    let mut client = server.connect();
+    client.send("GET /abort HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.try_answer("GET").expect_err("the worker dies of it");
+    assert_eq!(printed_by(&next, "out of luck")["worker"], 1);
+    next.line("worker exited");
+    assert!(!next.session().contains(&worker), "it is not the next one's child");
 }
 
 #[test]
@@ -245,12 +280,13 @@ fn a_log_file_is_made_for_owner_and_group_and_opened_anew_without_losing_a_line(
             }
             sent
         });
+        let load_ends = Ends(&ended);
         turn_over(&server, "server.log.1", || server.signal(Signal::SIGUSR1));
         turn_over(&server, "server.log.2", || {
             let (status, text) = server.command(&["reopen"]);
             assert!(status == 0 && text.starts_with("log reopened: "), "{status} {text}");
         });
-        ended.store(true, Ordering::Relaxed);
+        drop(load_ends);
         load.join().expect("no request fails")
     });
     let requests = || {
@@ -262,6 +298,15 @@ fn a_log_file_is_made_for_owner_and_group_and_opened_anew_without_losing_a_line(
         let found = requests();
         if found == sent { Ok(()) } else { Err((found, sent)) }
     });
+}
+
+/// Says that something is to end, also when a test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Moves the log away, has it opened anew, and waits until both programs write to the new one.

@@ -18,7 +18,7 @@
 use std::fs::File;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -147,6 +147,8 @@ impl ThreadRow {
 pub struct Scoreboard {
     map: MmapRaw,
     threads: usize,
+    /// Kept, so that the next supervisor can be given it.
+    memory: File,
 }
 
 impl Scoreboard {
@@ -156,7 +158,7 @@ impl Scoreboard {
         let file = File::from(memory);
         file.set_len(size_for(threads) as u64)?;
         fcntl(&file, FcntlArg::F_ADD_SEALS(SEALS))?;
-        let board = Scoreboard { map: map(&file, threads)?, threads };
+        let board = Scoreboard { map: map(&file, threads)?, threads, memory: file.try_clone()? };
         let header = board.header();
         header.version.store(VERSION.into(), Ordering::Relaxed);
         header.threads.store(threads as u64, Ordering::Relaxed);
@@ -175,7 +177,7 @@ impl Scoreboard {
         if !SealFlag::from_bits_retain(seals).contains(SEALS) || length < size_for(0) as u64 {
             return Err(wrong("its size is not what it should be"));
         }
-        let head = Scoreboard { map: map(&file, 0)?, threads: 0 };
+        let head = Scoreboard { map: map(&file, 0)?, threads: 0, memory: file };
         if head.header().magic.load(Ordering::Acquire) != MAGIC {
             return Err(wrong("it is another thing"));
         }
@@ -187,7 +189,12 @@ impl Scoreboard {
         if threads > THREADS_MAX || length != size_for(threads) as u64 {
             return Err(wrong("its size is not what it should be"));
         }
-        Ok(Scoreboard { map: map(&file, threads)?, threads })
+        Ok(Scoreboard { map: map(&head.memory, threads)?, threads, memory: head.memory })
+    }
+
+    /// The memory itself, to be passed on.
+    pub fn memory(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
     }
 
     /// What the worker counts.

@@ -29,6 +29,7 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, remove_capability_from_bounding_set,
     set_capabilities,
 };
+use slog::{Logger, warn};
 
 /// What is kept; the reasons stand above.
 const NEEDED: CapabilitySet = CapabilitySet::CHOWN
@@ -76,6 +77,13 @@ pub fn drop_unneeded(workers: Workers) -> io::Result<()> {
     };
     set_capabilities(None, kept)?;
     bounded
+}
+
+/// Writes down what became of it, once there is a log.
+pub fn tell(dropped: &io::Result<()>, log: &Logger) {
+    if let Err(error) = dropped {
+        warn!(log, "capabilities are kept that are not needed"; "why" => error.to_string());
+    }
 }
 
 /// Makes sure that no child has what we do not need.

@@ -1,6 +1,5 @@
 //! What workers get of their listeners' TLS: certificates with their keys, and what session tickets are sealed with.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -44,34 +43,25 @@ impl Certifier {
     }
 }
 
-/// The certificates that workers show now, by listener.
-#[derive(Default)]
-pub struct Shown(BTreeMap<Address, Material>);
-
-impl Shown {
-    /// Those of this config.
-    pub fn of(config: &Config) -> Shown {
-        let listeners = config.apps.iter().flat_map(|app| &app.listen);
-        let materials =
-            listeners.filter_map(|listener| Some((listener.address.clone(), listener.tls.as_ref()?.material.clone())));
-        Shown(materials.collect())
-    }
-
-    /// Whether another config may take the place of this one: not when it would show a certificate whose time is not now
-    /// instead of what is shown. One that is shown already stays, and is complained of.
-    ///
-    /// # Errors
-    /// What a check says of it.
-    pub fn admits(&self, checked: &Checked, log: &Logger) -> Result<(), String> {
-        let next = Shown::of(&checked.config);
-        for overdue in &checked.overdue {
-            match (self.0.get(&overdue.listener), next.0.get(&overdue.listener)) {
-                (Some(shown), Some(next)) if shown.is_same(next) => {
-                    warn!(log, "config"; "why" => overdue.error.to_string());
-                }
-                (Some(_) | None, Some(_) | None) => return Err(overdue.error.to_string()),
+/// Whether a config may take the place of the one that runs: not when it would show a certificate whose time is not now instead of
+/// what is shown. One that is shown already stays, and is complained of.
+///
+/// # Errors
+/// What a check says of it.
+pub fn admit(checked: &Checked, running: &Config, log: &Logger) -> Result<(), String> {
+    for overdue in &checked.overdue {
+        match (material(running, &overdue.listener), material(&checked.config, &overdue.listener)) {
+            (Some(shown), Some(next)) if shown.is_same(next) => {
+                warn!(log, "config"; "why" => overdue.error.to_string());
             }
+            (Some(_) | None, Some(_) | None) => return Err(overdue.error.to_string()),
         }
-        Ok(())
     }
+    Ok(())
+}
+
+fn material<'a>(config: &'a Config, listener: &Address) -> Option<&'a Material> {
+    let mut listeners = config.apps.iter().flat_map(|app| &app.listen);
+    let found = listeners.find(|known| known.address == *listener)?;
+    found.tls.as_ref().map(|tls| &tls.material)
 }

@@ -41,7 +41,8 @@ fn check_apps(config: &Config, file: Option<&Path>) -> Result<usize, String> {
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
     let outlet = Outlet::stderr().map_err(|error| format!("cannot log to standard error: {error}"))?;
     let program = Program::find()?;
-    let means = Means { program, post: sources.post(), watch, outlet, outputs: Outputs::inherited() };
+    let outputs = Outputs::inherited();
+    let means = Means { program, post: sources.post(), watch, outlet, outputs, adoptions: None };
     let mut trial = Trial { sources, workers: Workers::new(means) };
     let mut failed = 0;
     for (worker, plan) in (1..).zip(Plan::of(config, Manner::Production).apps) {
@@ -96,8 +97,8 @@ impl Trial {
                 Stir::Signal(event) => events.push(event),
                 Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                 Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
-                // A check has no control socket, no log and no pipes, and is nobody's init.
-                Stir::Control(_) | Stir::Child | Stir::Reopen | Stir::Output(_) => {}
+                // A check has no control socket, no log and no pipes, is nobody's init, and leaves to nobody.
+                Stir::Control(_) | Stir::Child | Stir::Reopen | Stir::Output(_) | Stir::Preflown => {}
             }
         }
         events.extend(self.workers.farewells());
@@ -140,7 +141,7 @@ fn verdict(event: Event, of: WorkerId, app: &App) -> Option<Result<Verdict, Stri
         | Event::Bound
         | Event::NotBound { .. }
         | Event::Wanted { .. }
-        | Event::NotYet { .. }
+        | Event::Preflown(_)
         | Event::Tick => None,
     }
 }

@@ -21,8 +21,8 @@ const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
     args_conflicts_with_subcommands = true,
     after_help = "Without a command, `supervisor` does `supervisor run`.\n\n\
         Exit status: 0 done, 1 failed, 2 the command line or the config is wrong, 3 not running, 4 running degraded.\n\
-        Signals: HUP reloads, USR1 reopens the log file, TTIN and TTOU start one worker more and one less, WINCH drains\n\
-        all workers and keeps the sockets until the next HUP, TERM stops gracefully, INT and QUIT at once."
+        Signals: HUP reloads, USR1 reopens the log file, USR2 upgrades, TTIN and TTOU start one worker more and one less, WINCH drains\n\
+         all workers and keeps the sockets until the next HUP, TERM stops gracefully, INT and QUIT at once."
 )]
 pub struct Line {
     #[command(subcommand)]
@@ -54,13 +54,23 @@ pub enum Command {
     Scale(Scale),
     /// Have the server of FILE open its log file anew, after that was moved away.
     Reopen(Server),
+    /// Have the supervisor of FILE become the program that lies there now, without anybody noticing, and its workers too.
+    #[command(
+        after_help = "The process stays, and whoever it serves. If the new program cannot take over, the old one goes on, and \
+        this exits with 1 and says why. With 1 too when the new program took over and its workers could not be loaded: the old \
+        ones serve."
+    )]
+    Upgrade(Awaited),
+    /// Say whether this program could take over from another one, which asks.
+    #[command(hide = true)]
+    Preflight(Preflight),
     /// Print what the workers of FILE's server run: the Python stacks of all threads. Nothing stops for it.
     #[command(
         after_help = "Waits some seconds at most. Of a worker that does not answer, what the kernel says is printed."
     )]
     Stacks(Stacks),
     /// Stop the server of FILE gracefully, and wait until it is gone.
-    Stop(Stop),
+    Stop(Awaited),
 }
 
 /// An application to work on.
@@ -72,6 +82,14 @@ pub struct Dev {
     /// Where to listen; without it, the first free port of 127.0.0.1 from 8000 on.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Vec<String>,
+}
+
+/// What another supervisor serves.
+#[derive(Debug, Args)]
+pub struct Preflight {
+    /// Its file, if it has one.
+    #[arg(short = 'c', value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 /// Which server, and how to print.
@@ -102,7 +120,7 @@ pub struct Stacks {
 
 /// Which server, and how long to wait.
 #[derive(Debug, Args)]
-pub struct Stop {
+pub struct Awaited {
     #[command(flatten)]
     server: Server,
     #[command(flatten)]
@@ -238,16 +256,22 @@ impl Server {
     }
 }
 
-impl Stop {
+impl Awaited {
     /// The server that is meant, and how long to wait.
     fn meaning(self) -> (Target, Option<Duration>) {
         (self.server.target(), self.patience.timeout)
     }
 
-    /// Asks it; the exit status.
-    pub fn ask(self) -> i32 {
+    /// Has it stop; the exit status.
+    pub fn stop(self) -> i32 {
         let (target, limit) = self.meaning();
         ask::stop(&target, limit)
+    }
+
+    /// Has it become the program that lies there now; the exit status.
+    pub fn upgrade(self) -> i32 {
+        let (target, limit) = self.meaning();
+        ask::order(&target, &Request::Upgrade, Wait { until: Until::Done, limit })
     }
 }
 
@@ -360,10 +384,11 @@ mod tests {
             Ok(Command::Scale(scale)) => scale.meaning().0,
             Ok(Command::Stacks(stacks)) => stacks.meaning().0,
             Ok(Command::Reopen(server)) => server.target(),
-            Ok(Command::Stop(stop)) => stop.meaning().0,
+            Ok(Command::Stop(awaited) | Command::Upgrade(awaited)) => awaited.meaning().0,
             other => panic!("{line}: {other:?}"),
         };
-        let commands = ["status", "reload", "reload --wait", "scale shop 3", "reopen", "stacks", "stacks shop", "stop"];
+        let commands =
+            ["status", "reload", "reload --wait", "scale shop 3", "reopen", "upgrade", "stacks", "stacks shop", "stop"];
         for command in commands {
             let is_file = |target, file: &str| matches!(target, Target::File(found) if found == Path::new(file));
             assert!(is_file(target(&format!("supervisor {command}")), DEFAULT_FILE));

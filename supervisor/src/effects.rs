@@ -9,34 +9,33 @@
 //!
 //! Rules: nothing here decides. What fails is told to the core as an event.
 
+mod hire;
+mod kin;
+mod observe;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use monoceros_shared::config::{App, Recycle};
-use monoceros_shared::link::channel::{self, Door, Sender};
-use monoceros_shared::link::fd::{Carrier, Greeting};
-use monoceros_shared::link::{Assignment, FromWorker, HEIR, INHERITANCE, LOG, ToWorker};
+use monoceros_shared::link::channel::{self, Sender};
+use monoceros_shared::link::fd::Carrier;
+use monoceros_shared::link::{Assignment, FromWorker, LOG, ToWorker};
 use monoceros_shared::log::Outlet;
 use monoceros_shared::scoreboard::Scoreboard;
-use monoceros_shared::stdio::Stream;
-use nix::time::{ClockId, clock_gettime};
+pub use observe::{last_seen, now_ms};
 
-use crate::bridge::{self, News};
+use crate::bridge::News;
 use crate::certify::Certifier;
-use crate::core::line::span;
 use crate::core::{Event, Exit, LastSeen, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
-use crate::pulse::Vital;
 use crate::sources::{Post, Watch};
-use crate::spawn::{Process, Program, Standard};
-use crate::stdio::{Outputs, Tags};
+use crate::spawn::{Process, Program};
+use crate::stdio::Outputs;
 use crate::strangers::Strangers;
-use crate::systemd::notify::Beats;
-use crate::{environment, memory};
+use crate::succession::state::Adoptions;
 
 /// How long the exit of a worker waits for its bridge. The bridge ends within microseconds of the process, unless a
 /// child of the application's holds the channel; then a failure's reason may come after its exit, and is lost.
@@ -50,6 +49,8 @@ pub struct Means {
     pub post: Post,
     /// What tells of their end.
     pub watch: Watch,
+    /// Where they wait for the next supervisor, if one can come.
+    pub adoptions: Option<Adoptions>,
     /// Where they log.
     pub outlet: Outlet,
     /// What they print.
@@ -85,6 +86,8 @@ struct Worker {
     words: Words,
     app: String,
     recycle: Recycle,
+    /// The file of the socket on which it waits for the next supervisor.
+    adoption: Option<PathBuf>,
     heartbeat: Duration,
     inspection: Inspection,
     exit: Option<(Exit, Instant)>,
@@ -100,20 +103,12 @@ enum Inspection {
     Asked,
 }
 
-impl Worker {
-    fn vital(&self) -> Vital {
-        let counters = self.scoreboard.counters();
-        let at = |beat: &AtomicU64| beat.load(Ordering::Relaxed);
-        Vital { io_ms: at(&counters.io_beat), python_ms: at(&counters.python_beat), heartbeat: self.heartbeat }
-    }
-
-    fn is_measured(&self) -> bool {
-        self.recycle.requests.is_some() || self.recycle.memory.is_some()
-    }
-}
-
 enum Words {
     NotYet,
+    /// Another supervisor had it, and it has not connected yet: it hears signals.
+    Signals,
+    /// It is of another build and never will: it hears signals.
+    Mute,
     By(Sender<ToWorker>),
     Ended,
 }
@@ -135,94 +130,24 @@ impl Workers {
         let worker = recruit.worker;
         match self.try_spawn(recruit, listeners) {
             Ok(pid) => Event::Spawned { worker, pid },
-            Err(error) => Event::NotSpawned { worker, why: format!("cannot spawn a worker: {}", cause(&error)) },
+            Err(error) => {
+                self.means.adoptions.iter().for_each(|adoptions| adoptions.close(worker));
+                Event::NotSpawned { worker, why: format!("cannot spawn a worker: {}", cause(&error)) }
+            }
         }
-    }
-
-    fn try_spawn(&mut self, recruit: &Recruit, listeners: &[&Bound]) -> io::Result<u32> {
-        let (worker, app) = (recruit.worker, &recruit.app.app);
-        let (scoreboard, memory) = Scoreboard::create(app.threads)?;
-        let (carrier, theirs) = Carrier::pair()?;
-        let door = Door::open()?;
-        let name = door.name().to_owned();
-        carrier.greet(&Greeting::new(&name))?;
-        carrier.send(LOG, self.means.outlet.file().as_fd())?;
-        let pipes = self.means.outputs.make(app.run_as.as_ref())?;
-        for (stream, end) in pipes.iter().flat_map(|pipes| Stream::BOTH.into_iter().zip(&pipes.read)) {
-            carrier.send(stream.name(), end.as_fd())?;
-        }
-        carrier.send("scoreboard", memory.as_fd())?;
-        for listener in listeners {
-            carrier.send(&listener.name, listener.as_fd())?;
-        }
-        let has_listener = |name: &str| listeners.iter().any(|listener| listener.name == name);
-        self.certifier.send(app, has_listener, &carrier)?;
-        let title = [app.name.clone(), "generation".to_owned(), recruit.generation.to_string()];
-        let (read, write) = pipes.map(|pipes| (pipes.read, pipes.write)).unzip();
-        let standard = Standard { input: theirs.into(), output: write };
-        let process = self.means.program.spawn(&title, &environment::of(app), standard)?;
-        let pid = process.pid();
-        let tags = Tags { app: app.name.clone(), worker, generation: recruit.generation };
-        let begun = self.means.watch.begin(worker, process.as_fd());
-        let begun = begun.and_then(|()| read.map_or(Ok(()), |ends| self.means.outputs.begin(&tags, ends)));
-        if let Err(error) = begun.and_then(|()| bridge::start(worker, door, self.means.post.clone())) {
-            process.end();
-            self.means.outputs.end(worker);
-            return Err(error);
-        }
-        let assignment = Assignment {
-            worker,
-            generation: recruit.generation,
-            app: App { environment: BTreeMap::new(), ..App::clone(app) },
-            siblings: recruit.siblings,
-            log: recruit.app.log.clone(),
-            output: self.means.outputs.leads(),
-            listeners: listeners.iter().map(|listener| listener.name.clone()).collect(),
-            purpose: recruit.purpose.clone(),
-            report_files: !app.reload.on_change.is_empty(),
-        };
-        let known = Worker {
-            process,
-            carrier,
-            door: name,
-            scoreboard,
-            assignment: Some(assignment),
-            words: Words::NotYet,
-            app: app.name.clone(),
-            recycle: app.recycle.clone(),
-            heartbeat: app.timeouts.heartbeat,
-            inspection: Inspection::None,
-            exit: None,
-            last_lines: String::new(),
-        };
-        self.register.insert(worker, known);
-        Ok(pid)
     }
 
     /// Says a word.
     pub fn say(&self, worker: WorkerId, word: Word) -> Option<Event> {
+        if self.signal(worker, word) {
+            return None;
+        }
         let word = match word {
             Word::Serve => ToWorker::Serve,
             Word::Drain => ToWorker::Drain,
             Word::Quit => ToWorker::Quit,
         };
         self.tell(worker, &word)
-    }
-
-    /// Gives two workers the ends of a new pair of sockets.
-    ///
-    /// # Errors
-    /// One line. Then the first of them finishes what it has by itself.
-    pub fn introduce(&self, from: WorkerId, to: WorkerId) -> Result<(), String> {
-        let (Some(old), Some(new)) = (self.living(from), self.living(to)) else {
-            return Ok(());
-        };
-        let introduce = || {
-            let (heir, inheritance) = Carrier::pair()?;
-            new.carrier.send(INHERITANCE, inheritance.as_fd())?;
-            old.carrier.send(HEIR, heir.as_fd())
-        };
-        introduce().map_err(|error: io::Error| format!("cannot introduce worker {from} to {to}: {}", cause(&error)))
     }
 
     /// Passes a worker the certificates of its listeners anew.
@@ -233,17 +158,6 @@ impl Workers {
         let known = self.register.get(&worker).filter(|known| known.exit.is_none());
         let sent = known.map_or(Ok(()), |known| self.certifier.send(app, |_| true, &known.carrier));
         sent.map_err(|error| cause(&error))
-    }
-
-    /// What the workers have used up whose applications limit it.
-    pub fn observe(&self) -> Vec<Event> {
-        let measured = self.register.iter().filter(|(_, known)| known.exit.is_none() && known.is_measured());
-        let told = measured.map(|(worker, known)| Event::Observed {
-            worker: *worker,
-            requests: known.scoreboard.counters().requests.load(Ordering::Relaxed),
-            memory: known.recycle.memory.map_or(0, |_| memory::of(known.process.pid())),
-        });
-        told.collect()
     }
 
     /// Asks a worker for its stacks; whether an answer may come.
@@ -260,38 +174,9 @@ impl Workers {
         known.inspection == Inspection::Asked
     }
 
-    /// What the workers show of their beats.
-    pub fn vitals(&self) -> BTreeMap<WorkerId, Vital> {
-        let living = self.register.iter().filter(|(_, known)| known.exit.is_none());
-        living.map(|(worker, known)| (*worker, known.vital())).collect()
-    }
-
-    /// The shortest pace at which any worker is to beat.
-    pub fn shortest_heartbeat(&self) -> Option<Duration> {
-        self.register.values().map(|known| known.heartbeat).min()
-    }
-
-    /// How much memory a worker's process takes.
-    pub fn memory(&self, worker: WorkerId) -> Option<u64> {
-        self.living(worker).map(|known| memory::resident(known.process.pid()))
-    }
-
     /// What was loaded since this was last asked.
     pub fn take_loaded(&mut self) -> Vec<Loaded> {
         std::mem::take(&mut self.loaded)
-    }
-
-    /// What a worker shows of its work.
-    pub fn scoreboard(&self, worker: WorkerId) -> Option<&Scoreboard> {
-        self.living(worker).map(|known| &known.scoreboard)
-    }
-
-    /// How many of these workers show by their scoreboards that they live.
-    pub fn beats(&self, workers: impl Iterator<Item = WorkerId>) -> Beats {
-        let now_ms = now_ms();
-        let known: Vec<&Worker> = workers.filter_map(|worker| self.living(worker)).collect();
-        let beating = known.iter().filter(|known| known.vital().is_beating(now_ms)).count();
-        Beats { serving: known.len(), beating }
     }
 
     /// Has the workers show browsers why there is no newer code. Who cannot be told shows nothing.
@@ -301,11 +186,6 @@ impl Workers {
                 let _ = sender.send(&ToWorker::Notice(text.to_owned()));
             }
         }
-    }
-
-    /// Whether there is anything to observe.
-    pub fn are_measured(&self) -> bool {
-        self.register.values().any(Worker::is_measured)
     }
 
     /// Asks a worker to drain, by signal.
@@ -366,7 +246,7 @@ impl Workers {
             known.last_lines = self.means.outputs.end(worker);
             self.means.watch.end(known.process.as_fd());
             self.strangers.left_by(known.process.pid(), Instant::now());
-            if matches!(known.words, Words::NotYet) {
+            if matches!(known.words, Words::NotYet | Words::Signals) {
                 channel::release(&known.door);
             }
         }
@@ -377,7 +257,7 @@ impl Workers {
     pub fn farewells(&mut self) -> Vec<Event> {
         let now = Instant::now();
         let told = |known: &Worker| match known.exit {
-            Some((_, latest)) => matches!(known.words, Words::Ended) || latest <= now,
+            Some((_, latest)) => matches!(known.words, Words::Ended | Words::Mute) || latest <= now,
             None => false,
         };
         let told: Vec<WorkerId> =
@@ -415,6 +295,7 @@ impl Workers {
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
         let (exit, _) = known.exit?;
+        known.adoption.iter().for_each(kin::remove);
         let last = LastSeen { output: known.last_lines, ..last_seen(&known.scoreboard) };
         Some(Event::Exited { worker, exit, last })
     }
@@ -423,7 +304,7 @@ impl Workers {
         let known = self.living(worker)?;
         let why = match &known.words {
             Words::By(sender) => cause(&sender.send(word).err()?),
-            Words::NotYet => "it has not connected".to_owned(),
+            Words::NotYet | Words::Signals | Words::Mute => "it has not connected".to_owned(),
             Words::Ended => "it has closed its channel".to_owned(),
         };
         Some(Event::Unreachable { worker, why })
@@ -433,24 +314,6 @@ impl Workers {
     fn living(&self, worker: WorkerId) -> Option<&Worker> {
         self.register.get(&worker).filter(|known| known.exit.is_none())
     }
-}
-
-/// What a worker's scoreboard shows.
-pub fn last_seen(scoreboard: &Scoreboard) -> LastSeen {
-    let now_ms = now_ms();
-    let lines = scoreboard.threads().iter().filter_map(|row| row.current());
-    let told = |(line, since_ms)| {
-        let age = Duration::from_millis(now_ms.saturating_sub(since_ms));
-        format!("{line} (for {})", span(age))
-    };
-    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
-    LastSeen { requests, running: lines.map(told).collect(), output: String::new() }
-}
-
-/// The clock of scoreboards.
-pub fn now_ms() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |now| now.tv_sec().unsigned_abs() * 1000 + now.tv_nsec().unsigned_abs() / 1_000_000)
 }
 
 #[cfg(test)]
@@ -480,6 +343,7 @@ mod tests {
             program: Program::open(Path::new(program)).unwrap(),
             post: sources.post(),
             watch: sources.watch().unwrap(),
+            adoptions: None,
             outlet: Outlet::stderr().unwrap(),
             outputs: Outputs::inherited(),
         };
@@ -502,7 +366,7 @@ mod tests {
                     }
                     Stir::Signal(event) => vec![event],
                     Stir::Child => Vec::new(),
-                    Stir::Control(_) | Stir::Reopen | Stir::Output(_) => panic!("nobody asked for it"),
+                    Stir::Control(_) | Stir::Reopen | Stir::Output(_) | Stir::Preflown => panic!("nobody asked for it"),
                 };
                 if let Some(exit) = events.into_iter().find(|event| matches!(event, Event::Exited { .. })) {
                     return (ends, exit);

@@ -7,9 +7,13 @@ use std::collections::BTreeMap;
 
 use monoceros_shared::config::App;
 
-/// What is said to the supervisor and to nobody else. A library in an application that finds one of these would tell the service
+use crate::succession::departure::{FAILED, SUCCESSION};
+
+/// What is said to the supervisor and to nobody else, by the service manager or by the program before. A library in an application that finds one of these would tell the service
 /// manager in our name that it is ready, or take our descriptors for its own.
-pub const NOT_INHERITED: [&str; 9] = [
+pub const NOT_INHERITED: [&str; 11] = [
+    SUCCESSION,
+    FAILED,
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",

@@ -24,12 +24,13 @@ mod sockets;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use monoceros_shared::config::{Address, Listener};
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 pub use sockets::Sockets;
@@ -50,6 +51,15 @@ pub enum Origin {
     /// We bound it.
     Ours,
     /// A socket unit of the service manager's, which goes on holding it.
+    Managers,
+}
+
+/// What is known of a listener that another supervisor had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Earlier {
+    /// It bound it; device and inode of its file, if it has one and they are known.
+    Ours(Option<(u64, u64)>),
+    /// It was the service manager's.
     Managers,
 }
 
@@ -82,6 +92,33 @@ impl Bound {
                 bound.close();
                 Err(why)
             }
+        }
+    }
+
+    /// One that another supervisor bound. What lies at a Unix socket's path is ours if it is what that one made; if that is not
+    /// known, the socket that lies there.
+    pub fn adopt(listener: &Listener, socket: OwnedFd, of: Earlier) -> Bound {
+        let (file, origin) = match (of, &listener.address) {
+            (Earlier::Managers, _) => (None, Origin::Managers),
+            (Earlier::Ours(Some(identity)), Address::Unix(path)) => {
+                (Some(SocketFile { path: path.clone(), identity }), Origin::Ours)
+            }
+            (Earlier::Ours(None), Address::Unix(path)) => (SocketFile::at(path), Origin::Ours),
+            (Earlier::Ours(_), Address::Tcp(_) | Address::Abstract(_)) => (None, Origin::Ours),
+        };
+        Bound { name: listener.address.to_string(), socket: socket.into(), file, origin }
+    }
+
+    /// Device and inode of its file, if it has one.
+    pub fn identity(&self) -> Option<(u64, u64)> {
+        self.file.as_ref().map(|file| file.identity)
+    }
+
+    /// What the next supervisor is to know of it.
+    pub fn earlier(&self) -> Earlier {
+        match self.origin {
+            Origin::Managers => Earlier::Managers,
+            Origin::Ours => Earlier::Ours(self.identity()),
         }
     }
 

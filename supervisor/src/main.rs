@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use monoceros_shared::exit;
+use monoceros_shared::{config, exit};
 use monoceros_supervisor::command::{Command, Dev, Line, What};
 use monoceros_supervisor::core::plan::Manner;
-use monoceros_supervisor::{check, dev, run};
+use monoceros_supervisor::succession::preflight;
+use monoceros_supervisor::{check, dev, serve};
 
 fn main() -> ExitCode {
     let status = match Line::parse().wanted() {
@@ -17,28 +18,25 @@ fn main() -> ExitCode {
         Command::Reload(reload) => reload.ask(),
         Command::Scale(scale) => scale.ask(),
         Command::Reopen(server) => server.reopen(),
+        Command::Upgrade(server) => server.upgrade(),
+        Command::Preflight(asked) => preflight::run(asked.file.as_deref()),
         Command::Stacks(stacks) => stacks.ask(),
-        Command::Stop(stop) => stop.ask(),
+        Command::Stop(server) => server.stop(),
     };
     ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
 }
 
 fn run_it(what: What) -> i32 {
     let file = what.file();
-    match what.read() {
-        Ok(checked) => run::run(&checked, file, Manner::Production),
-        Err(error) => refuse(&error),
-    }
+    serve::serve(file, Manner::Production, || what.read())
 }
 
 fn work_on(work: Dev) -> i32 {
-    match dev::config(work.wsgi, work.listen) {
-        Ok(checked) => {
-            println!("{}", dev::greeting(&checked));
-            run::run(&checked, None, Manner::Development)
-        }
-        Err(error) => refuse(&error),
-    }
+    serve::serve(None, Manner::Development, || {
+        let checked = dev::config(work.wsgi, work.listen)?;
+        println!("{}", dev::greeting(&checked));
+        Ok::<_, config::Error>(checked)
+    })
 }
 
 fn would_serve(what: What) -> i32 {

@@ -73,6 +73,33 @@ mod tests {
     }
 
     #[test]
+    fn another_users_process_is_counted_in_parts_too() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let words = ["--reuid=65534", "--regid=65534", "--clear-groups", "tail", "-f", "/dev/null"];
+        let mut other = std::process::Command::new("setpriv").args(words).spawn().unwrap();
+        let of_field =
+            |name| kibibytes(&fs::read_to_string(format!("/proc/{}/smaps_rollup", other.id())).unwrap(), name);
+        let is_it = || fs::metadata(format!("/proc/{}", other.id())).unwrap().uid() == 65534;
+        while !is_it() || fs::read_to_string(format!("/proc/{}/comm", other.id())).unwrap() != "tail\n" {
+            std::thread::yield_now();
+        }
+        let id = other.id();
+        let (told, after) = std::thread::spawn(move || {
+            crate::capabilities::drop_unneeded(crate::capabilities::Workers::SomeStayRoot).unwrap();
+            (of(id), fs::metadata("/root").is_ok())
+        })
+        .join()
+        .unwrap();
+        let (pss, rss) = (of_field("Pss:").unwrap() * 1024, of_field("Rss:").unwrap() * 1024);
+        assert!(told.abs_diff(pss) < rss.abs_diff(pss) / 2, "{told} bytes, where PSS is {pss} and RSS {rss}");
+        assert!(after, "the thread is not who it was");
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
     fn a_process_that_is_gone_takes_none() {
         assert_eq!((of(u32::MAX), resident(u32::MAX)), (0, 0));
     }

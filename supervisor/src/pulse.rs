@@ -81,9 +81,17 @@ impl Pulse {
             0 => Duration::ZERO,
             beat_ms => Duration::from_millis(now_ms.saturating_sub(beat_ms.max(self.from_ms))),
         };
-        // Who does no I/O runs no Python either: the worse is told.
-        let both = [(Organ::Io, silence(vital.io_ms)), (Organ::Python, silence(vital.python_ms))];
-        let worst = both.into_iter().find(|(_, silence)| *silence > vital.heartbeat);
+        let (io, python) = (silence(vital.io_ms), silence(vital.python_ms));
+        // Who does no I/O runs no Python either, and may have run it last: while it is not clear which of them it is, the next round tells.
+        let worst = if io > vital.heartbeat {
+            Some((Organ::Io, io))
+        } else if python > vital.heartbeat && io <= vital.heartbeat / 2 {
+            Some((Organ::Python, python))
+        } else if python > vital.heartbeat {
+            return None;
+        } else {
+            None
+        };
         match (worst, self.silent.get(&worker)) {
             (Some((organ, _)), Some(told)) if organ <= *told => None,
             (Some((organ, length)), _) => {
@@ -161,8 +169,12 @@ mod tests {
         let mut pulse = Pulse::default();
         let told = rounds(&mut pulse, every_second(9, 60), |now| now.min(20_000), |_| 9000);
         assert_eq!(told, [(14_000, silent(Organ::Python, 5000)), (25_000, silent(Organ::Io, 5000))]);
-        let mut pulse = Pulse::default();
-        assert_eq!(rounds(&mut pulse, every_second(9, 60), |_| 9000, |_| 9000), [(14_000, silent(Organ::Io, 5000))]);
+        // Whichever of them beat last.
+        for (io, python, told) in [(9000, 9000, 14_000), (10_000, 7000, 15_000), (7000, 10_000, 14_000)] {
+            let mut pulse = Pulse::default();
+            let expected = [(told, silent(Organ::Io, 5000))];
+            assert_eq!(rounds(&mut pulse, every_second(9, 60), |_| io, |_| python), expected, "{io} {python}");
+        }
     }
 
     #[test]

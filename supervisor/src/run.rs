@@ -1,29 +1,30 @@
 //! `supervisor run`: the loop that joins sources, core and effects. It translates and decides nothing.
 //!
 //! ```text
-//!   lock -> bind -> Start -> [ wait -> Stir -> Event -> core -> Effect -> done -> Event ... ] -> Exit
+//!   lock -> bind, or take over -> Start -> [ wait -> Stir -> Event -> core -> Effect -> done -> Event ... ] -> Exit, or leave
 //! ```
 
 mod asked;
+mod begin;
+mod passage;
 mod relog;
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{self, Checked, Config};
+use monoceros_shared::config::{self, Config};
 use monoceros_shared::exit;
-use nix::unistd::geteuid;
-use slog::{Logger, error, info, warn};
+use slog::{Logger, warn};
 
-use crate::certify::Shown;
+use crate::certify;
+use crate::control::Control;
 use crate::control::words::Reply;
-use crate::control::{Control, Found};
 use crate::core::plan::{Manner, Plan};
 use crate::core::status::Outcome;
-use crate::core::{Answer, Core, Effect, Event, Now};
-use crate::effects::{Means, Workers, now_ms};
+use crate::core::{Answer, Core, Effect, Event, Now, QUIT_GRACE};
+use crate::effects::{Workers, now_ms};
 use crate::inquiry::Inquiries;
 use crate::journal;
 use crate::listen::Sockets;
@@ -31,106 +32,15 @@ use crate::logs::Logs;
 use crate::pid_file::PidFile;
 use crate::pulse::Pulse;
 use crate::sources::{Sources, Stir};
-use crate::spawn::{Program, keep_strangers_from_workers, raise_descriptor_limit};
-use crate::stdio::Outputs;
+use crate::systemd::Manager;
 use crate::systemd::notify::View;
-use crate::systemd::{self, Manager};
 use crate::watch::Watch;
-use crate::{capabilities, strangers};
+pub use begin::{Beginning, Ended, run};
+use passage::Passage;
 
 /// How often is looked at what workers have used up, where a limit is set. More often costs the kernel a walk through their
 /// page tables each time; less often, and a leak grows further beyond its limit.
 const OBSERVATION: Duration = Duration::from_secs(5);
-
-/// Serves until it is asked to stop; the exit status. `file` is as the user named it, and is read again at each reload.
-pub fn run(checked: &Checked, file: Option<PathBuf>, manner: Manner) -> i32 {
-    // While there is one thread: the log's is the second.
-    let kept = capabilities::drop_unneeded(capabilities::Workers::of(&checked.config));
-    let (logs, _guard) = match Logs::start(&checked.config.log) {
-        Ok(started) => started,
-        Err(why) => {
-            eprintln!("supervisor: {why}");
-            return exit::FAILED;
-        }
-    };
-    let log = &logs.logger;
-    if let Err(error) = kept {
-        warn!(log, "capabilities are kept that are not needed"; "why" => error.to_string());
-    }
-    for remark in checked.remarks() {
-        warn!(log, "config"; "why" => remark);
-    }
-    let server = start(&checked.config, file, manner, &logs);
-    let ended = server.and_then(|server| server.serve().map_err(|error| format!("cannot wait for events: {error}")));
-    ended.unwrap_or_else(|why| {
-        error!(log, "stopped"; "why" => why);
-        exit::FAILED
-    })
-}
-
-fn start<'a>(config: &Config, file: Option<PathBuf>, manner: Manner, logs: &'a Logs) -> Result<Server<'a>, String> {
-    // First of all, while nothing else is open.
-    let (given, wrong) = systemd::given::take();
-    let log = &logs.logger;
-    info!(log, "starting";
-        "version" => env!("CARGO_PKG_VERSION"),
-        "config" => config.file.as_ref().map_or_else(|| "command line".into(), |file| file.display().to_string()));
-    if geteuid().is_root() && config.apps.iter().any(|app| app.run_as.is_none()) {
-        warn!(log, "applications run as root: set `user` to run them as somebody else");
-    }
-    if let Err(error) = raise_descriptor_limit() {
-        warn!(log, "open files stay limited as they are"; "why" => error.to_string());
-    }
-    if let Err(error) = keep_strangers_from_workers() {
-        warn!(log, "workers inherit what was left open for the supervisor"; "why" => error.to_string());
-    }
-    if let Err(error) = strangers::adopt_orphans() {
-        warn!(log, "orphans of workers go to init"; "why" => error.to_string());
-    }
-    let program = Program::find()?;
-    let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
-    let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
-    let plan = Plan::of(config, manner);
-    let file = file.map(absolute).transpose().map_err(|error| format!("cannot find the config's folder: {error}"))?;
-    let registry = sources.registry().map_err(|error| format!("cannot watch the control socket: {error}"))?;
-    let found = Found { file: file.as_deref(), control: config.control.as_deref() };
-    let control = Control::open(found, registry, log)?;
-    let mut watch_files = Watch::new(sources.wake(), log);
-    watch_files.aim(file.as_deref().filter(|_| config.watch), &config.apps);
-    let mut manager = Manager::from_environment(log);
-    manager.keeps_already(given.iter().filter(|given| given.was_ours()).map(|given| given.name.clone()));
-    let mut listeners = Sockets::default();
-    for why in wrong.into_iter().chain(listeners.offer(given, &config.apps)) {
-        warn!(log, "a socket of the service manager's is not used"; "why" => why);
-    }
-    listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
-    let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose();
-    let pid_file = pid_file.inspect_err(|_| listeners.close_all())?;
-    let registry = sources.registry().map_err(|error| format!("cannot watch what workers print: {error}"))?;
-    let outputs = match manner {
-        Manner::Production => Outputs::into_log(log, registry),
-        Manner::Development => Outputs::inherited(),
-    };
-    let means = Means { program, post: sources.post(), watch, outlet: logs.outlet().clone(), outputs };
-    Ok(Server {
-        log,
-        logs,
-        core: Core::new(plan.clone(), u64::from(std::process::id())),
-        source: Source { file, plan, pending: None, shown: Shown::of(config) },
-        sources,
-        control,
-        manager,
-        watch: watch_files,
-        workers: Workers::new(means),
-        listeners,
-        pid_file,
-        began: Instant::now(),
-        observed: Instant::now(),
-        pulse: Pulse::default(),
-        inquiries: Inquiries::default(),
-        settled: None,
-    })
-}
 
 struct Server<'a> {
     log: &'a Logger,
@@ -139,6 +49,7 @@ struct Server<'a> {
     source: Source,
     sources: Sources,
     control: Control,
+    passage: Passage,
     manager: Manager,
     watch: Watch,
     workers: Workers,
@@ -154,60 +65,90 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn serve(mut self) -> io::Result<i32> {
-        let mut status = self.happen(vec![Event::Start]);
+    fn serve(mut self, first: Vec<Event>) -> io::Result<Ended> {
+        let mut status = self.happen(first);
         self.tell_manager();
         while status.is_none() {
-            let stirs = self.sources.wait(self.patience())?;
-            let mut events = Vec::new();
-            let mut a_child_ended = self.workers.strangers.is_behind();
-            for stir in stirs {
-                match stir {
-                    Stir::Signal(event) => events.push(event),
-                    Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
-                    Stir::Child => a_child_ended = true,
-                    Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
-                    Stir::Output(token) => self.workers.outputs().stir(token),
-                    Stir::Reopen => drop(self.reopen()),
-                    Stir::Control(ready) => {
-                        let asked = self.control.hear(ready);
-                        events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
-                    }
+            if let Some(askers) = self.passage.leaving.take() {
+                match self.leave(&askers) {
+                    Ok(departure) => return Ok(self.end_in(departure)),
+                    Err(events) => status = self.happen(events),
                 }
+                continue;
             }
-            let asked = self.control.hear_more();
-            events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
-            if a_child_ended {
-                self.workers.strangers.reap();
-            }
-            self.workers.strangers.tick(Instant::now());
-            self.workers.outputs().read(Instant::now());
-            self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
-            let changes = self.watch.take(Instant::now()).into_iter();
-            events.extend(changes.map(|wish| Event::Wanted { wish, asker: None }));
-            events.extend(self.workers.farewells());
-            if self.observation().is_some_and(|at| at <= Instant::now()) {
-                self.observed = Instant::now();
-                events.extend(self.workers.observe());
-            }
-            events.extend(self.judge());
-            events.push(Event::Tick);
+            let stirs = self.sources.wait(self.patience())?;
+            let events = self.translate(stirs);
             status = self.happen(events);
             self.settle();
             self.reply();
             self.tell_manager();
         }
         self.end_strangers()?;
-        Ok(status.unwrap_or(exit::DONE))
+        self.passage.end();
+        Ok(Ended::With(status.unwrap_or(exit::DONE)))
     }
 
-    /// Gives what the last workers left behind its time to go.
+    /// What stirred, and what else is to be seen, in the order in which the core is told.
+    fn translate(&mut self, stirs: Vec<Stir>) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut preflown = None;
+        let mut a_child_ended = self.workers.strangers.is_behind();
+        for stir in stirs {
+            match stir {
+                Stir::Signal(event) => events.push(event),
+                Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
+                Stir::Child => a_child_ended = true,
+                Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
+                Stir::Output(token) => self.workers.outputs().stir(token),
+                Stir::Reopen => drop(self.reopen()),
+                Stir::Preflown => preflown = self.preflown(),
+                Stir::Control(ready) => {
+                    let asked = self.control.hear(ready);
+                    events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
+                }
+            }
+        }
+        let asked = self.control.hear_more();
+        events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
+        if a_child_ended {
+            self.workers.strangers.reap();
+        }
+        events.extend(self.look_around(Instant::now()));
+        events.push(Event::Tick);
+        // Last, for what comes after it would be lost with us.
+        events.extend(preflown);
+        events
+    }
+
+    /// What nobody announces: changes of files, ends that can be told by now, what workers have used up, and their beats.
+    fn look_around(&mut self, now: Instant) -> Vec<Event> {
+        self.workers.strangers.tick(now);
+        self.workers.outputs().read(now);
+        self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
+        let changes = self.watch.take(now).into_iter();
+        let mut events: Vec<Event> = changes.map(|wish| Event::Wanted { wish, asker: None }).collect();
+        events.extend(self.workers.farewells());
+        if self.observation().is_some_and(|at| at <= now) {
+            self.observed = now;
+            events.extend(self.workers.observe());
+        }
+        events.extend(self.judge());
+        events
+    }
+
+    /// Gives what the last workers left behind a moment to go, and ends it.
     fn end_strangers(&mut self) -> io::Result<()> {
-        while let Some(until) = self.workers.strangers.deadline().filter(|until| *until > Instant::now()) {
+        self.wait_for_strangers(QUIT_GRACE)?;
+        self.workers.strangers.kill_all(Instant::now());
+        self.wait_for_strangers(QUIT_GRACE)
+    }
+
+    fn wait_for_strangers(&mut self, patience: Duration) -> io::Result<()> {
+        let until = Instant::now() + patience;
+        while self.workers.strangers.deadline().is_some() && Instant::now() < until {
             self.sources.wait(Some(until.saturating_duration_since(Instant::now())))?;
             self.workers.strangers.reap();
         }
-        self.workers.strangers.kill_all();
         Ok(())
     }
 
@@ -255,10 +196,10 @@ impl Server<'_> {
         match (last.outcome, pending) {
             (Outcome::Adopted, Some(config)) => {
                 let file = self.source.file.as_deref().filter(|_| config.watch);
-                self.source.shown = Shown::of(&config);
                 self.watch.aim(file, &config.apps);
                 self.move_pid_file(config.pid_file.as_deref());
                 self.follow_log(&config);
+                self.source.config = config;
             }
             (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
                 self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));
@@ -284,7 +225,11 @@ impl Server<'_> {
         let mut status = None;
         while let Some(event) = events.pop_front() {
             self.inquiries.learn(&event);
-            for effect in self.core.handle(self.began.elapsed(), event) {
+            let effects = self.core.handle(self.began.elapsed(), event);
+            if !effects.is_empty() {
+                self.passage.keep(&self.core, &self.listeners);
+            }
+            for effect in effects {
                 if let Effect::Exit(ended) = effect {
                     status = Some(ended);
                 }
@@ -339,6 +284,9 @@ impl Server<'_> {
             // They wait in the manager's store for the next start, with all who connect meanwhile.
             Effect::CloseListeners if self.manager.keeps_listeners() => self.listeners.leave_all(),
             Effect::CloseListeners => self.listeners.close_all(),
+            Effect::Preflight => return self.begin_preflight(),
+            Effect::EndPreflight => self.end_preflight(),
+            Effect::Succeed { askers } => self.passage.leaving = Some(askers),
             Effect::Log(line) => journal::write(self.log, &line),
             Effect::Answer { asker, answer } => {
                 let reply = match answer {
@@ -359,13 +307,18 @@ struct Source {
     file: Option<PathBuf>,
     /// What was read at the start: the command line does not change.
     plan: Plan,
+    /// What is run.
+    config: Config,
     /// What was read for a reload that is not decided yet.
     pending: Option<Config>,
-    /// The certificates that are shown now.
-    shown: Shown,
 }
 
 impl Source {
+    /// What is run, for a program that is to run it too.
+    fn written(&self) -> serde_json::Value {
+        serde_json::to_value(&self.config).unwrap_or_default()
+    }
+
     /// What is to run now.
     fn read(&mut self, log: &Logger) -> Result<Plan, String> {
         let Some(file) = &self.file else {
@@ -375,7 +328,7 @@ impl Source {
         for warning in &checked.warnings {
             warn!(log, "config"; "why" => warning.to_string());
         }
-        self.shown.admits(&checked, log)?;
+        certify::admit(&checked, &self.config, log)?;
         let plan = Plan::of(&checked.config, self.plan.manner);
         self.pending = Some(checked.config);
         Ok(plan)

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use signal_hook::consts::signal::{
     SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
 };
@@ -31,6 +32,11 @@ use crate::stdio;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
 const NEWS: Token = Token(usize::MAX - 2);
+const PREFLIGHT: Token = Token(usize::MAX - 3);
+
+/// The signals that mean something to a supervisor.
+const SIGNALS_HEARD: [i32; 10] =
+    [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH, SIGCHLD];
 
 /// Things taken up in one round. Fewer only mean more rounds.
 const STIRS_MAX: usize = 128;
@@ -48,6 +54,8 @@ pub enum Stir {
     Child,
     /// A worker's bridge heard something.
     News(WorkerId, News),
+    /// The next supervisor has said whether it can take over.
+    Preflown,
     /// A socket of the commands' is ready.
     Control(Ready),
     /// A pipe of a worker's is readable.
@@ -83,8 +91,7 @@ impl Sources {
     /// Takes over the signals that mean something to a supervisor.
     pub fn new() -> io::Result<Sources> {
         let poll = Poll::new()?;
-        let mut signals =
-            Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH, SIGCHLD])?;
+        let mut signals = Signals::new(SIGNALS_HEARD)?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), NEWS)?);
         let (sender, news) = mpsc::channel();
@@ -116,15 +123,20 @@ impl Sources {
 
     /// Waits for something to stir, no longer than `timeout`.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Stir>> {
-        match self.poll.poll(&mut self.events, timeout) {
+        change_mask(SigmaskHow::SIG_UNBLOCK)?;
+        let polled = self.poll.poll(&mut self.events, timeout);
+        change_mask(SigmaskHow::SIG_BLOCK)?;
+        // Whatever the poll says: from here to the next wait none can come, so that none is lost should an exec be next.
+        let mut stirs: Vec<Stir> = self.signals.pending().filter_map(stir).collect();
+        match polled {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(stirs),
             Err(error) => return Err(error),
         }
-        let mut stirs = Vec::new();
         for event in &self.events {
             match event.token() {
-                SIGNALS => stirs.extend(self.signals.pending().filter_map(stir)),
+                SIGNALS => {}
+                PREFLIGHT => stirs.push(Stir::Preflown),
                 NEWS => stirs.extend(self.news.try_iter().map(|(worker, news)| Stir::News(worker, news))),
                 token if token.0 >= TOKENS => {
                     stirs.push(Stir::Control(Ready { token, is_over: event.is_write_closed() }));
@@ -148,11 +160,27 @@ impl Watch {
         self.registry.register(&mut SourceFd(&pidfd.as_raw_fd()), Token(worker as usize), Interest::READABLE)
     }
 
+    /// Begins to watch who says whether it can take over.
+    pub fn begin_preflight(&self, pidfd: BorrowedFd<'_>) -> io::Result<()> {
+        self.registry.register(&mut SourceFd(&pidfd.as_raw_fd()), PREFLIGHT, Interest::READABLE)
+    }
+
     /// Ends, before the pidfd is closed.
     pub fn end(&self, pidfd: BorrowedFd<'_>) {
         // Fails only when it was not watched.
         let _ = self.registry.deregister(&mut SourceFd(&pidfd.as_raw_fd()));
     }
+}
+
+/// Lets no signal come that means something to a supervisor but while it waits. To be called before the first thread is made, so
+/// that none of them takes one. What is blocked at an exec waits for the next program.
+pub fn hold_signals() -> io::Result<()> {
+    change_mask(SigmaskHow::SIG_BLOCK)
+}
+
+fn change_mask(how: SigmaskHow) -> io::Result<()> {
+    let heard = SIGNALS_HEARD.into_iter().filter_map(|signal| Signal::try_from(signal).ok());
+    Ok(pthread_sigmask(how, Some(&heard.collect::<SigSet>()), None)?)
 }
 
 /// What a signal stirs up.
@@ -167,14 +195,13 @@ fn stir(signal: i32) -> Option<Stir> {
 /// What a signal asks of the core.
 fn meaning(signal: i32) -> Option<Event> {
     let wanted = |wish| Some(Event::Wanted { wish, asker: None });
-    let not_yet = |signal, what| Some(Event::NotYet { signal, what });
     match signal {
         SIGTERM => wanted(Wish::Stop(Stop::Graceful)),
         SIGINT | SIGQUIT => wanted(Wish::Stop(Stop::Quick)),
         SIGHUP => wanted(Wish::Reload { cause: Cause::Signal }),
         SIGTTIN => wanted(Wish::ScaleAll { to: Scale::More }),
         SIGTTOU => wanted(Wish::ScaleAll { to: Scale::Less }),
-        SIGUSR2 => not_yet("USR2", "upgrade in place"),
+        SIGUSR2 => wanted(Wish::Upgrade),
         SIGWINCH if has_terminal() => Some(Event::Resized),
         SIGWINCH => wanted(Wish::Park),
         _ => None,

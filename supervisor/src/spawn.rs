@@ -15,7 +15,7 @@
 //! Known fault: `/proc` must be mounted.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{CStr, CString, OsString};
 use std::fs::OpenOptions;
 use std::io;
 use std::num::NonZeroI32;
@@ -23,12 +23,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal;
+use nix::unistd::{execve, execveat};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
 };
@@ -55,15 +57,19 @@ impl Program {
 
     /// Opens it at a path.
     pub fn open(path: &Path) -> Result<Program, String> {
-        let file = OpenOptions::new().read(true).custom_flags(OFlag::O_PATH.bits()).open(path);
-        match file {
-            Ok(file) => Ok(Program { file: file.into() }),
+        match open_program(path) {
+            Ok(file) => Ok(Program { file }),
             Err(error) => Err(format!(
                 "cannot find the worker: looked for {}: {}. `supervisor` and `worker` are installed together",
                 path.display(),
                 cause(&error)
             )),
         }
+    }
+
+    /// One that was opened by the program before us.
+    pub fn of(file: OwnedFd) -> Program {
+        Program { file }
     }
 
     /// Makes a process of it. `title` is what `ps` shows behind `worker:`, word by word.
@@ -86,18 +92,44 @@ impl Program {
             command.env_remove(name);
         }
         command.envs(environment);
-        let child = command.spawn()?;
-        // The number cannot have come to mean another process: only `reap` below waits for it.
-        let pid = Pid::from_child(&child);
-        ours().insert(pid.as_raw_nonzero());
-        match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Process { pid, pidfd }),
-            Err(error) => {
-                ours().remove(&pid.as_raw_nonzero());
-                Err(error.into())
-            }
-        }
+        Process::spawned(&command.spawn()?)
     }
+}
+
+impl AsFd for Program {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Opens a program without reading it.
+pub fn open_program(path: &Path) -> io::Result<OwnedFd> {
+    Ok(OpenOptions::new().read(true).custom_flags(OFlag::O_PATH.bits()).open(path)?.into())
+}
+
+/// Starts the program at a path as the next supervisor's preflight: what it is to read is its standard input, and what it says
+/// goes to `said`.
+pub fn preflight(program: &Path, arguments: &[OsString], (input, said): (OwnedFd, OwnedFd)) -> io::Result<Process> {
+    let _ = keep_strangers_from_workers();
+    let errors = said.try_clone()?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    for name in NOT_INHERITED {
+        command.env_remove(name);
+    }
+    Process::spawned(&command.stdin(input).stdout(said).stderr(errors).process_group(0).spawn()?)
+}
+
+/// Becomes the program at a path; why that cannot be, if it returns.
+pub fn become_path(path: &CStr, arguments: &[CString], environment: &[CString]) -> String {
+    let Err(errno) = execve(path, arguments, environment);
+    errno.desc().to_owned()
+}
+
+/// Becomes a program that is open; why that cannot be, if it returns.
+pub fn become_program(program: BorrowedFd<'_>, arguments: &[CString], environment: &[CString]) -> String {
+    let Err(errno) = execveat(program, c"", arguments, environment, AtFlags::AT_EMPTY_PATH);
+    errno.desc().to_owned()
 }
 
 /// The children that we made and that are not reaped. Whoever reaps strangers leaves these alone.
@@ -129,6 +161,59 @@ pub struct Process {
 }
 
 impl Process {
+    /// One that we have just made.
+    fn spawned(child: &Child) -> io::Result<Process> {
+        // The number cannot have come to mean another process: only `reap` below waits for it.
+        let pid = Pid::from_child(child);
+        ours().insert(pid.as_raw_nonzero());
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Process { pid, pidfd }),
+            Err(error) => {
+                ours().remove(&pid.as_raw_nonzero());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// One that is there and that somebody else has made.
+    ///
+    /// # Errors
+    /// When there is none of this number.
+    pub fn of(pid: i32) -> io::Result<Process> {
+        let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok(Process { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
+    }
+
+    /// One of which we had this pidfd.
+    ///
+    /// # Errors
+    /// When the number is none.
+    pub fn with(pid: u32, pidfd: OwnedFd) -> io::Result<Process> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        ours().insert(pid.as_raw_nonzero());
+        Ok(Process { pid, pidfd })
+    }
+
+    /// The user that it is.
+    pub fn uid(&self) -> Option<u32> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        // Real, effective, saved and of files (proc_pid_status(5)).
+        status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().nth(1)?.parse().ok()
+    }
+
+    /// Whether it has not ended.
+    pub fn lives(&self) -> bool {
+        let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO) == Ok(0)
+    }
+
+    /// Asks it to exit now, by signal.
+    pub fn quit(&self) {
+        // Fails only when it is gone, which is what was wanted.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::QUIT);
+    }
+
     /// Its number, for people.
     pub fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
@@ -136,8 +221,11 @@ impl Process {
 
     /// Ends it and its group now. To be called only before it is reaped.
     pub fn kill(&self) {
-        // Both fail only when there is nobody left to kill; the worker may have left its group, so it is named itself.
-        let _ = kill_process_group(self.pid, Signal::KILL);
+        // Both fail only when there is nobody left to kill; the worker may have left its group, so it is named itself. One that is
+        // not our child is reaped by somebody else, and then its group's number may be another's.
+        if self.lives() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
@@ -214,8 +302,6 @@ pub fn raise_descriptor_limit() -> io::Result<()> {
 mod tests {
     use std::io::Read;
     use std::os::unix::net::UnixStream;
-
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     use super::*;
 

@@ -217,6 +217,7 @@ fn reload_of(last: LastReload, now: Duration) -> Reload {
     let cause = match last.cause {
         Cause::Signal => "signal".to_owned(),
         Cause::Command => "command".to_owned(),
+        Cause::Upgraded => "upgrade".to_owned(),
         Cause::FileChanged => "file changed".to_owned(),
         Cause::CodeChanged { app: _, path } => format!("code changed: {path}"),
     };

@@ -15,7 +15,8 @@
 //!   (`subprocess.Popen(..., start_new_session=True)`), which is another process group.
 //! * A group is signalled only while an unreaped child of ours is in it: then its number cannot have come to mean another.
 //!
-//! Known fault: a process of a group whose parent lives, and left the group itself, is not seen to be left.
+//! Known faults: a process of a group whose parent lives, and left the group itself, is not seen to be left. A worker that was taken
+//! over from a supervisor that died is no child of ours, so what it leaves behind goes to init and stays.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -63,6 +64,11 @@ impl Strangers {
         }
     }
 
+    /// The groups of which something is left.
+    pub fn groups(&self) -> Vec<u32> {
+        self.left.keys().map(|group| group.get().unsigned_abs()).collect()
+    }
+
     /// Reaps the children that are nobody's; how many. To be called after the ends of workers were taken in.
     pub fn reap(&mut self) -> usize {
         let mut reaped = 0;
@@ -90,22 +96,24 @@ impl Strangers {
 
     /// Kills who has had the time to go.
     pub fn tick(&mut self, now: Instant) {
-        let due: Vec<NonZeroI32> = self.left.iter().filter(|(_, at)| **at <= now).map(|(group, _)| *group).collect();
-        due.into_iter().for_each(|group| self.kill(group));
+        self.kill(now, |at| at <= now);
     }
 
     /// Kills who is left.
-    pub fn kill_all(&mut self) {
-        let left: Vec<NonZeroI32> = self.left.keys().copied().collect();
-        left.into_iter().for_each(|group| self.kill(group));
+    pub fn kill_all(&mut self, now: Instant) {
+        self.kill(now, |_| true);
     }
 
-    fn kill(&mut self, number: NonZeroI32) {
-        if let Some(group) = named(number).filter(|group| is_there(*group)) {
-            // Fails when all of it belongs to somebody whom we may not signal.
-            let _ = kill_process_group(group, Signal::KILL);
+    fn kill(&mut self, now: Instant, is_due: impl Fn(Instant) -> bool) {
+        self.left.retain(|group, _| named(*group).is_some_and(is_there));
+        for (group, at) in self.left.iter_mut().filter(|(_, at)| is_due(**at)) {
+            if let Some(group) = named(*group) {
+                // Fails when all of it belongs to somebody whom we may not signal.
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            // Until it is gone: it may be in the kernel's hands, or make children faster than they die.
+            *at = now + GRACE;
         }
-        self.left.remove(&number);
     }
 
     /// When [`Strangers::tick`] is due next.
@@ -211,7 +219,7 @@ mod tests {
         let mut strangers = Strangers::default();
         strangers.left_by(leader, Instant::now());
         assert_eq!(strangers.deadline(), None);
-        strangers.kill_all();
+        strangers.kill_all(Instant::now());
         // It came to us, who have not made it; only its own end ends it.
         assert!(next_zombie().unwrap().is_none());
         for child in children() {

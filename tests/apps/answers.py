@@ -130,6 +130,11 @@ def not_modified(environ, start_response):
     return []
 
 
+def not_modified_with_some(environ, start_response):
+    start_response("304 Not Modified", [("ETag", '"e"')])
+    return [b"some"]
+
+
 # Content-Length that is not the truth.
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import queue
 import threading
 import time
 
@@ -71,6 +72,18 @@ def wait_for_file():
         poll_without_gil(None, 0, 20)
 
 
+def queued():
+    """An iterator in C throughout, which waits in C for what comes once the test has put its file here."""
+    items = queue.SimpleQueue()
+
+    def fill():
+        wait_for_file()
+        items.put(b"late")
+
+    threading.Thread(target=fill).start()
+    return iter(items.get, b"never")
+
+
 def slow(count, pause):
     for number in range(count):
         loop(pause)
@@ -115,6 +128,9 @@ def application(environ, start_response):
         return Closing()
     elif path == "/file":
         wait_for_file()
+    elif path == "/queued":
+        start_response("200 OK", fields)
+        return queued()
     elif path == "/busy":
         until = time.monotonic() + int(environ["QUERY_STRING"]) / 1000
         while time.monotonic() < until:

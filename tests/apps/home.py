@@ -38,10 +38,6 @@ def main_thread():
     return str(threading.current_thread() is threading.main_thread())
 
 
-def user():
-    return f"{os.getuid()} {os.getgid()}"
-
-
 def child():
     """What a child that is started as one does see of itself."""
     script = "cat /proc/self/status; ls -l /proc/self/fd"

@@ -9,6 +9,7 @@
 
 mod clients;
 mod deploys;
+mod reign;
 mod rivals;
 mod storm;
 mod victims;
@@ -20,7 +21,7 @@ use nix::sys::signal::Signal;
 
 use self::clients::Loss;
 use self::storm::{Outcome, Storm};
-use crate::harness::{Server, Site, descriptors, eventually};
+use crate::harness::{Process, Server, Site, descriptors, eventually};
 
 fn site() -> Site {
     let site = Site::new("deployed:application").file("deploy.py", "VERSION = 0\n");
@@ -100,6 +101,25 @@ fn killed_workers_cost_only_what_they_held_even_during_reloads() {
     expect_losses_accounted_for(&outcome);
     expect_the_newest(&outcome);
     expect_nothing_left(&server, before);
+}
+
+#[test]
+fn nobody_notices_that_supervisors_come_and_go() {
+    let server = site().serve();
+    let outcome = reign::reign(&server, seed(), number("CHAOS_TURNS").unwrap_or(9));
+    let tally = &outcome.tally;
+    let (failed, closed) = (tally.failed.len(), tally.closed.len());
+    assert_eq!(failed, 0, "requests failed:\n{}", told(&tally.failed));
+    assert_eq!(closed, 0, "connections were closed:\n{}", told(&tally.closed));
+    assert_eq!(tally.connected, tally.keepers, "a client had to connect again");
+    assert!(outcome.newest, "the newest deploy is served");
+    let last = outcome.supervisors.last().expect("one has died at least");
+    let (status, said) = server.command(&["stop"]);
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(last.exit_code(), 0);
+    for session in outcome.supervisors.iter().map(Process::session).chain([server.process().session()]) {
+        assert!(session.is_empty(), "processes are left behind: {session:?}");
+    }
 }
 
 /// The long one, for `make chaos`: a table of ours and the peers, and the promises held to ours.

@@ -126,7 +126,7 @@ impl Storm {
 }
 
 /// Sends the clients home when it ends, by a failure too: nobody else would, and they would be waited for.
-struct Evening<'a>(&'a Weather);
+pub struct Evening<'a>(pub &'a Weather);
 
 impl Drop for Evening<'_> {
     fn drop(&mut self) {

@@ -132,6 +132,13 @@ impl Site {
         Server::start(self, supervisor)
     }
 
+    /// Starts the server by a command that ends in the supervisor's.
+    pub fn launch_as(self, command: &[String]) -> Server {
+        self.write_yaml();
+        let process = Process::start(Path::new(&command[0]), &command[1..], self.folder.path(), &self.variables);
+        Server::over(process, self)
+    }
+
     /// Has another program serve it.
     pub fn launch_rival(self, program: &Path, arguments: &[String]) -> Server {
         let process = Process::start(program, arguments, self.folder.path(), &self.variables);

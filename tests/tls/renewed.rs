@@ -149,6 +149,26 @@ fn a_reload_fails_no_request_of_a_client_that_cannot_be_handed_over() {
 }
 
 #[test]
+fn certificates_go_on_when_another_supervisor_takes_over() {
+    let authority = Authority::new("Test Authority");
+    let server = site("answers:application", &authority, "").top("watch: true").serve();
+    let mut keeper = connect(&server, &authority);
+    keeper.get("/plain").expect_status(200);
+    let before = shown(&server, &authority.visitor());
+    let (status, said) = server.command(&["upgrade"]);
+    assert_eq!(status, 0, "{said}");
+    // The worker that was there shows what was renewed, and so does one that comes after it.
+    lay(&authority, &server, "localhost");
+    eventually("the renewed certificate", || (shown(&server, &authority.visitor()) != before).then_some(()));
+    keeper.get("/plain").expect_status(200);
+    let renewed = shown(&server, &authority.visitor());
+    let worker = server.workers()[0];
+    server.kill_worker(worker);
+    eventually("another worker", || (server.workers().iter().any(|pid| *pid != worker)).then_some(()));
+    assert_eq!(shown(&server, &authority.visitor()), renewed);
+}
+
+#[test]
 fn an_idle_client_of_an_old_worker_is_told_the_end() {
     let authority = Authority::new("Test Authority");
     let server = site("answers:application", &authority, "").serve();

@@ -60,3 +60,44 @@ pub fn close_all() {
         }
     }
 }
+
+/// Descriptors that somebody else made for us and does not show. To be dropped before they are closed: then their numbers mean
+/// something else.
+pub struct Noted(Vec<RawFd>);
+
+impl Noted {
+    /// Notes the sockets that `connect` makes, while nobody else makes any of their kind.
+    ///
+    /// # Errors
+    /// As `connect`.
+    pub fn around<T>(connect: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<(T, Noted)> {
+        let before = packet_sockets();
+        let made = connect()?;
+        let fresh: Vec<_> = packet_sockets().into_iter().filter(|fd| !before.contains(fd)).collect();
+        fresh.iter().for_each(note);
+        Ok((made, Noted(fresh)))
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.0.iter().for_each(forget);
+    }
+}
+
+/// The Unix packet sockets that are open (proc_pid_net(5): type 5).
+fn packet_sockets() -> Vec<RawFd> {
+    let table = std::fs::read_to_string("/proc/self/net/unix").unwrap_or_default();
+    let packets: std::collections::BTreeSet<&str> = table
+        .lines()
+        .map(|line| line.split_whitespace())
+        .filter_map(|mut fields| (fields.nth(4)? == "0005").then(|| fields.nth(1))?)
+        .collect();
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    let is_packet = |fd: &RawFd| {
+        let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default();
+        let inode = link.to_str().and_then(|link| link.strip_prefix("socket:[")?.strip_suffix(']'));
+        inode.is_some_and(|inode| packets.contains(inode))
+    };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(is_packet).collect()
+}

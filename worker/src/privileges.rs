@@ -17,28 +17,38 @@ use std::ffi::CString;
 use std::io;
 
 use monoceros_shared::config::{App, RunAs};
-use monoceros_shared::link::Failure;
+use monoceros_shared::link::{Failure, Purpose};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, geteuid, getresgid, getresuid, initgroups, setgid, setgroups, setuid};
 
-/// Becomes who the application is to run as.
+/// Becomes who the application is to run as. Who only apologises for it, and has no power to lose, apologises as whoever it is.
 ///
 /// # Errors
 /// One line: `cannot become user shop: Operation not permitted`, and what may be done about it.
-pub fn settle(app: &App) -> Result<(), Failure> {
+pub fn settle(app: &App, purpose: &Purpose) -> Result<(), Failure> {
     if app.no_new_privileges {
         prctl::set_no_new_privs()
             .map_err(|errno| Failure::new(format!("cannot give up new privileges: {}", errno.desc()), ""))?;
     }
     if let Some(run_as) = &app.run_as {
-        become_user(run_as).map_err(|error| failure(run_as, &error))?;
+        match become_user(run_as) {
+            Err(_) if is_apology(purpose) && !geteuid().is_root() => {}
+            became => became.map_err(|error| failure(run_as, &error))?,
+        }
     }
     if let Some(bits) = app.umask {
         umask(Mode::from_bits_truncate(bits));
     }
     Ok(())
+}
+
+fn is_apology(purpose: &Purpose) -> bool {
+    match purpose {
+        Purpose::Apologise(_) => true,
+        Purpose::Serve | Purpose::Check => false,
+    }
 }
 
 fn failure(run_as: &RunAs, error: &io::Error) -> Failure {

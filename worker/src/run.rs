@@ -1,30 +1,34 @@
 //! A worker's life, told once: adopt the link, load, say so, serve when told to, drain, exit.
 //!
 //! The main thread starts Python, imports the application and is then the first runner. A bridge thread listens for the
-//! supervisor's words. The end of the descriptor socket means that the supervisor is gone: the worker then finishes what it
-//! has and exits, for nobody would replace it.
+//! supervisor's words. The end of the descriptor socket means that the supervisor is gone: see `succession`.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::link::{Assignment, Failure, FromWorker, LOG, Output, Purpose, ToWorker, VERSION, fitting};
+use monoceros_shared::link::{
+    ADOPTION, Adoption, Assignment, Failure, FromWorker, LOG, Output, Purpose, SCOREBOARD, ToWorker, VERSION, fitting,
+};
 use monoceros_shared::log::{self, Outlet};
 use monoceros_shared::scoreboard::Scoreboard;
 use monoceros_shared::stdio::Stream;
 use monoceros_shared::tls::Parcel;
+use nix::sys::signal::SigSet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
+use crate::descriptors::Noted;
 use crate::engine::pulse::Heart;
 use crate::engine::{Engine, Entrance, Leave, Mode, Parts, Say, apology, threads};
 use crate::keeper::Keeper;
 use crate::python::Application;
+use crate::succession::{self, Estate};
 use crate::tls::Terms;
 use crate::{descriptors, privileges, python};
 
@@ -49,15 +53,18 @@ fn live() -> io::Result<i32> {
     };
     // It was exec'd by way of a descriptor, which is no name to be seen under.
     nix::sys::prctl::set_name(c"worker")?;
+    // The supervisor blocks its signals but while it waits, and this was inherited.
+    SigSet::empty().thread_set_mask()?;
     let greeting = carrier.greeting()?;
-    let (sender, receiver) = channel::connect(&greeting.channel)?;
+    let ((sender, receiver), noted) = Noted::around(|| channel::connect(&greeting.channel))?;
     let ToWorker::Assignment(assignment) = receiver.receive()? else {
         return Err(io::Error::other(format!(
             "cannot begin: the first word was no assignment (link version {VERSION})"
         )));
     };
+    let uid = nix::unistd::geteuid().as_raw();
     // Before anything of ours or of the application's starts: a thread would keep some of who it was.
-    if let Err(failure) = privileges::settle(&assignment.app) {
+    if let Err(failure) = privileges::settle(&assignment.app, &assignment.purpose) {
         sender.send(&FromWorker::Failed(failure))?;
         return Ok(exit::FAILED);
     }
@@ -67,9 +74,16 @@ fn live() -> io::Result<i32> {
     let logger = logger.new(
         o!("app" => assignment.app.name.clone(), "worker" => assignment.worker, "generation" => assignment.generation),
     );
-    let sender = Arc::new(Mutex::new(sender));
-    let worker =
-        Worker { carrier, sender, receiver, assignment: *assignment, log: logger, guard: guard.clone(), outlet };
+    let worker = Worker {
+        carrier: Arc::new(carrier),
+        uid,
+        sender: Arc::new(Mutex::new(sender)),
+        bridge: (noted, receiver),
+        assignment: *assignment,
+        log: logger,
+        guard: guard.clone(),
+        outlet,
+    };
     let status = worker.serve();
     flush(&guard);
     status
@@ -98,9 +112,12 @@ fn say(voice: &Voice, word: &FromWorker) -> io::Result<()> {
 
 /// A worker that knows what it is to run.
 struct Worker {
-    carrier: Carrier,
+    carrier: Arc<Carrier>,
+    /// The user that the supervisor is.
+    uid: u32,
     sender: Voice,
-    receiver: Receiver<ToWorker>,
+    /// Dropped in this order.
+    bridge: (Noted, Receiver<ToWorker>),
     assignment: Assignment,
     log: Logger,
     guard: Arc<Mutex<Option<log::Guard>>>,
@@ -111,10 +128,14 @@ impl Worker {
     fn serve(self) -> io::Result<i32> {
         let keeper = Keeper::new(self.receive_output()?)?;
         let (scoreboard, listeners) = self.receive_descriptors()?;
+        let door = self.assignment.adoption.as_ref().map(|_| receive(&self.carrier, ADOPTION)).transpose()?;
+        let estate = Estate { carrier: self.carrier.clone(), door, uid: self.uid };
+        let (channels, renewals) = mpsc::channel();
         let (word, leave) = (self.say_or_log(), self.leave());
         let parts = Parts {
             listeners,
             carrier: self.carrier,
+            channels,
             scoreboard,
             log: self.log.clone(),
             outlet: self.outlet,
@@ -126,9 +147,10 @@ impl Worker {
         };
         let engine = Arc::new(Engine::new(&self.assignment.app, self.assignment.siblings, parts)?);
         descriptors::note_all()?;
-        let bridge = (engine.clone(), self.sender.clone());
-        let receiver = self.receiver;
-        thread::Builder::new().name("bridge".into()).spawn(move || listen(&receiver, &bridge))?;
+        let bridge = Bridge { engine: engine.clone(), voice: self.sender.clone(), renewals, log: self.log.clone() };
+        let channel = self.bridge;
+        thread::Builder::new().name("bridge".into()).spawn(move || bridge.listen(channel))?;
+        succession::start(estate, &self.assignment, &engine, &self.log)?;
         if let Purpose::Apologise(why) = &self.assignment.purpose {
             engine.begin_to_beat(Heart::IoAlone);
             say(&self.sender, &FromWorker::Loaded { files: Vec::new() })?;
@@ -146,6 +168,7 @@ impl Worker {
             say(&self.sender, &FromWorker::Loaded { files })?;
             threads::run(&engine, &application)?;
         }
+        self.assignment.adoption.iter().for_each(Adoption::remove);
         engine.keeper().finish(&self.log);
         Ok(if engine.is_broken() { exit::FAILED } else { exit::DONE })
     }
@@ -180,7 +203,7 @@ impl Worker {
 
     /// The scoreboard and the listeners, in the assignment's order, and behind them what those of TLS need.
     fn receive_descriptors(&self) -> io::Result<(Arc<Scoreboard>, Vec<Entrance>)> {
-        let scoreboard = Scoreboard::open(receive(&self.carrier, "scoreboard")?)?;
+        let scoreboard = Scoreboard::open(receive(&self.carrier, SCOREBOARD)?)?;
         let names = &self.assignment.listeners;
         let entrance =
             |name: &String| Ok(Entrance { name: name.clone(), socket: receive(&self.carrier, name)?, terms: None });
@@ -216,23 +239,50 @@ fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failure> {
     Ok(application)
 }
 
-/// The bridge from the supervisor's words to the engine.
-fn listen(receiver: &Receiver<ToWorker>, bridge: &(Arc<Engine>, Voice)) {
-    let (engine, voice) = bridge;
-    loop {
-        match receiver.receive() {
-            Ok(ToWorker::Serve) => engine.enter(Mode::Serve),
-            Ok(ToWorker::Drain) => engine.enter(Mode::Drain),
-            Ok(ToWorker::Notice(why)) => engine.show(&why),
-            // Nothing is to be finished, so nothing is waited for: not a call, not an import.
-            Ok(ToWorker::Quit) => signal_hook::low_level::exit(exit::DONE),
-            // A supervisor that is gone meanwhile does not want to know.
-            Ok(ToWorker::Stacks) => drop(say(voice, &FromWorker::Stacks(fitting(engine.stacks())))),
-            Ok(ToWorker::Assignment(_)) => {}
-            // Nobody can tell it to serve any more, and an import that hangs would keep it, and the listeners, for ever.
-            Err(_) if !engine.is_adopted() => signal_hook::low_level::exit(exit::FAILED),
-            // By itself this means nothing: the end of the descriptor socket says whether the supervisor is gone.
-            Err(_) => return,
+/// The bridge from the supervisor's words to the engine, from one channel to the next.
+struct Bridge {
+    engine: Arc<Engine>,
+    voice: Voice,
+    /// The names of channels that take the place of the one before.
+    renewals: mpsc::Receiver<String>,
+    log: Logger,
+}
+
+impl Bridge {
+    fn listen(self, first: (Noted, Receiver<ToWorker>)) {
+        self.listen_to(&first.1);
+        drop(first);
+        while let Ok(name) = self.renewals.recv() {
+            match Noted::around(|| channel::connect(&name)) {
+                Ok(((sender, receiver), noted)) => {
+                    *self.voice.lock().unwrap_or_else(PoisonError::into_inner) = sender;
+                    self.listen_to(&receiver);
+                    // Before the receiver is closed, which it is next.
+                    drop(noted);
+                }
+                Err(why) => slog::warn!(self.log, "the supervisor's words do not reach this worker"; "why" => %why),
+            }
+        }
+    }
+
+    /// Until the channel ends.
+    fn listen_to(&self, receiver: &Receiver<ToWorker>) {
+        let engine = &self.engine;
+        loop {
+            match receiver.receive() {
+                Ok(ToWorker::Serve) => engine.enter(Mode::Serve),
+                Ok(ToWorker::Drain) => engine.enter(Mode::Drain),
+                Ok(ToWorker::Notice(why)) => engine.show(&why),
+                // Nothing is to be finished, so nothing is waited for: not a call, not an import.
+                Ok(ToWorker::Quit) => signal_hook::low_level::exit(exit::DONE),
+                // A supervisor that is gone meanwhile does not want to know.
+                Ok(ToWorker::Stacks) => drop(say(&self.voice, &FromWorker::Stacks(fitting(engine.stacks())))),
+                Ok(ToWorker::Assignment(_)) => {}
+                // Nobody can tell it to serve any more, and an import that hangs would keep it, and the listeners, for ever.
+                Err(_) if !engine.is_adopted() => signal_hook::low_level::exit(exit::FAILED),
+                // By itself this means nothing: the end of the descriptor socket says whether the supervisor is gone.
+                Err(_) => return,
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::fault::{Error, Fault, shown};
 use super::raw;
 use super::section::At;
 use super::value::{Folders, PathText};
-use super::{Address, ClientCertificates, Place, Tls};
+use super::{Address, ClientCertificates, Config, Place, Tls};
 use crate::tls::{Certificate, Credential, Held, Material, Which, certificates, credential};
 
 /// A certificate whose time is not now.
@@ -20,6 +20,16 @@ pub struct Overdue {
     pub listener: Address,
     /// What a check says of it.
     pub error: Error,
+}
+
+impl Config {
+    /// Reads the certificates of a config that was written down, which has only their names. What cannot be read is missing still.
+    pub fn read_certificates(&mut self) {
+        let listeners = self.apps.iter_mut().flat_map(|app| &mut app.listen);
+        for tls in listeners.filter_map(|listener| listener.tls.as_mut()) {
+            tls.material = tls.material().unwrap_or_default();
+        }
+    }
 }
 
 impl Tls {

@@ -14,7 +14,8 @@
 //! * A message has at most 64 KiB, checked before it is sent; so it is one packet, and a send does not block while the
 //!   few words that there are stay below the socket's buffer.
 //! * The door is a socket in a folder that we make 0700; the worker connects before it becomes another user. Whoever
-//!   can connect is the supervisor's own user, and the first to do so is believed.
+//!   can connect is the supervisor's own user, and the first to do so is believed. A channel that takes the place of another
+//!   is for a worker that is another user already, and belongs to that one.
 //! * ipc-channel accepts a connection without close-on-exec. That connection carries one message, the two channels
 //!   (which are close-on-exec), and is closed at once; whoever spawns shields what is open just before it does.
 //!
@@ -69,6 +70,18 @@ impl Door {
             fs::set_permissions(folder, Permissions::from_mode(0o700))?;
         }
         Ok(Door { server, name })
+    }
+
+    /// Makes a new one for a worker that has become this user already.
+    pub fn open_for(uid: u32) -> io::Result<Door> {
+        let door = Door::open()?;
+        if uid != nix::unistd::geteuid().as_raw() {
+            let socket = Path::new(&door.name);
+            for path in socket.parent().into_iter().chain([socket]) {
+                std::os::unix::fs::chown(path, Some(uid), None)?;
+            }
+        }
+        Ok(door)
     }
 
     /// What the worker is to be told.

@@ -163,15 +163,14 @@ impl Carrier {
         }
     }
 
-    /// As [`Carrier::receive`], without waiting.
+    /// Takes a name that is there, and the descriptor that it names, if one came with it. Never blocks.
     ///
     /// # Errors
-    /// As there.
-    pub fn try_receive(&self) -> io::Result<Taken<(String, OwnedFd)>> {
+    /// As [`Carrier::receive`].
+    pub fn try_receive(&self) -> io::Result<Taken<(String, Option<OwnedFd>)>> {
         let mut packet = [0; NAME_BYTES_MAX];
         Ok(match self.take(&mut packet)? {
-            Taken::Packet((bytes, Some(descriptor))) => Taken::Packet((text(&packet[..bytes])?, descriptor)),
-            Taken::Packet((_, None)) => return Err(wrong("cannot take a descriptor: none came".into())),
+            Taken::Packet((bytes, descriptor)) => Taken::Packet((text(&packet[..bytes])?, descriptor)),
             Taken::Nothing => Taken::Nothing,
             Taken::End => Taken::End,
         })

@@ -18,13 +18,22 @@
 //! What the worker logs goes straight to where its supervisor logs: the descriptor `log`. Another one of that name, at any time,
 //! takes its place.
 //!
-//! The end of the descriptor socket tells a worker that its supervisor is gone.
+//! The end of the descriptor socket tells a worker that its supervisor is gone. Then the next one may come, see [`adoption`]. A
+//! supervisor that has taken a worker over sends the name of a new channel on the descriptor socket, for words do not outlive
+//! the process that said them.
 
+pub mod adoption;
 pub mod channel;
 pub mod fd;
 
 use serde::{Deserialize, Serialize};
 
+/// The name under which the scoreboard travels, in both directions.
+pub const SCOREBOARD: &str = "scoreboard";
+/// The name under which a worker gets the socket on which it waits for its next supervisor.
+pub const ADOPTION: &str = "adoption";
+/// What the name of a channel begins with that takes the place of the one before: the rest is for [`channel::connect`].
+pub const CHANNEL: &str = "channel ";
 /// The name under which a draining worker gets the end on which it hands its connections over.
 pub const HEIR: &str = "heir";
 /// The name under which a new worker gets the end on which connections are handed to it.
@@ -35,7 +44,7 @@ pub const LOG: &str = "log";
 /// the two pipes go by their streams' names.
 pub const KEPT: &str = "kept";
 
-use crate::config::{App, Log};
+use crate::config::{App, Log, SupervisorLoss};
 
 /// Raised with every change of the words or of the scoreboard's layout.
 pub const VERSION: u16 = 4;
@@ -98,7 +107,41 @@ pub struct Assignment {
     pub purpose: Purpose,
     /// Whether `Loaded` names the files of the loaded modules.
     pub report_files: bool,
+    /// What to do when the supervisor is gone.
+    pub loss: Loss,
+    /// Where the next supervisor is awaited, if one can come: the socket's file. The socket comes behind the listeners.
+    pub adoption: Option<Adoption>,
 }
+
+/// What a worker does when its supervisor is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Whether it serves on.
+    pub then: SupervisorLoss,
+    /// For how long.
+    pub patience: std::time::Duration,
+}
+
+/// Where a worker waits for its next supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// The socket's file, to be removed by whoever can when the worker is gone.
+    pub file: std::path::PathBuf,
+    /// What the supervisors of this server know of each other.
+    pub token: Token,
+}
+
+impl Adoption {
+    /// Removes the file, if that is allowed.
+    pub fn remove(&self) {
+        // What stays is removed by the next supervisor, or replaced.
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+/// What the supervisors of one server know of each other, and nobody else: whoever brings another one is not the successor of
+/// this worker's supervisor, though it may be the next to serve its file.
+pub type Token = [u8; 16];
 
 /// Where a worker's standard output and error lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

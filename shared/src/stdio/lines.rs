@@ -41,7 +41,8 @@ const CHAINS: [&str; 2] = [
     "During handling of the above exception, another exception occurred:",
     "The above exception was the direct cause of the following exception:",
 ];
-const FATAL: &str = "Fatal Python error:";
+/// Behind what was written without a line end, if need be.
+const FATAL: &str = "Fatal Python error: ";
 
 /// What is to be expected behind the last line of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,7 +170,7 @@ impl Lines {
         let is_indented = line.starts_with([' ', '\t']);
         self.within = match self.within {
             Within::Fatal => Within::Fatal,
-            _ if line.starts_with(FATAL) => Within::Fatal,
+            _ if line.contains(FATAL) => Within::Fatal,
             _ if line == TRACEBACK => Within::Traceback,
             _ if CHAINS.contains(&line) => Within::Chain,
             Within::Traceback if is_indented => Within::Traceback,
@@ -279,6 +280,8 @@ Extension modules: _ctypes (total: 1)";
         for records in [records(&text), records_bytewise(&text)] {
             assert_eq!(records, ["before", CRASH]);
         }
+        let text = format!("out of luck{CRASH}");
+        assert_eq!(records(&text), [text]);
     }
 
     #[test]
@@ -297,7 +300,7 @@ Extension modules: _ctypes (total: 1)";
             lines.tell_due(now + hold - Duration::from_millis(1), &mut ready);
             assert!(ready.is_empty(), "{text}");
             lines.tell_due(now + hold, &mut ready);
-            assert_eq!(ready, [text.trim_end()]);
+            assert_eq!(ready, [text.trim_end_matches('\n')]);
             assert_eq!(lines.deadline(), None);
         }
     }

@@ -28,6 +28,7 @@ use crate::core::line::span;
 use crate::inquiry;
 use crate::listen::cause;
 use crate::status::{Report, State};
+use crate::succession::orphans::Orphans;
 
 /// How long a server may take to take a request up, and its process to end after its last word. Its loop never waits,
 /// so a tenth of it is long.
@@ -152,7 +153,19 @@ pub fn order(target: &Target, request: &Request, wait: Wait) -> i32 {
 
 /// Has a server stop by draining, and waits until its process is gone; the exit status.
 pub fn stop(target: &Target, limit: Option<Duration>) -> i32 {
-    settle(target, Server::connect(target).and_then(|server| server.stop(limit)).map(|()| exit::DONE))
+    let stopped = Server::connect(target).and_then(|server| server.stop(limit));
+    let stopped = match (stopped, target) {
+        (Err(Trouble::NotRunning), Target::File(file)) => stop_orphans(file),
+        (stopped, Target::File(_) | Target::Socket(_)) => stopped,
+    };
+    settle(target, stopped.map(|()| exit::DONE))
+}
+
+/// Has workers drain whose supervisor is gone, and waits until they are too.
+fn stop_orphans(file: &Path) -> Result<(), Trouble> {
+    let orphans = Orphans::of(file).ok_or(Trouble::NotRunning)?;
+    eprintln!("supervisor: no supervisor runs; its workers drain: processes {}", orphans.pids());
+    orphans.stop().map_err(Trouble::Cannot)
 }
 
 /// Prints. Who reads may have seen enough, as `head` does; that is no failure.
@@ -165,7 +178,14 @@ pub(super) fn settle(target: &Target, outcome: Result<i32, Trouble>) -> i32 {
         Ok(status) => status,
         Err(Trouble::NotRunning) => {
             match target {
-                Target::File(file) => eprintln!("supervisor: no server runs for {}", file.display()),
+                Target::File(file) => match Orphans::of(file) {
+                    Some(orphans) => eprintln!(
+                        "supervisor: no supervisor runs for {}, but workers of one serve: processes {}",
+                        file.display(),
+                        orphans.pids()
+                    ),
+                    None => eprintln!("supervisor: no server runs for {}", file.display()),
+                },
                 Target::Socket(path) => eprintln!("supervisor: no server listens on {}", path.display()),
             }
             exit::NOT_RUNNING

@@ -77,6 +77,11 @@ impl Client {
         Client { stream, peer, inbox: Inbox::default(), outbox: Vec::new(), sent: 0, state: State::Open }
     }
 
+    /// One that has asked this of the program before.
+    pub fn waiting(stream: UnixStream, peer: Peer, asker: Asker) -> Client {
+        Client { state: State::Asked(asker, Curiosity::None), ..Client::new(stream, peer) }
+    }
+
     /// Whether it waits for an answer.
     pub fn is_asking(&self) -> bool {
         matches!(self.state, State::Asked(..))

@@ -20,6 +20,7 @@
 pub mod ask;
 mod client;
 mod frame;
+mod heir;
 pub mod place;
 pub mod screen;
 pub mod words;
@@ -27,7 +28,6 @@ pub mod words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +41,7 @@ use slog::{Logger, debug, info, warn};
 use crate::core::Asker;
 use crate::core::progress::Progress;
 use crate::listen::{Bound, cause};
+use crate::succession::state::Place;
 use client::{Client, Moved, Peer};
 use place::{Lock, NoLock};
 use words::{Reply, Request};
@@ -73,6 +74,8 @@ pub struct Control {
     log: Logger,
     doors: Vec<Door>,
     links: Vec<PathBuf>,
+    /// Where the server is found.
+    place: Option<Place>,
     /// Held until the sockets' files are removed.
     locks: Vec<Lock>,
     clients: BTreeMap<usize, Client>,
@@ -87,6 +90,13 @@ struct Door {
     bound: Bound,
     listener: UnixListener,
     token: Token,
+}
+
+impl Door {
+    /// Its file.
+    fn path(&self) -> Option<PathBuf> {
+        self.bound.name.strip_prefix("unix:").map(PathBuf::from)
+    }
 }
 
 /// What a server is found by.
@@ -123,6 +133,7 @@ impl Control {
             log: log.clone(),
             doors: Vec::new(),
             links: Vec::new(),
+            place: None,
             locks: Vec::new(),
             clients: BTreeMap::new(),
             answered: BTreeSet::new(),
@@ -153,6 +164,7 @@ impl Control {
                 }
             }
         }
+        self.place = Some(Place { folder: folder.to_owned(), name: names[0].clone() });
         let target = format!("{}.sock", names[0]);
         self.open_at(&folder.join(&target));
         for name in &names[1..] {
@@ -177,19 +189,8 @@ impl Control {
             owner: (None, None),
             tls: None,
         })?;
-        let listener = bound.as_fd().try_clone_to_owned().and_then(|socket| {
-            let mut listener = UnixListener::from_std(socket.into());
-            self.last_token += 1;
-            self.registry.register(&mut listener, Token(self.last_token), Interest::READABLE)?;
-            Ok(listener)
-        });
-        match listener {
-            Ok(listener) => Ok(Door { bound, listener, token: Token(self.last_token) }),
-            Err(error) => {
-                bound.close();
-                Err(format!("cannot listen on {}: {}", path.display(), cause(&error)))
-            }
-        }
+        // If it fails the file stays, and is found stale by the next start.
+        self.reopen(bound).map_err(|error| format!("cannot listen on {}: {}", path.display(), cause(&error)))
     }
 
     /// Leads another name to the socket. What lies there is a killed server's, for we hold the name's lock.

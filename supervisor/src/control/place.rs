@@ -22,6 +22,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf, absolute};
@@ -30,6 +31,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 
+use crate::core::fingerprint::fnv;
 use crate::listen::cause;
 
 /// Where root's servers are.
@@ -104,11 +106,6 @@ fn name_of(path: &Path) -> String {
     format!("{stem}-{:016x}", fnv(path.as_os_str().as_bytes()))
 }
 
-/// FNV-1a of 64 bits: the same in every build of ours, unlike the standard library's.
-pub fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 /// Held for as long as the server lives, and by the kernel's word no longer.
 #[derive(Debug)]
 pub struct Lock {
@@ -147,6 +144,17 @@ impl Lock {
         }
     }
 
+    /// Goes on with one that the program before has taken: the file is open still, and locked by that.
+    pub fn resume(path: PathBuf, file: File) -> io::Result<Lock> {
+        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| io::Error::from(errno))?;
+        Ok(Lock { path, file })
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn sign(mut self) -> io::Result<Lock> {
         self.file.set_len(0)?;
         writeln!(self.file, "{}", std::process::id())?;
@@ -157,6 +165,12 @@ impl Lock {
         let identity = |found: fs::Metadata| (found.dev(), found.ino());
         let at_path = fs::symlink_metadata(&self.path).map(identity);
         self.file.metadata().map(identity).is_ok_and(|ours| at_path.is_ok_and(|found| found == ours))
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
@@ -200,8 +214,6 @@ mod tests {
 
     #[test]
     fn a_name_is_the_same_in_every_build() {
-        // The test vector that FNV's authors publish.
-        assert_eq!(fnv(b"foobar"), 0x8594_4171_f739_67e8);
         assert_eq!(name_of(Path::new("/etc/monoceros/ser ver.yaml")), "ser_ver.yaml-c43bc80a2d017b5b");
     }
 

@@ -129,7 +129,9 @@ impl Screen {
 
     /// Draws this, as much as there is room for.
     fn show(&self, text: &str) {
-        let (columns, rows) = tcgetwinsize(io::stdout()).map_or((80, 24), |size| (size.ws_col, size.ws_row));
+        let size = tcgetwinsize(io::stdout()).map_or((0, 0), |size| (size.ws_col, size.ws_row));
+        // One that nobody has measured says zero.
+        let (columns, rows) = if size.0 == 0 || size.1 == 0 { (80, 24) } else { size };
         print(&format!("\x1b[H{}\x1b[J", fitted(text, columns.into(), rows.into())));
     }
 

@@ -5,6 +5,7 @@
 //!   {"monoceros":1,"ask":"reload"}                            -> {"answer":"accepted"} then done or failed
 //!   {"monoceros":1,"ask":"scale","app":"shop","workers":4}    -> the same
 //!   {"monoceros":1,"ask":"reopen"}                            -> the same
+//!   {"monoceros":1,"ask":"upgrade"}                           -> the same, on the same connection, by the program that is then
 //!   {"monoceros":1,"ask":"stop"}                              -> accepted; the end of the connection is the server's
 //!   {"monoceros":1,"ask":"stacks","of":"shop"}                -> {"answer":"stacks", ...}, after some seconds at most
 //!   with "progress":true                                      -> any number of {"answer":"progress", ...} before done or failed
@@ -47,6 +48,8 @@ pub enum Request {
     },
     /// Open the log anew.
     Reopen,
+    /// Become the program as it lies there now.
+    Upgrade,
     /// What do the workers run?
     Stacks {
         /// An application's name, or a worker's number; without one, all.
@@ -107,7 +110,7 @@ impl Request {
     pub fn only_looks(&self) -> bool {
         match self {
             Request::Status | Request::Stacks { .. } => true,
-            Request::Reload | Request::Scale { .. } | Request::Reopen | Request::Stop => false,
+            Request::Reload | Request::Scale { .. } | Request::Reopen | Request::Upgrade | Request::Stop => false,
         }
     }
 
@@ -118,6 +121,7 @@ impl Request {
             Request::Reload => "reload",
             Request::Scale { .. } => "scale",
             Request::Reopen => "reopen",
+            Request::Upgrade => "upgrade",
             Request::Stacks { .. } => "stacks",
             Request::Stop => "stop",
         }
@@ -167,6 +171,7 @@ mod tests {
                 r#"{"monoceros":1,"ask":"scale","app":"shop","workers":4}"#,
                 Request::Scale { app: "shop".into(), workers: 4 },
             ),
+            (r#"{"monoceros":1,"ask":"upgrade"}"#, Request::Upgrade),
             (r#"{"monoceros":1,"ask":"stop"}"#, Request::Stop),
             (r#"{"monoceros":1,"ask":"stacks"}"#, Request::Stacks { of: None }),
             (r#"{"monoceros":1,"ask":"stacks","of":"7"}"#, Request::Stacks { of: Some("7".into()) }),

@@ -70,6 +70,15 @@ pub enum Effect {
     },
     /// Close the supervisor's own listeners. Those of workers stay open until they leave them.
     CloseListeners,
+    /// Ask the program that lies there now whether it can take over, and answer with `Event::Preflown`.
+    Preflight,
+    /// It is not waited for any more.
+    EndPreflight,
+    /// Leave everything to the program that lies there now. These are answered by it, or by whoever serves if it cannot.
+    Succeed {
+        /// Who waits for it.
+        askers: Vec<Asker>,
+    },
     /// Tell somebody what came of a wish.
     Answer {
         /// Whom.

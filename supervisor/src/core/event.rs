@@ -111,15 +111,10 @@ pub enum Event {
         /// Who waits for the answer; `None` for a signal and for what watches files.
         asker: Option<Asker>,
     },
+    /// The answer to `Effect::Preflight`: the next supervisor can take over, or a line that says why not.
+    Preflown(Result<(), String>),
     /// Our terminal has another size.
     Resized,
-    /// Somebody wants what this version cannot do.
-    NotYet {
-        /// The signal that asked.
-        signal: &'static str,
-        /// What it would have been.
-        what: &'static str,
-    },
     /// A deadline may have passed.
     Tick,
 }
@@ -144,6 +139,8 @@ pub enum Wish {
         /// How many.
         to: Scale,
     },
+    /// Another supervisor in this one's process: the program as it lies there now.
+    Upgrade,
     /// No workers, but the listeners stay; until the next reload.
     Park,
     /// The end.
@@ -157,6 +154,8 @@ pub enum Cause {
     Signal,
     /// `supervisor reload`: every application.
     Command,
+    /// The supervisor is another program now, and so are its workers to be: every application.
+    Upgraded,
     /// The file has changed: only what differs in it.
     FileChanged,
     /// Code has changed: only this application, with the config that it has.
@@ -173,6 +172,7 @@ impl fmt::Display for Cause {
         match self {
             Cause::Signal => f.write_str("HUP"),
             Cause::Command => f.write_str("command"),
+            Cause::Upgraded => f.write_str("the supervisor was upgraded"),
             Cause::FileChanged => f.write_str("the file has changed"),
             Cause::CodeChanged { app: _, path } => write!(f, "{path} has changed"),
         }

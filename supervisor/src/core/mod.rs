@@ -15,6 +15,8 @@
 //!   sockets         which listeners are needed
 //!   certify         renewed certificates, for workers that stay
 //!   park, stop      no workers for a while; the end
+//!   legacy          what the next supervisor needs to know; its beginning, from that
+//!   upgrade         the end of this supervisor and the beginning of the next, in one process
 //!   progress        how far a wish is
 //!   status          all of it, to be shown
 //! ```
@@ -33,7 +35,9 @@ mod backoff;
 mod certify;
 mod effect;
 mod event;
+pub mod fingerprint;
 mod heirs;
+pub mod legacy;
 pub mod line;
 mod lives;
 mod losses;
@@ -49,6 +53,7 @@ mod spares;
 pub mod status;
 mod stop;
 mod team;
+mod upgrade;
 mod worker;
 #[cfg(test)]
 mod world;
@@ -64,13 +69,14 @@ use backoff::Jitter;
 pub use effect::{Answer, Effect, Recruit};
 pub use event::{Asker, Cause, Event, Exit, LastSeen, Scale, Stop, Wish};
 use heirs::Heritage;
-use line::{Level, Line};
+use line::Line;
 pub use losses::Restarts;
 use plan::{Manner, Plan};
 use reload::{Reload, Request};
 use scale::Scaling;
 use status::LastReload;
 use team::Team;
+use upgrade::Upgrade;
 use worker::Life;
 pub use worker::Word;
 
@@ -121,6 +127,7 @@ pub struct Core {
     last_reload: Option<LastReload>,
     scalings: Vec<Scaling>,
     stop_askers: Vec<Asker>,
+    upgrade: Option<Upgrade>,
     /// Whether our terminal has changed its size.
     was_resized: bool,
     exit_status: i32,
@@ -152,6 +159,7 @@ impl Core {
             last_reload: None,
             scalings: Vec::new(),
             stop_askers: Vec::new(),
+            upgrade: None,
             was_resized: false,
             exit_status: exit::DONE,
             jitter: Jitter::new(seed),
@@ -179,17 +187,22 @@ impl Core {
             Event::Bound => self.fresh_bound(now),
             Event::NotBound { why } => self.not_bound(now, why),
             Event::Wanted { wish, asker } => self.wanted(now, wish, asker),
+            Event::Preflown(said) => self.preflown(said),
             Event::Resized => self.resized(),
-            Event::NotYet { signal, what } => self.not_yet(signal, what),
             Event::Tick => self.tick(now),
         }
         self.settle(now);
         std::mem::take(&mut self.effects)
     }
 
+    /// What a worker runs.
+    pub fn plan_of(&self, worker: WorkerId) -> Option<&plan::AppPlan> {
+        self.lives.get(&worker).map(|life| &life.app)
+    }
+
     /// When [`Event::Tick`] is due next.
     pub fn deadline(&self) -> Option<Now> {
-        let lives = self.lives.values().filter_map(Life::until).min();
+        let lives = self.lives.values().filter_map(Life::until).chain(self.upgrade_until()).min();
         let lingering = match self.phase {
             Phase::Parked | Phase::Draining | Phase::Quitting | Phase::Gone => return lives,
             Phase::Lingering { until } => Some(until),
@@ -215,6 +228,7 @@ impl Core {
             Wish::Reload { cause } => self.want_reload(cause, asker),
             Wish::Scale { app, to } => self.want_scale(now, Some(app), to, asker),
             Wish::ScaleAll { to } => self.want_scale(now, None, to, asker),
+            Wish::Upgrade => self.want_upgrade(asker),
             Wish::Park => self.park(now, asker),
             Wish::Stop(stop) => self.want_stop(now, stop, asker),
         }
@@ -226,11 +240,13 @@ impl Core {
             self.overdue(now, worker);
         }
         self.linger_on(now);
+        self.upgrade_overdue(now);
     }
 
     /// What follows from how things are, whatever has happened.
     fn settle(&mut self, now: Now) {
         self.begin_reload(now);
+        self.begin_upgrade(now);
         if self.phase.is_up() {
             self.recover(now);
             self.fill_places(now);
@@ -241,11 +257,6 @@ impl Core {
             self.close_unneeded();
         }
         self.exit_when_gone();
-    }
-
-    fn not_yet(&mut self, signal: &'static str, what: &'static str) {
-        let line = Line::new(Level::Warning, "signal ignored: this version cannot do that yet");
-        self.log(line.with("signal", signal).with("wanted", what));
     }
 
     fn log(&mut self, line: Line) {

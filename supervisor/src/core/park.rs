@@ -36,6 +36,7 @@ impl Core {
         }
         self.abandon_all(now, PARKED);
         self.refuse_scalings(PARKED);
+        self.abandon_upgrade(PARKED);
         self.phase = Phase::Parked;
         let line =
             Line::new(Level::Info, "parked: workers drain and the listeners stay").with("workers", self.lives.len());
@@ -59,7 +60,7 @@ impl Core {
     /// Whether a reload for this cause may begin.
     pub(super) fn may_reload(&self, cause: &Cause) -> Result<(), &'static str> {
         match (self.phase, cause) {
-            (Phase::Up, _) | (Phase::Parked, Cause::Signal | Cause::Command) => Ok(()),
+            (Phase::Up, _) | (Phase::Parked, Cause::Signal | Cause::Command | Cause::Upgraded) => Ok(()),
             (Phase::Parked, Cause::FileChanged | Cause::CodeChanged { .. }) => Err(PARKED),
             (Phase::Lingering { .. } | Phase::Draining | Phase::Quitting | Phase::Gone, _) => {
                 Err("the server is stopping")

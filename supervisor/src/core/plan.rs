@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use monoceros_shared::config::{Address, App, Config, Listener, Log};
+use monoceros_shared::link::Loss;
+
+use super::fingerprint;
 
 /// What is to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,10 @@ pub struct AppPlan {
     pub app: Arc<App>,
     /// How its workers log.
     pub log: Log,
+    /// What its workers do when the supervisor is gone.
+    pub loss: Loss,
+    /// Of all that makes workers of it different from those of another, as [`AppPlan::is_alike`] says.
+    fingerprint: u64,
 }
 
 /// How long a worker may take.
@@ -46,7 +53,8 @@ pub struct Timeouts {
 impl Plan {
     /// A config as a plan.
     pub fn of(config: &Config, manner: Manner) -> Plan {
-        let app = |app: &App| AppPlan { app: Arc::new(app.clone()), log: config.log.clone() };
+        let loss = Loss { then: config.on_supervisor_loss, patience: config.orphan_timeout };
+        let app = |app: &App| AppPlan::new(app.clone(), config.log.clone(), loss);
         Plan { apps: config.apps.iter().map(app).collect(), manner }
     }
 
@@ -63,6 +71,23 @@ impl Plan {
 }
 
 impl AppPlan {
+    /// One that is run.
+    pub fn new(app: App, log: Log, loss: Loss) -> AppPlan {
+        let like = App { workers: 0, wsgi_place: None, ..app.clone() };
+        AppPlan { app: Arc::new(app), fingerprint: fingerprint::of(&(like, &log, loss)), log, loss }
+    }
+
+    /// What an earlier supervisor ran: all that is known of it is said here, the rest is as in a plan of now. It is like no
+    /// other but those with its fingerprint.
+    pub fn of_legacy(app: App, like: &AppPlan, fingerprint: u64) -> AppPlan {
+        AppPlan { app: Arc::new(app), fingerprint, log: like.log.clone(), loss: like.loss }
+    }
+
+    /// Tells it from others that are not like it.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.app.name
@@ -89,8 +114,7 @@ impl AppPlan {
     /// Whether workers of the one can stand in for workers of the other: all is the same but for how many there are, for
     /// where in the file it is written, and for what is in the files of certificates.
     pub fn is_alike(&self, other: &AppPlan) -> bool {
-        let like = App { workers: self.app.workers, wsgi_place: self.app.wsgi_place, ..App::clone(&other.app) };
-        *self.app == like && self.log == other.log
+        self.name() == other.name() && self.fingerprint == other.fingerprint
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Asker;
 use super::reload::Stage;
+use super::upgrade::Upgrade;
 use super::worker::Life;
 use super::{Core, Phase};
 
@@ -35,6 +36,8 @@ pub enum Step {
     Binding,
     /// New workers load.
     Loading,
+    /// Another program is asked whether it can take over.
+    Preflight,
     /// More workers are to serve, or fewer.
     Scaling,
     /// Workers serve on for `timeouts.drain_delay`.
@@ -54,6 +57,7 @@ impl fmt::Display for Progress {
             (Step::Reading, _) => f.write_str("reading the file"),
             (Step::Binding, _) => f.write_str("binding new listeners"),
             (Step::Loading, of) => write!(f, "loading: {}", part(count, of)),
+            (Step::Preflight, _) => f.write_str("asking the new program whether it can take over"),
             (Step::Scaling, of) => write!(f, "scaling: {} serve", part(count, of)),
             (Step::Lingering, _) => write!(f, "serving on for timeouts.drain_delay: {}", part(count, None)),
             (Step::Draining, _) => write!(f, "draining: {} left", part(count, None)),
@@ -90,6 +94,9 @@ impl Core {
             let count = generations.collect::<BTreeSet<_>>().len();
             let step = if self.reload.is_some() { Step::Waiting } else { Step::Crowded };
             return Some(Progress { step, count, of: None });
+        }
+        if let Some(step) = self.upgrade.as_ref().filter(|upgrade| upgrade.is_for(asker)).map(Upgrade::step) {
+            return bare(step);
         }
         if let Some(scaling) = self.scalings.iter().find(|scaling| scaling.asker == asker) {
             let teams =

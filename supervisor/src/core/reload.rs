@@ -97,7 +97,7 @@ impl Request {
 impl Scope {
     fn of(cause: &Cause) -> Scope {
         match cause {
-            Cause::Signal | Cause::Command => Scope { file: true, all: true, ..Scope::default() },
+            Cause::Signal | Cause::Command | Cause::Upgraded => Scope { file: true, all: true, ..Scope::default() },
             Cause::FileChanged => Scope { file: true, ..Scope::default() },
             Cause::CodeChanged { app, path: _ } => Scope { code: BTreeSet::from([app.clone()]), ..Scope::default() },
         }
@@ -152,6 +152,7 @@ impl Core {
         let room = draining.collect::<BTreeSet<_>>().len() < DRAINING_MAX;
         if !matches!(self.phase, Phase::Up | Phase::Parked)
             || self.reload.is_some()
+            || self.upgrade.is_some()
             || !room
             || !self.forsaken.is_empty()
         {
@@ -302,9 +303,19 @@ impl Core {
         self.last_reload = Some(LastReload { outcome, why, detail, cause: request.cause, at: now });
     }
 
+    /// Whether a reload runs, or what one had bound is not closed yet.
+    pub(super) fn reloads(&self) -> bool {
+        self.reload.is_some() || !self.forsaken.is_empty()
+    }
+
     /// Ends the reload that runs and the one that waits, because there will be no workers.
     pub(super) fn abandon_all(&mut self, now: Now, why: &str) {
         self.abandon(now, Failure::new(why, ""));
+        self.refuse_waiting(why);
+    }
+
+    /// Ends the reload that waits.
+    pub(super) fn refuse_waiting(&mut self, why: &str) {
         for asker in self.waiting.take().into_iter().flat_map(|request| request.askers) {
             self.refuse(Some(asker), why);
         }

@@ -114,7 +114,7 @@ impl Core {
         }
     }
 
-    /// Ends all waiting, because there will be no workers.
+    /// Ends all waiting.
     pub(super) fn refuse_scalings(&mut self, why: &str) {
         for Scaling { asker, .. } in std::mem::take(&mut self.scalings) {
             self.refuse(Some(asker), why);

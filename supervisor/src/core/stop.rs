@@ -82,6 +82,7 @@ impl Core {
     fn end_wishes(&mut self, now: Now) {
         self.abandon_all(now, "the server is stopping");
         self.refuse_scalings("the server is stopping");
+        self.abandon_upgrade("the server is stopping");
     }
 
     pub(super) fn exit_when_gone(&mut self) {

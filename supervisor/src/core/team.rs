@@ -133,6 +133,12 @@ impl Team {
         surplus
     }
 
+    /// Puts a worker into an empty slot, if there is one.
+    pub fn sit(&mut self, worker: WorkerId) -> bool {
+        let slot = self.slots.iter_mut().find(|slot| slot.worker().is_none());
+        slot.map(|slot| slot.occupy(worker)).is_some()
+    }
+
     /// Adds slots that are due at once.
     pub fn grow(&mut self, wanted: usize) {
         while self.slots.len() < wanted {

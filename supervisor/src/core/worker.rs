@@ -19,6 +19,7 @@ use std::time::Duration;
 use monoceros_shared::link::Purpose;
 
 use super::ailing::Health;
+use super::legacy::Found;
 use super::losses::Loss;
 use super::plan::AppPlan;
 use super::recycle::Wear;
@@ -101,6 +102,23 @@ impl Life {
         let state = State::Booting { until: now + app.timeouts().boot };
         let (purpose, health) = (Purpose::Serve, Health::default());
         Life { app, generation, purpose, pid: None, wear, health, state, spawned: now, adopted: None }
+    }
+
+    /// One that another supervisor spawned and that serves, since the times of its spawn and its adoption.
+    pub fn found(app: AppPlan, found: &Found, (spawned, adopted): (Now, Now), wear: Wear) -> Life {
+        let (generation, pid, purpose) = (found.generation, Some(found.pid), Purpose::Serve);
+        let health = Health::default();
+        Life { app, generation, purpose, pid, wear, health, state: State::Serving, spawned, adopted: Some(adopted) }
+    }
+
+    /// It drains already, and may until then.
+    pub fn drains_until(&mut self, until: Now) {
+        self.state = State::Draining { until };
+    }
+
+    /// When it was spawned, and when it began to serve if it did.
+    pub fn times(&self) -> (Now, Option<Now>) {
+        (self.spawned, self.adopted)
     }
 
     /// Goes on by what happened; the whole table.
@@ -231,7 +249,9 @@ impl Life {
     pub fn is_expected(&self, exit: Exit) -> bool {
         match self.state {
             State::Booting { .. } | State::Loaded => false,
-            State::Serving | State::Draining { .. } => exit == Exit::Code(0),
+            State::Serving => exit == Exit::Code(0),
+            // Of one that another supervisor spawned, nobody knows more.
+            State::Draining { .. } => matches!(exit, Exit::Code(0) | Exit::Unknown),
             State::Quitting { .. } | State::Killed => true,
         }
     }

@@ -1,7 +1,7 @@
 //! All that a server listens on, by address. It is the supervisor's to open and to close; workers hold copies.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use monoceros_shared::config::{Address, App, Listener};
 
@@ -31,6 +31,11 @@ impl Sockets {
         self.offers.claim(apps);
     }
 
+    /// All that is to be listened on is.
+    pub fn settled(&mut self) {
+        self.offers.forget_ours();
+    }
+
     /// Binds all of these, or none.
     ///
     /// # Errors
@@ -52,6 +57,21 @@ impl Sockets {
         }
         self.bound.extend(all);
         Ok(())
+    }
+
+    /// Takes one over that another supervisor bound.
+    pub fn adopt(&mut self, listener: &Listener, bound: Bound) {
+        self.bound.insert(listener.address.clone(), bound);
+    }
+
+    /// The descriptors of all, by name.
+    pub fn descriptors(&self) -> BTreeMap<String, RawFd> {
+        self.bound.values().map(|bound| (bound.name.clone(), bound.as_fd().as_raw_fd())).collect()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Bound> {
+        self.bound.values()
     }
 
     /// Gives those that are bound what these listeners say now; what cannot be.

@@ -47,6 +47,7 @@ impl Server<'_> {
             }
             Request::Reload => Wish::Reload { cause: Cause::Command },
             Request::Scale { app, workers } => Wish::Scale { app, to: Scale::To(workers) },
+            Request::Upgrade => Wish::Upgrade,
             Request::Stop => Wish::Stop(Stop::Graceful),
         };
         Some(Event::Wanted { wish, asker: Some(asker) })

@@ -13,8 +13,11 @@ const BYTES_MAX: usize = 3 * 1024;
 /// what was printed for another reason.
 const AGE_MAX: Duration = Duration::from_secs(2);
 
-/// How a record begins that says by itself why the process ended.
-const FATAL: &str = "Fatal Python error:";
+/// What stands in a record that says by itself why the process ended.
+const FATAL: &str = "Fatal Python error: ";
+
+/// Lines before such a record: what a library had to say before it gave up.
+const REASON_LINES: usize = 5;
 
 /// What stands where something was left out.
 const MARK: &str = "[...]";
@@ -36,16 +39,23 @@ impl Tail {
         }
     }
 
-    /// The last lines as one text; empty when there are none. Of a fatal error of Python's only that.
+    /// The last lines as one text; empty when there are none. Where there is a fatal error of Python's, that is the last of it.
     pub(super) fn text(&self, now: Instant) -> String {
-        if let Some((_, fatal)) = self.records.iter().rev().find(|(_, record)| record.starts_with(FATAL)) {
-            return fatal.clone();
-        }
         let recent = self.records.iter().filter(|(at, _)| now.saturating_duration_since(*at) <= AGE_MAX);
-        let text = recent.map(|(_, record)| record.as_str()).collect::<Vec<_>>().join("\n");
-        let skip = text.lines().count().saturating_sub(LINES_MAX);
-        text.lines().skip(skip).collect::<Vec<_>>().join("\n")
+        let mut records: Vec<&str> = recent.map(|(_, record)| record.as_str()).collect();
+        let Some(fatal) = records.iter().rposition(|record| record.contains(FATAL)) else {
+            return last_lines(&records, LINES_MAX);
+        };
+        records.truncate(fatal + 1);
+        let fatal = records.pop().unwrap_or_default();
+        let reason = last_lines(&records, REASON_LINES);
+        if reason.is_empty() { fatal.to_owned() } else { format!("{reason}\n{fatal}") }
     }
+}
+
+fn last_lines(records: &[&str], count: usize) -> String {
+    let lines: Vec<&str> = records.iter().flat_map(|record| record.lines()).collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 /// A record that is too long without its middle: its first line says what it is, and its end what happened.
@@ -86,15 +96,17 @@ mod tests {
     }
 
     #[test]
-    fn a_fatal_error_is_told_alone_and_without_its_middle() {
+    fn a_fatal_error_is_told_without_its_middle_and_with_the_few_lines_before_it() {
         let (mut tail, now) = (Tail::default(), Instant::now());
-        tail.push(now, "before");
+        (0..10).for_each(|number| tail.push(now, &format!("line {number}")));
+        tail.push(now, "out of luck");
         let stack: String = (0..100).map(|number| format!("\n  frame {number}")).collect();
-        tail.push(now, &format!("{FATAL} Segmentation fault{stack}"));
+        tail.push(now, &format!("{FATAL}Segmentation fault{stack}"));
         tail.push(now, "after");
         let text = tail.text(now);
-        assert!(text.starts_with("Fatal Python error: Segmentation fault\n[...]\n  frame 8"), "{text}");
-        assert!(text.ends_with("  frame 98\n  frame 99") && text.lines().count() <= LINES_MAX, "{text}");
+        let expected =
+            "line 6\nline 7\nline 8\nline 9\nout of luck\nFatal Python error: Segmentation fault\n[...]\n  frame 8";
+        assert!(text.starts_with(expected) && text.ends_with("  frame 98\n  frame 99"), "{text}");
     }
 
     #[test]

@@ -36,36 +36,50 @@ impl Given {
     }
 }
 
+/// What was taken.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// The sockets.
+    pub sockets: Vec<Given>,
+    /// What is wrong with the others: one line each.
+    pub wrong: Vec<String>,
+}
+
+impl Taken {
+    /// The names of those that an earlier supervisor had bound.
+    pub fn of_ours(&self) -> Vec<String> {
+        self.sockets.iter().filter(|given| given.was_ours()).map(|given| given.name.clone()).collect()
+    }
+}
+
 /// Takes them. To be called once, before anything is opened.
-///
-/// # Errors
-/// Beside those that could be taken, what is wrong with the others: one line each.
-pub fn take() -> (Vec<Given>, Vec<String>) {
+pub fn take() -> Taken {
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let (pid, count) = (variable("LISTEN_PID"), variable("LISTEN_FDS"));
     if pid != std::process::id().to_string() {
-        return (Vec::new(), Vec::new());
+        return Taken::default();
     }
     let Some(count) = count.parse::<RawFd>().ok().filter(|count| (0..=COUNT_MAX).contains(count)) else {
-        return (Vec::new(), vec![format!("cannot take the sockets of the service manager: LISTEN_FDS is {count:?}")]);
+        let why = format!("cannot take the sockets of the service manager: LISTEN_FDS is {count:?}");
+        return Taken { sockets: Vec::new(), wrong: vec![why] };
     };
     take_these(count, &variable("LISTEN_FDNAMES"))
 }
 
-fn take_these(count: RawFd, names: &str) -> (Vec<Given>, Vec<String>) {
+fn take_these(count: RawFd, names: &str) -> Taken {
     let mut names = names.split(':').filter(|names| !names.is_empty());
-    let (mut taken, mut wrong) = (Vec::new(), Vec::new());
+    let mut taken = Taken::default();
     for number in FIRST..FIRST + count {
         let name = names.next().unwrap_or("unknown").to_owned();
         if is_socket(number) {
-            taken.push(Given { name, socket: own(number) });
+            taken.sockets.push(Given { name, socket: own(number) });
         } else {
-            wrong.push(format!(
+            taken.wrong.push(format!(
                 "descriptor {number} of the service manager's, {name:?}, is no socket: it is left alone"
             ));
         }
     }
-    (taken, wrong)
+    taken
 }
 
 fn is_socket(number: RawFd) -> bool {

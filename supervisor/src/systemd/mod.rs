@@ -83,7 +83,7 @@ impl Manager {
     }
 
     /// These names are in its store already.
-    pub fn keeps_already(&mut self, names: impl Iterator<Item = String>) {
+    pub fn keeps_already(&mut self, names: Vec<String>) {
         if let Some(store) = self.link.as_mut().and_then(|link| link.store.as_mut()) {
             store.has_already(names);
         }

@@ -25,7 +25,7 @@ pub struct Store {
 
 impl Store {
     /// These came from it, and are still in it.
-    pub fn has_already(&mut self, names: impl Iterator<Item = String>) {
+    pub fn has_already(&mut self, names: Vec<String>) {
         self.names.extend(names);
     }
 
@@ -58,7 +58,7 @@ pub fn is_of_ours(name: &str) -> bool {
 fn name_of(address: &str) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() || "-._/[]@".contains(c) { c } else { '_' };
     let readable: String = address.chars().take(ADDRESS_MAX).map(legal).collect();
-    format!("{PREFIX}{readable}-{:016x}", crate::control::place::fnv(address.as_bytes()))
+    format!("{PREFIX}{readable}-{:016x}", crate::core::fingerprint::fnv(address.as_bytes()))
 }
 
 #[cfg(test)]
@@ -106,7 +106,7 @@ mod tests {
     fn what_came_from_the_store_is_not_stored_again_and_is_removed_when_nobody_wants_it() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut store = Store::default();
-        store.has_already([name_of("one"), name_of("gone")].into_iter());
+        store.has_already(vec![name_of("one"), name_of("gone")]);
         let letters = store.keep([("one".to_owned(), socket.as_fd())].into_iter());
         let texts: Vec<&str> = letters.iter().map(Letter::text).collect();
         assert_eq!(texts, [format!("FDSTOREREMOVE=1\nFDNAME={}", name_of("gone"))]);

@@ -26,6 +26,8 @@ pub fn framing() -> Vec<Case> {
         must("RFC 9110 8.6", "204 has no Content-Length", get("/answer/no_content_with_some"), &[&[Status(204), NoField("Content-Length")], &[Status(500)]]),
         must("RFC 9112 6.1", "204 has no Transfer-Encoding", get("/answer/no_content"), &[&[Status(204), NoField("Transfer-Encoding")]]),
         must("RFC 9112 6.3", "304 has no content", get("/answer/not_modified"), &[&[Status(304), Body("")]]),
+        must("RFC 9112 6.3", "304 has no content, though the application gives some", get("/answer/not_modified_with_some"), &[&[Status(304)], &[Status(500)]]),
+        must("RFC 9110 8.6", "304 says no length that is not the one of GET", get("/answer/not_modified"), &[&[Status(304), NoField("Content-Length")]]),
         must("RFC 9112 6.3", "an answer of unknown length shows its end", get("/answer/pieces"), &[&[Body("one two three"), WellFormed]]),
         must("RFC 9112 6.3", "an answer of no bytes", get("/answer/nothing"), &[&[Body(""), WellFormed]]),
         must("PEP 3333, Content-Length", "less than was said does not look complete", followed("/answer/too_short"), &[&[Cut], &[Status(500)]]).over(),

@@ -57,7 +57,7 @@ impl Engine {
     }
 
     /// Nobody reads what is printed any more.
-    pub(super) fn keep_output(&self) {
+    pub fn keep_output(&self) {
         if let Err(error) = self.keeper.begin() {
             slog::error!(self.log, "prints block when the pipes are full"; "why" => %error);
         }

@@ -20,13 +20,13 @@ use monoceros_shared::link::fd::{Carrier, Taken};
 use monoceros_shared::link::{HEIR, INHERITANCE, LOG};
 use monoceros_shared::tls::Parcel;
 
+use super::Engine;
 use super::guest::{Guest, LINGER};
 use super::heir::Heir;
 use super::leader::{Leader, NO_ROOM_PAUSE, Reception};
 use super::listen::Listener;
 use super::runner::Runner;
 use super::slots::{Room, lock};
-use super::{Engine, Mode};
 use crate::clock;
 use crate::tls::Terms;
 
@@ -62,17 +62,18 @@ impl Engine {
 }
 
 impl Runner {
-    /// Takes what the supervisor has sent: an heir, an inheritance, or what to log to. The end means that it is gone, and nobody would
-    /// replace us.
+    /// Takes what the supervisor has sent: an heir, an inheritance, what to log to, or where its words are from now on. What follows
+    /// from its end is decided elsewhere (see the worker's `succession`).
     pub(super) fn take_delivery(&mut self, leader: &mut Leader) -> io::Result<()> {
         loop {
-            match leader.carrier.try_receive() {
-                Ok(Taken::Packet((name, log))) if name == LOG => self.engine.log_to(log),
-                Ok(Taken::Packet((name, socket))) => self.take_carrier(leader, &name, socket),
+            let Some(carrier) = &leader.carrier else { return Ok(()) };
+            match carrier.try_receive() {
+                Ok(Taken::Packet((name, Some(log)))) if name == LOG => self.engine.log_to(log),
+                Ok(Taken::Packet((name, Some(socket)))) => self.take_carrier(leader, &name, socket),
+                Ok(Taken::Packet((name, None))) => self.engine.succession.hear(&name),
                 Ok(Taken::Nothing) => return Ok(()),
                 Ok(Taken::End) => {
-                    self.engine.keep_output();
-                    self.engine.enter(Mode::Drain);
+                    self.part_from_supervisor(leader);
                     return Ok(());
                 }
                 // The packet is used up; what came with it is closed, which its other end sees.

@@ -159,22 +159,43 @@ impl Watchman {
         late.telling = Some((line, now, told));
     }
 
+    /// Writes the lines that the probe has not yet, for the process ends.
+    pub(super) fn tell_the_rest(&mut self, now: u64) {
+        let how = self.stands_still(now).then_some("looked at without the GIL");
+        for index in 0..self.late.len() {
+            self.write_without_gil(index, how);
+        }
+    }
+
     /// Writes the line that the probe could not, for want of the GIL.
     fn tell_without_gil(&mut self, index: usize, now: u64) {
+        let stands_still = self.stands_still(now);
         let late = &mut self.late[index];
-        let Some((line, since, told)) = &late.telling else { return };
+        let Some((_, since, told)) = &late.telling else { return };
         if told.load(Ordering::Acquire) {
             late.telling = None;
-        } else if now >= since + PROBE_PATIENCE
-            && now >= self.moved + PROBE_PATIENCE
-            && !told.swap(true, Ordering::AcqRel)
-        {
-            let text = stacks::without_gil().unwrap_or_default();
-            let thread = self.engine.watch.lease(late.runner).thread();
-            let stack = format!("the GIL is held:\n{}", stacks::part_of(&text, thread).unwrap_or(&text));
-            self.engine.write_late(*line, late.runner, (&late.account, &stack));
-            late.telling = None;
+        } else if now >= since + PROBE_PATIENCE && stands_still {
+            self.write_without_gil(index, Some("the GIL is held"));
         }
+    }
+
+    /// Whether no call has begun or ended for so long that Python's frames can be looked at, if the GIL is not to be had.
+    fn stands_still(&self, now: u64) -> bool {
+        now >= self.moved + PROBE_PATIENCE
+    }
+
+    fn write_without_gil(&mut self, index: usize, how: Option<&str>) {
+        let late = &mut self.late[index];
+        let Some((line, _, told)) = late.telling.take() else { return };
+        if told.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let thread = self.engine.watch.lease(late.runner).thread();
+        let stack = match how.and_then(|how| Some((how, stacks::without_gil()?))) {
+            Some((how, text)) => format!("{how}:\n{}", stacks::part_of(&text, thread).unwrap_or(&text)),
+            None => "Python was too busy to tell it".to_owned(),
+        };
+        self.engine.write_late(line, late.runner, (&late.account, &stack));
     }
 }
 

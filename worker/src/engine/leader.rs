@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -21,7 +22,6 @@ use super::runner::Runner;
 use super::slots::{Look, Room, lock};
 use crate::clock;
 use crate::conn::{Connection, Edge};
-use crate::tls::Terms;
 use crate::turn::{Farewell, Patience, Turn};
 
 /// Events taken from the kernel at once. More makes the first call of a batch wait longer for the rest to be read, fewer
@@ -46,7 +46,7 @@ const COMPLAINT_PAUSE: u64 = 10_000;
 const WAKER: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);
 const ALARM: Token = Token(usize::MAX - 2);
-const CARRIER: Token = Token(usize::MAX - 3);
+pub(super) const CARRIER: Token = Token(usize::MAX - 3);
 /// The worker that takes our connections over.
 pub(super) const HEIR: Token = Token(usize::MAX - 4);
 /// The first of those that hand connections over to us; the others' count up. Connections have their slots' numbers, of 32 bits.
@@ -75,7 +75,8 @@ pub struct Leader {
     /// The next deadline, as a descriptor, so that a foreign event loop that waits on the poll wakes for it too.
     timer: TimerFd,
     armed: u64,
-    pub(super) carrier: Carrier,
+    /// What the supervisor sends on; `None` while there is none.
+    pub(super) carrier: Option<Arc<Carrier>>,
     /// Kept open: the poll watches it.
     _alarm: OwnedFd,
     pub(super) inheritances: Inheritances,
@@ -94,8 +95,8 @@ pub struct Leader {
 impl Leader {
     /// A poll that watches the alarms, its timer and its waker, and no listener yet.
     pub fn new(
-        listeners: Vec<(OwnedFd, Option<Terms>)>,
-        carrier: Carrier,
+        listeners: Vec<Listener>,
+        carrier: Arc<Carrier>,
         alarm: OwnedFd,
     ) -> io::Result<(Leader, Registry, Waker)> {
         let poll = Poll::new()?;
@@ -109,10 +110,10 @@ impl Leader {
             epoll: listen::epoll(&registry)?,
             poll,
             events: Events::with_capacity(EVENTS_MAX),
-            listeners: listeners.into_iter().map(Listener::new).collect::<io::Result<_>>()?,
+            listeners,
             timer,
             armed: u64::MAX,
-            carrier,
+            carrier: Some(carrier),
             _alarm: alarm,
             inheritances: Inheritances::default(),
             joined: false,
@@ -200,7 +201,7 @@ impl Runner {
             self.drain(leader)?;
         }
         leader.heirless = self.engine.awaits_heir();
-        Ok(())
+        self.meet_successor(leader)
     }
 
     fn join(&mut self, leader: &mut Leader) -> io::Result<()> {

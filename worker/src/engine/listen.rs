@@ -7,6 +7,7 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Weak};
 
 use mio::Registry;
 use mio::net::{TcpListener, UnixListener};
@@ -20,10 +21,24 @@ use crate::tls::Terms;
 
 /// A listening socket.
 pub struct Listener {
-    kind: Kind,
+    kind: Arc<Kind>,
     state: State,
     /// How its connections are encrypted, if they are.
     pub terms: Option<Terms>,
+}
+
+/// A listening socket as whoever keeps an inventory sees it: it is gone when the leader has left it.
+pub struct Inventoried {
+    /// The listener's name.
+    pub name: String,
+    socket: Weak<Kind>,
+}
+
+impl Inventoried {
+    /// Does something with it, if it is not left yet.
+    pub fn with<T>(&self, act: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        self.socket.upgrade().map(|socket| act(descriptor(&socket)))
+    }
 }
 
 enum Kind {
@@ -60,7 +75,12 @@ impl Listener {
             Some(AddressFamily::Unix) => Kind::Unix(UnixListener::from_std(socket.into())),
             _ => Kind::Tcp(TcpListener::from_std(socket.into())),
         };
-        Ok(Listener { kind, state: State::Out, terms })
+        Ok(Listener { kind: Arc::new(kind), state: State::Out, terms })
+    }
+
+    /// Its entry in the inventory.
+    pub fn inventoried(&self, name: &str) -> Inventoried {
+        Inventoried { name: name.to_owned(), socket: Arc::downgrade(&self.kind) }
     }
 
     /// Begins to wait for connections, under this token.
@@ -91,7 +111,7 @@ impl Listener {
     /// Takes one waiting connection.
     pub fn accept(&self) -> Accepted {
         loop {
-            let accepted = match &self.kind {
+            let accepted = match &*self.kind {
                 Kind::Tcp(listener) => {
                     listener.accept().map(|(stream, address)| (Socket::from(OwnedFd::from(stream)), Peer::Tcp(address)))
                 }
@@ -114,10 +134,14 @@ impl Listener {
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {
-        match &self.kind {
-            Kind::Tcp(listener) => listener.as_fd(),
-            Kind::Unix(listener) => listener.as_fd(),
-        }
+        descriptor(&self.kind)
+    }
+}
+
+fn descriptor(kind: &Kind) -> BorrowedFd<'_> {
+    match kind {
+        Kind::Tcp(listener) => listener.as_fd(),
+        Kind::Unix(listener) => listener.as_fd(),
     }
 }
 

@@ -11,7 +11,8 @@
 //! each other at once instead.
 //!
 //! A connection has one owner ([`slots`]); when to look at it again is in [`deadlines`]. At a reload a worker that drains hands
-//! its connections over ([`heir`]) to a new one, which goes on with them ([`inheritance`]).
+//! its connections over ([`heir`]) to a new one, which goes on with them ([`inheritance`]). When its supervisor is gone the next
+//! one takes its place ([`succession`]), and no call and no connection notices.
 //!
 //! Known fault: the leader reads its whole batch before the first call of it starts.
 
@@ -34,13 +35,14 @@ mod queue;
 pub mod runner;
 pub mod slots;
 mod stacks;
+mod succession;
 pub mod threads;
 mod watch;
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError, mpsc};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -56,9 +58,11 @@ use deadlines::Deadlines;
 use guest::{Guest, Patiences};
 use heir::Heir;
 use leader::Leader;
+use listen::Listener;
 use queue::Ready;
 pub use queue::Task;
 use slots::{Slots, lock};
+use succession::Succession;
 use watch::Watch;
 
 use crate::keeper::Keeper;
@@ -117,6 +121,8 @@ pub struct Engine {
     notice: apology::Notice,
     /// Files that are served without Python.
     statics: Statics,
+    /// What comes from one supervisor to the next.
+    succession: Succession,
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
     log: Logger,
@@ -170,8 +176,10 @@ pub struct Entrance {
 pub struct Parts {
     /// The listeners, in the assignment's order.
     pub listeners: Vec<Entrance>,
-    /// What descriptors still come by; its end tells that the supervisor is gone.
-    pub carrier: Carrier,
+    /// What descriptors still come by.
+    pub carrier: Arc<Carrier>,
+    /// Told the name of each channel that takes the place of the one before.
+    pub channels: mpsc::Sender<String>,
     /// Where it keeps its counts.
     pub scoreboard: Arc<Scoreboard>,
     /// Where it logs.
@@ -205,7 +213,9 @@ impl Engine {
         let backlog = app.listen.iter().map(|listener| listener.backlog as usize).sum();
         let slots = Slots::new(app.limits.connections_max, backlog);
         let apart = |entrance: Entrance| (entrance.name, (entrance.socket, entrance.terms));
-        let (names, listeners) = parts.listeners.into_iter().map(apart).unzip();
+        let (names, listeners): (Vec<String>, Vec<_>) = parts.listeners.into_iter().map(apart).unzip();
+        let listeners = listeners.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+        let inventory = names.iter().zip(&listeners).map(|(name, listener)| listener.inventoried(name)).collect();
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
         Ok(Engine {
             registry,
@@ -231,6 +241,7 @@ impl Engine {
             broken: AtomicBool::new(false),
             notice: apology::Notice::default(),
             statics: Statics::open(&app.statics)?,
+            succession: Succession::new(inventory, parts.channels),
             settings: Settings {
                 listeners: names,
                 tls: app.listen.iter().filter(|listener| listener.tls.is_some()).cloned().collect(),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::Engine;
 use super::watch::Watchman;
+use super::{Engine, Mode};
 use crate::clock;
 use crate::python::probe;
 
@@ -57,7 +57,9 @@ impl Watchman {
         if is_old(counters.python_beat.load(Ordering::Relaxed)) && !self.pulse.is_asked.swap(true, Ordering::AcqRel) {
             let (engine, is_asked) = (self.engine.clone(), self.pulse.is_asked.clone());
             probe::ask(move |_| {
-                engine.scoreboard.counters().python_beat.store(clock::now(), Ordering::Relaxed);
+                if !engine.mode_is(Mode::Done) {
+                    engine.scoreboard.counters().python_beat.store(clock::now(), Ordering::Relaxed);
+                }
                 is_asked.store(false, Ordering::Release);
             });
         }
@@ -73,6 +75,13 @@ impl Engine {
             Heart::Python => counters.python_beat.store(clock::now(), Ordering::Relaxed),
             Heart::IoAlone => {}
         }
+    }
+
+    /// The worker has served its last: what it still does is bounded by the drain, not by its beats.
+    pub(super) fn stop_beating(&self) {
+        let counters = self.scoreboard.counters();
+        counters.io_beat.store(0, Ordering::Relaxed);
+        counters.python_beat.store(0, Ordering::Relaxed);
     }
 }
 

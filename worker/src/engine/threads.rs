@@ -41,6 +41,7 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
         // A panic has ended the process already.
         let _ = other.join();
     }
+    engine.stop_beating();
     Python::attach(|py| python::finalize(py, PYTHON_PATIENCE, &engine.log));
     Ok(())
 }
@@ -78,8 +79,7 @@ impl Runner {
             if piece > 1 {
                 self.moment = self.clock.moment();
             }
-            let heard = if guest.rest.is_none() { Heard::Nothing } else { guest.connection.heard() };
-            self.begin_call(Some(guest.key.index), heard);
+            self.begin_call(Some(guest.key.index), guest.connection.heard());
             let Served { connection, rest } = match guest.rest.take() {
                 None => application.call(py, guest.connection),
                 Some(rest) => application.pull(py, guest.connection, rest),

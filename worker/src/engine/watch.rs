@@ -228,16 +228,18 @@ impl Watchman {
     }
 
     /// Ends the process when the worker is done and a thread is not, or the drain has lasted as long as it may.
-    fn leave_if_over(&self, now: u64) {
-        let engine = &self.engine;
+    fn leave_if_over(&mut self, now: u64) {
+        let engine = self.engine.clone();
         let is_given_up = engine.mode_is(Mode::Done) && self.late.iter().any(Late::is_given_up);
         let is_over = engine.leaves_at().is_some_and(|at| at <= now);
         if !is_given_up && !is_over {
             return;
         }
+        self.tell_the_rest(now);
         let rows = engine.scoreboard.threads().iter();
         let requests: Vec<String> = rows.filter_map(|row| Some(row.current()?.0)).collect();
-        slog::warn!(engine.log, "this worker ends, though its Python has not"; "requests" => requests.join(", "));
+        slog::warn!(engine.log, "this worker ends, though its Python has not";
+            "requests" => requests.join(", "), "next" => "what Python does at its end is not done");
         (engine.leave)(if engine.is_broken() { exit::FAILED } else { exit::DONE });
     }
 }

@@ -53,15 +53,20 @@ def stack(frame, limit):
     return ''.join(reversed(lines))
 
 def one(thread, limit):
-    return stack(sys._current_frames().get(thread), limit)
+    return stack(sys._current_frames().get(thread), limit) or 'no Python code: it is in C'
 
 def every(known, limit):
     linecache.checkcache()
     names = {number: thread._name for number, thread in list(threading._active.items())}
     parts = []
-    for number, frame in sys._current_frames().items():
+    frames = sys._current_frames()
+    frames.pop(threading.get_ident(), None)
+    for number, frame in frames.items():
         about = known.get(number) or names.get(number, 'a thread without a name')
         parts.append(f'Thread {number:#x}, {about} (most recent call last):\\n{stack(frame, limit)}')
+    for number, about in known.items():
+        if number not in frames:
+            parts.append(f'Thread {number:#x}, {about}\\n')
     return '\\n'.join(parts)
 ";
 

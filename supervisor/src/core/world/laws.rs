@@ -20,9 +20,19 @@ pub struct Told {
     fills: Vec<Now>,
     running: Option<u64>,
     generations: BTreeSet<u64>,
+    /// A supervisor knew nothing of what was before.
+    lost: bool,
 }
 
 impl Told {
+    /// Another supervisor has come, with what the last one wrote down or without.
+    pub fn forget(&mut self, is_lost: bool) {
+        self.running = None;
+        if is_lost {
+            (self.lost, self.generations) = (true, BTreeSet::new());
+        }
+    }
+
     pub fn line(&mut self, now: Now, line: &Line) {
         let generation = || {
             let value = line.keys.iter().find(|(key, _)| *key == "generation").map(|(_, value)| value);
@@ -83,9 +93,14 @@ impl World {
                 let left = self.processes.values().filter(|process| process.doing != Doing::Dead).count();
                 assert_eq!(left, 0, "workers left behind");
             }
+            Effect::Preflight => assert!(self.told.running.is_none(), "an upgrade during a reload"),
+            Effect::EndPreflight | Effect::Succeed { .. } => {}
             Effect::ReadConfig | Effect::Bind { .. } | Effect::Adjust { .. } | Effect::Answer { .. } => {}
             Effect::Unbind { addresses } => {
-                let drains = self.processes.values().filter(|process| process.served && process.doing != Doing::Dead);
+                let drains = self
+                    .processes
+                    .values()
+                    .filter(|process| process.served && !process.unknown && process.doing != Doing::Dead);
                 let mut left = drains.flat_map(|process| &process.recruit.app.app.listen);
                 assert!(left.all(|listener| !addresses.contains(&listener.address)), "{effect:?} before the drain");
             }
@@ -143,7 +158,9 @@ impl World {
         }
         for effect in effects {
             if let Effect::Kill { worker } | Effect::Say { worker, word: _ } | Effect::Terminate { worker } = effect {
-                assert!(!self.processes[worker].served, "{effect:?} though the reload is abandoned");
+                // One that apologises, and does not know for what, is replaced by one that does.
+                let process = &self.processes[worker];
+                assert!(!process.served || process.apologises(), "{effect:?} though the reload is abandoned");
             }
             // The heir of another may have died of it.
             let is_mended = matches!((event, effect), (Event::Exited { .. }, Effect::Introduce { .. }));
@@ -184,8 +201,9 @@ impl World {
         let drains = self.processes.values().filter(|process| process.served && process.doing != Doing::Dead);
         let drains: BTreeSet<&Address> =
             drains.flat_map(|process| &process.recruit.app.app.listen).map(|listener| &listener.address).collect();
+        let unknown = self.processes.values().any(|process| process.unknown && process.doing != Doing::Dead);
         for address in &self.bound {
-            let needed = teams.contains(address) || drains.contains(address) || self.told.running.is_some();
+            let needed = unknown || teams.contains(address) || drains.contains(address) || self.told.running.is_some();
             assert!(needed, "{address} is left open");
         }
     }
@@ -259,10 +277,8 @@ impl World {
             assert_eq!(app.state, AppState::Serving, "{}", app.name);
             wanted += app.wanted;
         }
-        assert_eq!(
-            status.last_reload.is_some(),
-            self.told.generations.len() > usize::from(self.told.running.is_some())
-        );
+        let decided = self.told.generations.len() > usize::from(self.told.running.is_some());
+        assert!(status.last_reload.is_some() == decided || self.told.lost || self.story.has_kills());
         assert!(self.told.running.is_none(), "a reload never ended");
         let ailing = self.core.lives.iter().find(|(_, life)| life.is_serving() && life.health.ailment().is_some());
         assert!(ailing.is_none(), "{ailing:?} ails and was not replaced");

@@ -1,5 +1,6 @@
 //! A pretend machine, run by seed: processes that are slow, fail, hang and die at any moment; a file that is rewritten and
-//! garbled, code that breaks, addresses that others take; people who reload, scale and stop at any time. Time jumps from one
+//! garbled, code that breaks, addresses that others take; people who reload, scale, upgrade and stop at any time; supervisors
+//! that are killed and followed by others. Time jumps from one
 //! thing that happens to the next; thousands of lives pass in a second.
 //!
 //! ```text
@@ -14,6 +15,7 @@ mod cases;
 mod ills;
 mod laws;
 mod story;
+mod succession;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -24,7 +26,8 @@ use monoceros_shared::link::{Failure, Purpose};
 
 use super::ailing::{Organ, Silence};
 use super::backoff::Jitter;
-use super::event::{Asker, Cause, Event, Exit, LastSeen, Wish};
+use super::event::{Asker, Cause, Event, Exit, Wish};
+use super::legacy::Legacy;
 use super::plan::Plan;
 use super::{Answer, Core, Effect, Now, QUIT_GRACE, Recruit, Word, WorkerId};
 use laws::Told;
@@ -39,8 +42,8 @@ const SLOWEST_KILL: Duration = Duration::from_millis(50);
 /// does not; then a minute without a loss.
 const RECOVERY: Duration = Duration::from_secs(21 + 36 + 5 + 4 + 60);
 /// From the last wish to the time when what it wanted serves: a reload that runs, four generations' drains, one's own boot,
-/// and the rest of it, one after the other.
-const FULFILMENT: Duration = Duration::from_secs(80);
+/// and the rest of it, one after the other; and an upgrade's preflight before it.
+const FULFILMENT: Duration = Duration::from_secs(100);
 
 /// What a process is really doing, whatever the core believes.
 #[derive(Debug, PartialEq)]
@@ -62,6 +65,8 @@ struct Process {
     served: bool,
     /// Whether it was told to serve, and not to leave.
     appointed: bool,
+    /// Nobody knows what it listens on: what was written of it is lost.
+    unknown: bool,
     /// Whether it stands still, and hears nothing.
     deaf: bool,
     /// Whom it was told to hand its connections to.
@@ -70,7 +75,16 @@ struct Process {
 
 impl Process {
     fn new(recruit: Recruit, doing: Doing) -> Process {
-        Process { recruit, doing, killed: false, served: false, appointed: false, deaf: false, heir: None }
+        Process {
+            recruit,
+            doing,
+            killed: false,
+            served: false,
+            appointed: false,
+            unknown: false,
+            deaf: false,
+            heir: None,
+        }
     }
 
     fn app(&self) -> &str {
@@ -98,6 +112,10 @@ enum Turn {
     Read,
     Bind(Vec<Listener>),
     Observe,
+    /// Another supervisor comes, with what the last one has written down.
+    Succeed(Box<Legacy>),
+    /// It would have been, but for the end of a supervisor.
+    Nothing,
     Ail,
 }
 
@@ -119,6 +137,10 @@ struct World {
     stopped: Option<Now>,
     exited: Option<(Now, i32)>,
     told: Told,
+    /// Nobody attends to the workers.
+    vacant: bool,
+    /// The supervisor leaves to another one, for which these wait.
+    leaving: Option<Vec<Asker>>,
     /// Whether to say what happens.
     aloud: bool,
 }
@@ -142,6 +164,8 @@ impl World {
             stopped: None,
             exited: None,
             told: Told::default(),
+            vacant: false,
+            leaving: None,
             aloud: std::env::var_os("SEED").is_some(),
             story,
         };
@@ -180,7 +204,8 @@ impl World {
         let mut idle = 0;
         while self.exited.is_none() {
             let next = self.agenda.peek().map(|Reverse((at, _))| *at);
-            let tick = self.core.deadline().filter(|tick| next.is_none_or(|next| *tick <= next));
+            let tick =
+                self.core.deadline().filter(|_| !self.vacant).filter(|tick| next.is_none_or(|next| *tick <= next));
             let Some(at) = tick.or(next).filter(|at| *at <= end) else {
                 break;
             };
@@ -208,12 +233,9 @@ impl World {
                 }
             }
             Turn::Fail(worker) => self.fail(worker),
-            Turn::Die(worker, exit) => {
-                if self.processes[&worker].doing != Doing::Dead {
-                    self.become_(worker, Doing::Dead);
-                    self.tell(Event::Exited { worker, exit, last: LastSeen::default() });
-                }
-            }
+            Turn::Die(worker, exit) => self.die(worker, exit),
+            Turn::Succeed(legacy) => self.succeed(*legacy),
+            Turn::Nothing => {}
             Turn::Do(deed) => self.do_(deed),
             Turn::Read => self.tell(Event::ConfigRead(self.file.clone())),
             Turn::Bind(listeners) => self.bind(listeners),
@@ -279,6 +301,7 @@ impl World {
                 self.taken.insert(address);
             }
             Deed::Release => self.taken.clear(),
+            Deed::Kill(writing) => self.kill_supervisor(writing),
         }
     }
 
@@ -306,6 +329,13 @@ impl World {
     fn tell(&mut self, event: Event) {
         if let Event::Wanted { asker: Some(asker), .. } = event {
             assert!(self.answers.insert(asker, None).is_none());
+            if self.vacant {
+                let why = "no server runs".to_owned();
+                self.answers.insert(asker, Some(Answer::Failed { why, detail: String::new() }));
+            }
+        }
+        if self.vacant {
+            return;
         }
         if let Event::Wanted { wish: Wish::Stop(_), .. } = event {
             self.stopped.get_or_insert(self.now);
@@ -319,6 +349,9 @@ impl World {
         for effect in effects {
             self.law_of_effects(&effect);
             self.take(effect);
+        }
+        if let Some(askers) = self.leaving.take() {
+            self.upgrade(askers);
         }
         self.law_of_service(&before);
         self.law_of_numbers();
@@ -365,6 +398,9 @@ impl World {
                 assert!(earlier.is_none(), "two answers: {earlier:?}, {answer:?}");
                 *earlier = Some(answer);
             }
+            Effect::Preflight => self.preflight(),
+            Effect::EndPreflight => self.end_preflight(),
+            Effect::Succeed { askers } => self.leaving = Some(askers),
             Effect::Log(line) => self.told.line(self.now, &line),
             Effect::Exit(status) => self.exited = Some((self.now, status)),
         }

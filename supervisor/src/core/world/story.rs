@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use monoceros_shared::config::{Address, App, BrokenStart, CommandLine, Config, Listener, from_command_line};
+use monoceros_shared::link::Loss;
 
 use super::super::Now;
 use super::super::backoff::Jitter;
 use super::super::event::{Cause, Scale, Stop, Wish};
 use super::super::plan::{AppPlan, Manner, Plan};
+use super::succession::Writing;
 use super::{BOOT, DRAIN, SLOWEST_BOOT};
 
 /// Ports that applications are given.
@@ -47,6 +49,8 @@ pub enum Deed {
     /// Somebody else takes an address, or gives it back.
     Take(Address),
     Release,
+    /// The supervisor is killed, and another one comes.
+    Kill(Writing),
 }
 
 impl Story {
@@ -84,12 +88,18 @@ impl Story {
         }
         story
     }
+
+    /// Whether supervisors are killed in it.
+    pub fn has_kills(&self) -> bool {
+        self.deeds.iter().any(|(_, deed)| matches!(deed, Deed::Kill(_)))
+    }
 }
 
 fn wish(dice: &mut Dice) -> Wish {
     let app = name(dice.below(3));
     let to = [Scale::More, Scale::Less, Scale::To(dice.below(6) as usize)][dice.below(3) as usize];
-    match dice.below(11) {
+    match dice.below(13) {
+        11 | 12 => Wish::Upgrade,
         10 if dice.percent(50) => Wish::Park,
         0..=2 => Wish::Reload { cause: Cause::Signal },
         3 => Wish::Reload { cause: Cause::Command },
@@ -101,7 +111,9 @@ fn wish(dice: &mut Dice) -> Wish {
 }
 
 fn deed(dice: &mut Dice) -> Deed {
-    match dice.below(6) {
+    match dice.below(9) {
+        6 | 7 => Deed::Kill(Writing::Kept),
+        8 => Deed::Kill(Writing::Lost),
         0 | 1 => Deed::Write(plan(dice)),
         2 => Deed::Garble,
         3 => Deed::Break(name(dice.below(3))),
@@ -136,7 +148,8 @@ pub fn app(name: &str, workers: usize, ports: &[u16]) -> App {
 
 pub fn plan_of(apps: Vec<App>) -> Plan {
     let log = template().log.clone();
-    let apps = apps.into_iter().map(|app| AppPlan { app: Arc::new(app), log: log.clone() });
+    let loss = Loss { then: template().on_supervisor_loss, patience: template().orphan_timeout };
+    let apps = apps.into_iter().map(|app| AppPlan::new(app, log.clone(), loss));
     Plan { apps: apps.collect(), manner: Manner::Development }
 }
 

@@ -14,14 +14,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use monoceros_shared::config;
+use monoceros_shared::config::{self, SupervisorLoss};
 use slog::{Drain, KV, OwnedKVList, Record, Serializer, o};
 
 use super::*;
 use crate::conn::{Flushed, Peer};
 use crate::turn::{Farewell, Limits, Moment, Next, Turn};
 use crate::wire::http::{body, head};
-use monoceros_shared::link::{Output, Purpose};
+use monoceros_shared::link::{Loss, Output, Purpose};
 
 const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 
@@ -171,6 +171,8 @@ fn assignment(listen: &str) -> Assignment {
         listeners,
         purpose: Purpose::Serve,
         report_files: false,
+        loss: Loss { then: SupervisorLoss::Drain, patience: Duration::ZERO },
+        adoption: None,
     }
 }
 
