@@ -19,6 +19,8 @@ use crate::harness::{Process, Server, Site, eventually, repository, stop};
 fn site(log: &str) -> Site {
     let source = fs::read_to_string(repository().join("tests/apps/printer.py")).expect("a test app can be read");
     let site = Site::empty().app("wsgi: printer:application").file("printer.py", &source).top(&format!("log: {log}"));
+    // Whoever runs the tests may have it set, and then Python buffers nothing anyway.
+    let site = site.variable("PYTHONUNBUFFERED", "");
     let listen = site.listen();
     site.app(&format!("listen: {listen}\nthreads: 2"))
 }
@@ -278,12 +280,13 @@ fn a_log_file_is_made_for_owner_and_group_and_opened_anew_without_losing_a_line(
             }
             sent
         });
+        let load_ends = Ends(&ended);
         turn_over(&server, "server.log.1", || server.signal(Signal::SIGUSR1));
         turn_over(&server, "server.log.2", || {
             let (status, text) = server.command(&["reopen"]);
             assert!(status == 0 && text.starts_with("log reopened: "), "{status} {text}");
         });
-        ended.store(true, Ordering::Relaxed);
+        drop(load_ends);
         load.join().expect("no request fails")
     });
     let requests = || {
@@ -295,6 +298,15 @@ fn a_log_file_is_made_for_owner_and_group_and_opened_anew_without_losing_a_line(
         let found = requests();
         if found == sent { Ok(()) } else { Err((found, sent)) }
     });
+}
+
+/// Says that something is to end, also when a test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Moves the log away, has it opened anew, and waits until both programs write to the new one.

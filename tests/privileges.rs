@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
 
-use crate::harness::{Server, Site, eventually, program, python, target_folder};
+use crate::harness::{Process, Server, Site, eventually, program, python, target_folder};
 
 /// The capabilities of `capabilities.rs`, as the kernel prints them: CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID, NET_BIND_SERVICE.
 const NEEDED: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10;
@@ -40,11 +40,16 @@ fn launch(site: Site) -> Server {
 
 /// The same, by a command that ends in the supervisor's.
 fn launch_by(site: Site, words: &[&str]) -> Server {
+    site.launch_as(&in_the_open(words))
+}
+
+/// A command, run where the Python can be read.
+fn in_the_open(words: &[&str]) -> Vec<String> {
     let output = Command::new(python()).args(["-c", "import sys; print(sys.base_prefix)"]).output();
     let prefix = String::from_utf8(output.expect("python can be run").stdout).expect("a path in UTF-8");
     let needed = [PathBuf::from(prefix.trim()), target_folder()];
     let Some(closed) = needed.iter().find_map(|path| closed_part_of(path)) else {
-        return site.launch_as(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        return words.iter().map(|word| (*word).to_owned()).collect();
     };
     let inside: Vec<String> =
         needed.iter().filter(|path| path.starts_with(&closed)).map(|path| path.display().to_string()).collect();
@@ -58,7 +63,7 @@ fn launch_by(site: Site, words: &[&str]) -> Server {
         script += &format!("mkdir -p {path}; mount --bind $keep/{number} {path}; ");
     }
     script += &format!("exec {}", words.join(" "));
-    site.launch_as(&["unshare", "--mount", "sh", "-c", &script].map(str::to_owned))
+    ["unshare", "--mount", "sh", "-c", &script].map(str::to_owned).into()
 }
 
 /// The first folder on the way to a path that others may not pass.
@@ -181,6 +186,53 @@ fn the_supervisor_keeps_what_it_needs_and_no_more() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker), Signal::SIGSTOP).expect("a worker can be stopped");
     server.signal(Signal::SIGINT);
     assert_eq!(server.exit_code(), 0, "a worker of another user that does not hear is killed");
+}
+
+#[test]
+fn an_upgrade_keeps_the_fences_and_the_pid_file() {
+    if !is_root() {
+        return;
+    }
+    let site = site("user: nobody").top("pid_file: server.pid");
+    let server = launch(site);
+    server.wait_until_serving();
+    let before = fs::read_to_string(format!("/proc/{}/status", server.process().pid())).expect("it lives");
+    let old = server.workers();
+    server.signal(Signal::SIGUSR2);
+    server.logged("upgraded: the new supervisor takes over");
+    eventually("the old worker to be gone", || {
+        let workers = server.workers();
+        (workers.len() == 1 && workers != old).then_some(()).ok_or(workers)
+    });
+    let after = fs::read_to_string(format!("/proc/{}/status", server.process().pid())).expect("it lives");
+    for set in ["CapPrm", "CapEff", "CapBnd"] {
+        assert_eq!(words(&after, set), words(&before, set), "{set}");
+    }
+    assert_eq!(words(server.get("/status").text(), "Uid"), [nobody().uid.to_string().as_str(); 4]);
+    assert_eq!(server.site().read("server.pid"), format!("{}\n", server.process().pid()));
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0);
+    assert!(!server.site().path("server.pid").exists(), "the new program removes what the old one wrote");
+}
+
+#[test]
+fn workers_of_another_user_are_taken_over_by_the_next_supervisor() {
+    if !is_root() {
+        return;
+    }
+    let server = served("user: nobody");
+    let worker = server.get("/pid").text().to_owned();
+    server.signal(Signal::SIGKILL);
+    eventually("the supervisor to be gone", || server.process().status());
+    let supervisor = program("supervisor").display().to_string();
+    let command = in_the_open(&[&supervisor, "run", "-c", "server.yaml"]);
+    let folder = server.site().path("");
+    let second = Process::start(Path::new(&command[0]), &command[1..], &folder, &[]);
+    second.line("are taken over");
+    assert_eq!(server.get("/pid").text(), worker, "the worker serves on");
+    second.signal(Signal::SIGTERM);
+    assert_eq!(second.exit_code(), 0);
+    eventually("the worker to be gone", || (!Path::new(&format!("/proc/{worker}")).exists()).then_some(()));
 }
 
 #[test]

@@ -138,7 +138,9 @@ fn workers_of_a_killed_supervisor_serve_on_and_are_taken_over() {
     let next = orphaned.succeed();
     orphaned.expect_served();
     assert_eq!(serving(&orphaned.server), orphaned.workers, "they are the same");
-    assert_eq!(orphaned.server.status()["apps"][0]["restarts"], 0);
+    assert!(!next.output().contains("nothing is known of them"), "their record was read");
+    let (status, said) = orphaned.server.command(&["stacks"]);
+    assert_eq!((status, said.matches("told by Python").count()), (0, 2), "words reach both again: {said}");
     orphaned.server.site().put("deploy.py", "VERSION = 2\n");
     next.signal(Signal::SIGHUP);
     next.line("reloaded");
@@ -264,6 +266,85 @@ fn a_record_that_is_broken_or_lost_costs_nobody_and_the_workers_are_replaced() {
         }
         stop(&orphaned.server, &next);
     }
+}
+
+#[test]
+fn workers_that_are_all_in_a_call_give_their_listeners_back() {
+    let server =
+        Site::new("deployed:application").file("deploy.py", "VERSION = 1\n").app("workers: 1\nthreads: 1").serve();
+    let mut waiting = server.connect();
+    waiting.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+    eventually("the call to block", || server.site().path("waiting").exists().then_some(()));
+    let worker = server.workers();
+    kill_supervisor(&server);
+    let next = server.site().supervisor(&["run", "-c", "server.yaml"]);
+    next.line("workers of an earlier supervisor are taken over");
+    let mut behind = server.connect();
+    behind.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    server.site().put("open", "");
+    for client in [&mut waiting, &mut behind] {
+        assert!(client.answer().expect_status(200).text().contains(&worker[0].to_string()));
+    }
+    stop(&server, &next);
+}
+
+#[test]
+fn a_worker_that_stands_still_is_replaced_by_the_next_supervisor() {
+    let server = site().app("timeouts: {drain: 1s}").serve();
+    let workers = server.workers();
+    kill_supervisor(&server);
+    crate::harness::stop(workers[0]);
+    let next = server.site().supervisor(&["run", "-c", "server.yaml"]);
+    next.line("a worker does not answer: it is replaced");
+    let now = eventually("two workers that serve", || {
+        let now = serving(&server);
+        (now.len() == 2 && !now.contains(&workers[0])).then_some(now.clone()).ok_or(now)
+    });
+    assert!(now.contains(&workers[1]), "the other one stays: {now:?}");
+    eventually("the one that stood still to be gone", || is_gone(workers[0]).then_some(()));
+    stop(&server, &next);
+}
+
+#[test]
+fn an_application_that_cannot_be_loaded_is_apologised_for_through_all_successions() {
+    let server = site().file("deploy.py", "raise LookupError('no such shop')\n").launch();
+    server.logged("apologising");
+    server.get("/").expect_status(503);
+    let (status, said) = server.command(&["upgrade"]);
+    assert_eq!(status, 1, "{said}");
+    server.get("/").expect_status(503);
+    kill_supervisor(&server);
+    server.get("/").expect_status(503);
+    let next = server.site().supervisor(&["run", "-c", "server.yaml"]);
+    next.line("workers of an earlier supervisor are taken over");
+    server.get("/").expect_status(503);
+    server.site().put("deploy.py", "VERSION = 2\n");
+    let (status, said) = server.command(&["reload", "--wait"]);
+    assert_eq!(status, 0, "{said}");
+    eventually("the application", || (server.get("/").status == 200).then_some(()));
+    stop(&server, &next);
+}
+
+#[test]
+fn strangers_cannot_claim_a_worker_and_a_supervisor_that_lives_keeps_it() {
+    let server = site().serve();
+    let socket = runtime_file(&server, "worker-1.sock");
+    assert_eq!(fs::metadata(&socket).expect("it is there").permissions().mode() & 0o777, 0o600);
+    let claimed = monoceros_shared::link::adoption::connect(&socket).expect("it can be reached");
+    monoceros_shared::link::adoption::claim(&claimed, None).expect("it hears");
+    let refused =
+        eventually("an answer", || monoceros_shared::link::adoption::Reply::take(&claimed).expect("it is one"));
+    assert_eq!(refused, monoceros_shared::link::adoption::Reply::Refused("its supervisor lives".into()));
+    // Whoever says nothing, and whoever says nonsense, is let go.
+    let silent = monoceros_shared::link::adoption::connect(&socket).expect("it can be reached");
+    let mut orphaned = Orphaned::of(server);
+    let nonsense = monoceros_shared::link::adoption::connect(&socket).expect("it can be reached");
+    nonsense.give(&[7; 60_000], None).expect("it hears");
+    let next = orphaned.succeed();
+    orphaned.expect_served();
+    assert_eq!(serving(&orphaned.server), orphaned.workers);
+    drop((silent, nonsense));
+    stop(&orphaned.server, &next);
 }
 
 #[test]
@@ -447,7 +528,7 @@ fn an_upgrade_brings_a_new_program_in_the_same_process() {
     }
     assert!(executable(supervisor).to_string_lossy().ends_with("(deleted)"), "the old one runs");
     let (status, said) = server.command(&["upgrade"]);
-    assert!(status == 0 && said.trim_end().ends_with("generation 2 serves"), "{said}");
+    assert_eq!((status, said.lines().last()), (0, Some("generation 2 serves")), "{said}");
     assert_eq!(server.process().status(), None);
     assert_eq!(executable(supervisor), programs.path("supervisor"), "the new one runs");
     wait_for_the_end(&before);

@@ -332,7 +332,7 @@ fn a_held_gil_delays_no_deadline_and_is_seen_in_the_log() {
 
 #[test]
 fn an_idle_worker_beats_and_one_whose_gil_is_held_beats_with_its_io_alone() {
-    let server = calls(2, "request: 1m, heartbeat: 6s").serve();
+    let server = calls(2, "request: 1m, heartbeat: 8s").serve();
     let beats = || {
         let board = board(&server);
         let counters = board.counters();
@@ -341,10 +341,10 @@ fn an_idle_worker_beats_and_one_whose_gil_is_held_beats_with_its_io_alone() {
     let first = beats();
     assert!(first.0 > 0 && first.1 > 0, "it beats before it serves: {first:?}");
     let second = eventually("both to beat", || Some(beats()).filter(|now| now.0 > first.0 && now.1 > first.1));
-    let mut held = begin(&server, "/gil?4000");
+    let mut held = begin(&server, "/gil?7000");
     eventually("the call to begin", || (!is_busy(&server, 0)).then_some(()));
     let python = beats().1;
-    let third = eventually("the I/O to go on", || Some(beats()).filter(|now| now.0 > second.0 + 3_000));
+    let third = eventually("the I/O to go on", || Some(beats()).filter(|now| now.0 > second.0 + 2_000));
     assert!(third.1 <= python + 300, "Python beat on: {python}, then {third:?}");
     held.answer().expect_status(200);
     eventually("Python to beat again", || Some(beats()).filter(|now| now.1 > third.1));

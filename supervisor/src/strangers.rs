@@ -15,7 +15,8 @@
 //!   (`subprocess.Popen(..., start_new_session=True)`), which is another process group.
 //! * A group is signalled only while an unreaped child of ours is in it: then its number cannot have come to mean another.
 //!
-//! Known fault: a process of a group whose parent lives, and left the group itself, is not seen to be left.
+//! Known faults: a process of a group whose parent lives, and left the group itself, is not seen to be left. A worker that was taken
+//! over from a supervisor that died is no child of ours, so what it leaves behind goes to init and stays.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -129,7 +129,8 @@ impl Succession {
 
     fn refuse(&self, claimant: &Carrier, why: &str) {
         warn!(self.log, "a claim to this worker was refused"; "why" => why);
-        // Who is refused may be gone already.
+        // A claim that stays unread would be told as a reset, in the place of the reply; and who is refused may be gone already.
+        let _ = adoption::claimed(claimant, GLANCE);
         let _ = claimant.give(&Reply::Refused(why.to_owned()).packed(), None);
     }
 

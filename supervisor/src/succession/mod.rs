@@ -17,7 +17,8 @@
 //! * In an upgrade whatever is wrong leaves the old program in charge: before the exec by doing nothing, after it by another one.
 //!
 //! Known faults: as PID 1 of a container a supervisor takes its workers with it, for the kernel ends what its PID 1 leaves. A server
-//! without a file has no name to be found by: its workers drain when their supervisor is gone.
+//! without a file has no name to be found by: its workers drain when their supervisor is gone. Which modules a worker has loaded is
+//! told once: after a death, `reload.on_change` looks at its own globs alone until the next reload.
 
 pub mod arrival;
 pub mod baggage;
