@@ -42,28 +42,8 @@ fn four_lines_are_enough() {
         workers: 1,
         threads: 1,
         engine: Engine::Threads,
-        limits: Limits {
-            request_line_max: 8 << 10,
-            header_count_max: 100,
-            header_bytes_max: 64 << 10,
-            body_bytes_max: 100 << 20,
-            body_memory_max: 256 << 10,
-            connections_max: 10_000,
-            queue_max: 1000,
-            body_rate_min: 240,
-        },
-        timeouts: Timeouts {
-            boot: seconds(60),
-            head: seconds(10),
-            body: seconds(30),
-            request: seconds(60),
-            queue: seconds(30),
-            keepalive: seconds(75),
-            write: seconds(30),
-            drain: seconds(30),
-            heartbeat: seconds(30),
-            drain_delay: seconds(0),
-        },
+        limits: default_limits(),
+        timeouts: default_timeouts(),
         reload: Reload { ready: None, on_change: vec![], ignore: vec![], surge: None },
         on_broken_start: BrokenStart::Apologise,
         recycle: Recycle { requests: None, memory: None, age: None },
@@ -80,6 +60,34 @@ fn four_lines_are_enough() {
         apps: vec![app],
     };
     assert_eq!(config, expected);
+}
+
+fn default_limits() -> Limits {
+    Limits {
+        request_line_max: 8 << 10,
+        header_count_max: 100,
+        header_bytes_max: 64 << 10,
+        body_bytes_max: 100 << 20,
+        body_memory_max: 256 << 10,
+        connections_max: 10_000,
+        queue_max: 1000,
+        body_rate_min: 240,
+    }
+}
+
+fn default_timeouts() -> Timeouts {
+    Timeouts {
+        boot: seconds(60),
+        head: seconds(10),
+        body: seconds(30),
+        request: seconds(60),
+        queue: seconds(30),
+        keepalive: seconds(75),
+        write: seconds(30),
+        drain: seconds(30),
+        heartbeat: seconds(30),
+        drain_delay: seconds(0),
+    }
 }
 
 /// Each key once, none at its default.

@@ -31,7 +31,7 @@ const LINES: &[(&str, &str)] = &[
     ("static: {/s/../t: .}", "5:14: `/s/../t` is no path of static files: write `/static`, without a `/` at its end"),
     ("static: {/s%20: .}", "5:14: `/s%20` is no path of static files: write `/static`, without a `/` at its end"),
     ("static: {/s: ., /s: .}", "5:21: duplicate key `/s`: it is already on line 5"),
-    ("static: {/s: {cache_control: a}}", "5:18: missing key `path`: add it, with a path"),
+    ("static: {/s: {cache_control: a}}", "5:14: missing key `path`: add it, with a path"),
     (
         "static: {/s: {path: ., cache_control: \"a\\nb\"}}",
         "5:43: `cache_control`: `a\\nb` cannot stand in a header field: use printable ASCII",
