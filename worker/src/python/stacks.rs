@@ -53,7 +53,7 @@ def stack(frame, limit):
     return ''.join(reversed(lines))
 
 def one(thread, limit):
-    return stack(sys._current_frames().get(thread), limit)
+    return stack(sys._current_frames().get(thread), limit) or 'no Python code: it is in C'
 
 def every(known, limit):
     linecache.checkcache()
