@@ -283,6 +283,7 @@ mod tests {
             mode: 0o640,
             owner: (None, None),
             proxy_protocol: None,
+            tls: None,
         }
     }
 

@@ -42,7 +42,7 @@ pub fn now() -> u64 {
     seconds(ClockId::CLOCK_MONOTONIC_COARSE).as_millis() as u64
 }
 
-/// The time since the beginning of 1970, in the kernel's ticks.
+/// Since 1970, for what other processes and the outside world date by it.
 pub fn since_1970() -> Duration {
     seconds(ClockId::CLOCK_REALTIME_COARSE)
 }

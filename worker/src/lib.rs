@@ -22,6 +22,8 @@ pub mod privileges;
 pub mod python;
 pub mod relay;
 pub mod run;
+pub mod statics;
 pub mod succession;
+pub mod tls;
 pub mod turn;
 pub mod wire;

@@ -143,6 +143,17 @@ pub(super) enum ProxyProtocol {
     From(Proxies),
 }
 
+impl ProxyProtocol {
+    /// Who may connect, where `trusted` are the application's proxies; `None`: everybody, and without a header.
+    pub fn allowed(self, trusted: &Proxies) -> Option<Proxies> {
+        match self {
+            ProxyProtocol::Off => None,
+            ProxyProtocol::On => Some(trusted.clone()),
+            ProxyProtocol::From(proxies) => Some(proxies),
+        }
+    }
+}
+
 impl Read for ProxyProtocol {
     const FORM: &'static str = "true | false | who may send it";
 

@@ -70,6 +70,7 @@ impl Control {
                 mode: 0o600,
                 owner: (None, None),
                 proxy_protocol: None,
+                tls: None,
             };
             let door = own(raw)
                 .and_then(|socket| control.reopen(Bound::adopt(&listener, socket, Earlier::Ours(Some(identity)))));

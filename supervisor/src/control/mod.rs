@@ -188,6 +188,7 @@ impl Control {
             mode: 0o600,
             owner: (None, None),
             proxy_protocol: None,
+            tls: None,
         })?;
         // If it fails the file stays, and is found stale by the next start.
         self.reopen(bound).map_err(|error| format!("cannot listen on {}: {}", path.display(), cause(&error)))

@@ -126,6 +126,7 @@ mod tests {
             mode: 0o600,
             owner: (None, None),
             proxy_protocol: None,
+            tls: None,
         };
         let mut sockets = Sockets::default();
         sockets.bind(&[at("one")]).unwrap();

@@ -14,7 +14,7 @@ use super::guest::{Guest, Times};
 use super::late::{Account, TIMED_OUT};
 use super::runner::Runner;
 use crate::access::line::{Source, Told, Took};
-use crate::conn::Connection;
+use crate::conn::{Connection, Peer};
 use crate::descriptors;
 use crate::wire::Refusal;
 
@@ -127,6 +127,11 @@ impl Engine {
             let (status, why) = verdict;
             access.tell(&Told { source: Source::Connection(connection), status, why, took });
         }
+    }
+
+    /// A connection whose TLS could not go on. It is a stranger's doing as a rule, and some do nothing else.
+    pub(super) fn note_failure(&self, peer: &Peer, why: &str) {
+        slog::debug!(self.log, "TLS failed"; "client" => %peer, "why" => why);
     }
 
     /// A request whose client was told without the application, by the watch.

@@ -154,7 +154,7 @@ impl Runner {
             self.take_in(event, leader)?;
         }
         leader.events = events;
-        self.engine.queue(self.batch.drain(..));
+        self.flush_batch();
         Ok(())
     }
 
@@ -310,8 +310,11 @@ impl Runner {
         let mut connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
         if !self.engine.settings.doors.let_in(&mut connection) {
             self.engine.slots.leave(key);
-            self.turn_away(leader, &connection);
+            self.keep_out(leader, &connection);
             return Ok(Reception::Client);
+        }
+        if let Some(terms) = &leader.listeners[index].terms {
+            connection = connection.sealed(terms).map_err(io::Error::other)?;
         }
         let guest = Guest::new(key, connection);
         self.engine.slots.know(&guest);
@@ -327,7 +330,7 @@ impl Runner {
     }
 
     /// A stranger, where only proxies are let in: the connection is closed before a byte of it is read.
-    fn turn_away(&mut self, leader: &mut Leader, connection: &Connection) {
+    fn keep_out(&mut self, leader: &mut Leader, connection: &Connection) {
         connection.say(Farewell::Close);
         if self.may_complain(leader) {
             slog::warn!(self.engine.log, "a connection was refused: proxy_protocol lets only trusted proxies in";

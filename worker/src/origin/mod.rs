@@ -20,7 +20,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use monoceros_shared::config::{Access, Origin as Config, REQUEST_ID, RequestId, Underscores};
+use monoceros_shared::config::{Access, App, Origin as Config, REQUEST_ID, RequestId, Underscores};
 
 use crate::wire::forwarded::{self, Element};
 use crate::wire::http::authority::is_authority;
@@ -53,6 +53,8 @@ pub struct Policy {
     config: Config,
     /// The field that tells a request's identifier; `None` when requests have none.
     id: Option<String>,
+    /// Where static files are, which no mount hides.
+    statics: Vec<String>,
     glance: Glance,
 }
 
@@ -66,7 +68,8 @@ pub struct Way {
 
 impl Policy {
     /// What the config says, of a server that has this access log.
-    pub fn new(config: &Config, access: &Access) -> Policy {
+    pub fn new(app: &App, access: &Access) -> Policy {
+        let config = &app.origin;
         let id = match (&config.request_id, access) {
             (RequestId::Field(name), _) => Some(name.clone()),
             (RequestId::None, _) | (RequestId::WithAccessLog, Access::Off) => None,
@@ -74,7 +77,8 @@ impl Policy {
         };
         let named = [&config.client, &config.host, &config.prefix, &id].into_iter().flatten();
         let glance = Glance::over(named.chain(config.https.iter().map(|(name, _)| name)).map(String::as_bytes));
-        Policy { config: config.clone(), id, glance }
+        let statics = app.statics.iter().map(|files| files.prefix.clone()).collect();
+        Policy { config: config.clone(), id, glance, statics }
     }
 
     /// The way of whoever has this address; `None` is a client of a Unix socket.
@@ -112,8 +116,7 @@ impl Policy {
 
     /// What follows of a decoded path behind the mount; `None` when it is another's.
     pub fn below_mount<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
-        let rest = path.strip_prefix(self.config.mount.as_bytes())?;
-        (rest.is_empty() || rest[0] == b'/').then_some(rest)
+        below(path, &self.config.mount)
     }
 
     fn expect_below_mount(&self, head: &Head, bytes: &[u8]) -> Result<(), Refusal> {
@@ -123,7 +126,9 @@ impl Policy {
         if self.config.mount.is_empty() || path == b"*" || head.method.of(bytes) == b"CONNECT" {
             return Ok(());
         }
-        self.below_mount(&percent::decoded(path)).map(drop).ok_or(ELSEWHERE)
+        let path = percent::decoded(path);
+        let is_static = self.statics.iter().any(|prefix| below(&path, prefix).is_some());
+        if is_static || self.below_mount(&path).is_some() { Ok(()) } else { Err(ELSEWHERE) }
     }
 }
 
@@ -244,6 +249,12 @@ impl Policy {
         let is_path = is_path && !path.iter().any(u8::is_ascii_control);
         if is_path { Ok(Some(path.into_owned())) } else { Err(bad("the proxy's prefix is no path")) }
     }
+}
+
+/// What follows in a path behind a prefix that ends at a slash of it, or with it.
+fn below<'a>(path: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    let rest = path.strip_prefix(prefix.strip_suffix('/').unwrap_or(prefix).as_bytes())?;
+    (rest.is_empty() || rest[0] == b'/').then_some(rest)
 }
 
 /// The fields of a request by name.

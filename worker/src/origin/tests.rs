@@ -4,13 +4,13 @@ use super::*;
 use crate::wire::http::head;
 
 /// What a config says of proxies: `lines` of an application.
-pub fn config(lines: &str) -> Config {
+pub fn config(lines: &str) -> App {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("server.yaml");
     let lines: String = lines.lines().map(|line| format!("    {line}\n")).collect();
     std::fs::write(&file, format!("apps:\n  hello:\n    wsgi: a:b\n    listen: localhost:1\n{lines}")).unwrap();
     let read = monoceros_shared::config::read(&file).unwrap_or_else(|why| panic!("{why}"));
-    read.config.apps[0].origin.clone()
+    read.config.apps[0].clone()
 }
 
 const LIMITS: head::Limits =

@@ -31,10 +31,11 @@ use slog::{Logger, warn};
 use super::journal::Journal;
 use super::latin1;
 use super::names::{Meaning, Names, key_of};
-use super::template::{Template, address_of};
+use super::template::{Template, listener_of};
 use crate::conn::Peer;
 use crate::origin::{Origin, Policy};
 use crate::relay::Relay;
+use crate::tls::Variables;
 use crate::wire::{Framing, Head, Version, percent};
 
 /// What environ tells of a request.
@@ -55,6 +56,8 @@ pub struct Request<'a> {
     pub id: Option<&'a [u8]>,
     /// Bytes of its decoded body.
     pub body_length: u64,
+    /// What is told of its TLS, if it came by that.
+    pub tls: Option<&'a Variables>,
 }
 
 /// Makes environs.
@@ -76,8 +79,8 @@ impl Environs {
     /// When Python has no memory.
     pub fn new(py: Python<'_>, assignment: &Assignment, log: &Logger) -> PyResult<Environs> {
         let journal = Py::new(py, Journal::new(log.clone()))?;
-        let policy = Arc::new(Policy::new(&assignment.app.origin, &assignment.log.access));
-        let template = |name: &String| Template::new(py, assignment, (address_of(&assignment.app, name), &journal));
+        let policy = Arc::new(Policy::new(&assignment.app, &assignment.log.access));
+        let template = |name: &String| Template::new(py, assignment, (listener_of(&assignment.app, name), &journal));
         Ok(Environs {
             templates: assignment.listeners.iter().map(template).collect::<PyResult<_>>()?,
             names: Names::new(py, policy.clone()),
@@ -117,6 +120,9 @@ impl Environs {
         request.set_line(&environ, &self.policy)?;
         self.set_client(&environ, request)?;
         self.set_fields(&environ, request)?;
+        for (name, value) in request.tls.into_iter().flatten() {
+            environ.set_item(PyString::intern(py, name), latin1::decode(py, value.as_bytes())?)?;
+        }
         if request.origin.https.is_some() || request.origin.prefix.is_some() || request.relay.is_some() {
             request.set_way(&environ, &self.policy)?;
         }
@@ -297,6 +303,12 @@ impl Request<'_> {
         if let Some(is_https) = self.origin.https {
             let scheme = if is_https { intern!(py, "https") } else { intern!(py, "http") };
             environ.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
+            let https = intern!(py, "HTTPS");
+            if is_https {
+                environ.set_item(https, intern!(py, "on"))?;
+            } else if environ.contains(https)? {
+                environ.del_item(https)?;
+            }
         }
         if let Some(prefix) = &self.origin.prefix {
             let name = [prefix, policy.mount().as_bytes()].concat();

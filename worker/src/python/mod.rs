@@ -163,6 +163,7 @@ impl Application {
             id: connection.turn.id(),
             listener: connection.listener,
             body_length: length,
+            tls: connection.variables(),
         };
         Ok(self.environs.make(py, &request, input)?.into_any())
     }

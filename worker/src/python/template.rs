@@ -3,7 +3,7 @@
 //! It has [`KEYS_MIN`] keys or more, each inserted plainly and none ever deleted: then the copy keeps its table, which has room for
 //! some fifteen fields before it must grow (measured on CPython 3.11 to 3.13).
 
-use monoceros_shared::config::{Address, App};
+use monoceros_shared::config::{Address, App, Listener};
 use monoceros_shared::link::Assignment;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -29,12 +29,14 @@ pub struct Template {
 }
 
 impl Template {
-    /// That of a listener, whose address is given if it has one.
+    /// That of a listener, if it is one.
     ///
     /// # Errors
     /// When Python has no memory.
-    pub fn new(py: Python<'_>, assignment: &Assignment, way: (Option<&Address>, &Py<Journal>)) -> PyResult<Template> {
-        let (address, journal) = way;
+    pub fn new(py: Python<'_>, assignment: &Assignment, way: (Option<&Listener>, &Py<Journal>)) -> PyResult<Template> {
+        let (listener, journal) = way;
+        let address = listener.map(|listener| &listener.address);
+        let is_sealed = listener.is_some_and(|listener| listener.tls.is_some());
         let is_named_by_host =
             !matches!(address, Some(Address::Tcp(own)) if !own.ip().is_unspecified() && own.port() != 0);
         let dict = PyDict::new(py);
@@ -42,6 +44,10 @@ impl Template {
         let (name, port) = server(address);
         for (key, value) in REQUEST_DEFAULTS {
             text(key, value)?;
+        }
+        if is_sealed {
+            text("wsgi.url_scheme", "https")?;
+            text("HTTPS", "on")?;
         }
         // As the bytes of its UTF-8, as every WSGI string is (PEP 3333, Unicode Issues).
         dict.set_item(intern!(py, "SCRIPT_NAME"), latin1::decode(py, assignment.app.origin.mount.as_bytes())?)?;
@@ -67,7 +73,7 @@ impl Template {
         set("monoceros.worker", assignment.worker.into_pyobject(py)?.into_any())?;
         set("monoceros.generation", assignment.generation.into_pyobject(py)?.into_any())?;
         debug_assert!(dict.len() >= KEYS_MIN, "{} keys", dict.len());
-        Ok(Template { dict: dict.unbind(), is_named_by_host, scheme_port: b"80" })
+        Ok(Template { dict: dict.unbind(), is_named_by_host, scheme_port: if is_sealed { b"443" } else { b"80" } })
     }
 }
 
@@ -84,9 +90,9 @@ const REQUEST_DEFAULTS: &[(&str, &str)] = &[
     ("wsgi.url_scheme", "http"),
 ];
 
-/// The address of a listener by its name.
-pub fn address_of<'a>(app: &'a App, name: &str) -> Option<&'a Address> {
-    app.listen.iter().map(|listener| &listener.address).find(|address| address.to_string() == name)
+/// A listener by its name.
+pub fn listener_of<'a>(app: &'a App, name: &str) -> Option<&'a Listener> {
+    app.listen.iter().find(|listener| listener.address.to_string() == name)
 }
 
 /// SERVER_NAME and SERVER_PORT where no Host says better; PEP 3333 wants them never empty.

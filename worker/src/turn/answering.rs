@@ -74,6 +74,11 @@ impl Turn {
         &self.origin
     }
 
+    /// Bytes of its body that have come.
+    pub fn body_length(&self) -> u64 {
+        self.body.length()
+    }
+
     /// The request's body, once.
     pub fn take_body(&mut self) -> Body {
         std::mem::take(&mut self.body)

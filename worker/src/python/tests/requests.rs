@@ -145,6 +145,7 @@ fn server_of(listen: &str, head: &str) -> String {
             id: None,
             listener: 0,
             body_length: 0,
+            tls: None,
         };
         let environ = environs.make(py, &request, py.None().into_bound(py)).unwrap();
         let get = |key: &str| environ.get_item(key).unwrap().map_or("none".to_owned(), |value| value.to_string());
@@ -193,6 +194,7 @@ fn the_copy_of_a_template_has_room_for_a_requests_fields() {
                 id: None,
                 listener: 0,
                 body_length: 0,
+                tls: None,
             };
             let environ = environs.make(py, &request, py.None().into_bound(py)).unwrap();
             let size =
