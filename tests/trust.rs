@@ -127,6 +127,10 @@ fn an_application_under_a_path_sees_what_is_below_it() {
         assert_eq!(answer.text(), "nothing is served under this path\n");
         client.expect_close();
     }
+    // Static files are where the file says.
+    let statics = site().app("mount: /shop\nstatic: {/files: .}").serve();
+    assert!(statics.get("/files/server.yaml").expect_status(200).text().contains("mount: /shop"));
+    statics.get("/filesystem").expect_status(404);
     // Before the body is waited for.
     let mut client = server.connect();
     client.send("POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n");

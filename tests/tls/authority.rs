@@ -110,6 +110,11 @@ impl Visitor {
     pub fn connect(&self, address: SocketAddr, host: &str) -> Client {
         let stream = TcpStream::connect(address).expect("the server accepts");
         stream.set_nodelay(true).expect("TCP_NODELAY can be set");
+        self.over(stream, host)
+    }
+
+    /// The same on a connection that something was sent on already.
+    pub fn over(&self, stream: TcpStream, host: &str) -> Client {
         let host = ServerName::try_from(host.to_owned()).expect("a host's name");
         let connection = ClientConnection::new(self.0.clone(), host).expect("the config is good");
         Client::over_tls(StreamOwned::new(connection, stream))

@@ -5,7 +5,10 @@ mod renewed;
 mod resumed;
 mod strangers;
 
+use std::net::TcpStream;
+
 use serde_json::Value;
+use socket2::SockRef;
 
 use crate::harness::{Client, Ending, Framing, Server, Site};
 use authority::Authority;
@@ -55,6 +58,33 @@ fn an_application_is_told_of_its_clients_tls() {
         (&environ["SSL_PROTOCOL"], &environ["SSL_CIPHER"]),
         (&"TLSv1.2".into(), &"ECDHE-ECDSA-AES256-GCM-SHA384".into())
     );
+}
+
+#[test]
+fn a_proxy_header_comes_before_the_handshake_and_with_it() {
+    /// More is to come: what is sent next goes in the same packet (send(2)).
+    const MORE: i32 = 0x8000;
+    let authority = Authority::new("Test Authority");
+    let listen = "proxy_protocol: true, tls: {certificate: own.pem, key: own.key}";
+    let site = Site::new("mirror:application").listen_with(listen).app("trusted_proxies: 127.0.0.0/8");
+    let server = authority.sign("localhost").lay(site, "own").serve();
+    let header = b"PROXY TCP4 192.0.2.1 198.51.100.7 4711 443\r\n";
+    for (cut, flags) in [(header.len(), 0), (header.len(), MORE), (20, MORE)] {
+        let stream = TcpStream::connect(server.address()).expect("the server accepts");
+        let socket = SockRef::from(&stream);
+        for part in [&header[..cut], &header[cut..]] {
+            assert_eq!(socket.send_with_flags(part, flags).expect("the header is sent"), part.len());
+        }
+        let mut client = authority.visitor().over(stream, "localhost");
+        for _ in 0..2 {
+            let environ = environ(&mut client);
+            let told = ["REMOTE_ADDR", "REMOTE_PORT", "PROXY_PORT", "wsgi.url_scheme", "HTTPS", "SSL_PROTOCOL"];
+            let told = told.map(|name| environ[name].as_str().unwrap_or("-"));
+            assert_eq!(told, ["192.0.2.1", "4711", "443", "https", "on", "TLSv1.3"], "cut at {cut}");
+        }
+    }
+    let mut without = connect(&server, &authority);
+    assert!(without.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_err() || without.try_answer("GET").is_err());
 }
 
 #[test]

@@ -20,6 +20,7 @@ use super::origin;
 use super::owner;
 use super::raw;
 use super::section::{At, or_defaults};
+use super::statics::{StaticFolder, StaticFolders};
 use super::tls;
 use super::tree;
 use super::value::{Count, EngineName, PathText, Principal, Principals, Size, Surge, Workers};
@@ -165,8 +166,8 @@ impl Check<'_> {
         }
     }
 
-    fn statics(&self, raw: Option<At<raw::StaticFolders>>) -> Result<Vec<StaticFiles>, Fault> {
-        let files = |(prefix, raw): (tree::Key, raw::StaticFolder)| {
+    fn statics(&self, raw: Option<At<StaticFolders>>) -> Result<Vec<StaticFiles>, Fault> {
+        let files = |(prefix, raw): (tree::Key, StaticFolder)| {
             Ok(StaticFiles {
                 folder: self.folder(&prefix.text, &raw.path)?,
                 prefix: prefix.text,

@@ -25,6 +25,7 @@ mod read;
 mod reference;
 mod request;
 mod section;
+mod statics;
 mod syntax;
 mod tls;
 mod tree;
@@ -39,8 +40,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tls::Material;
-
 pub use access::{Access, Atom, Piece};
 pub use fault::{Error, Warning};
 pub use network::{Network, Proxies};
@@ -50,7 +49,7 @@ pub use raw::keys;
 pub use read::{Checked, CommandLine, from_command_line, read};
 pub use reference::reference;
 pub use section::Key;
-pub use tls::Overdue;
+pub use tls::{ClientCertificates, Overdue, Tls, TlsVersion};
 
 /// Everything a server runs on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -255,44 +254,6 @@ pub struct Listener {
     pub proxy_protocol: Option<Proxies>,
     /// How it is encrypted, if it is.
     pub tls: Option<Tls>,
-}
-
-/// How the connections of a listener are encrypted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tls {
-    /// Files of certificates and of their keys. Never empty; the first is for clients that name no host that another is for.
-    pub certificates: Vec<(PathBuf, PathBuf)>,
-    /// Whether clients show certificates of their own.
-    pub client_certificates: ClientCertificates,
-    /// Files with the certificates of those who sign clients' certificates.
-    pub client_authorities: Vec<PathBuf>,
-    /// The oldest version that is spoken.
-    pub min_version: TlsVersion,
-    /// What was in those files. It is written down nowhere.
-    #[serde(skip)]
-    pub material: Material,
-}
-
-/// Whether clients show certificates of their own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ClientCertificates {
-    /// They are not asked for one.
-    #[default]
-    None,
-    /// They may; what they show must be valid.
-    Optional,
-    /// They must.
-    Required,
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TlsVersion {
-    /// RFC 5246.
-    #[default]
-    Tls12,
-    /// RFC 8446.
-    Tls13,
 }
 
 /// Where a listener is bound. Its text is the listener's name everywhere: in the file, in logs, between the programs.

@@ -12,10 +12,11 @@ use super::origin::{Forwarded, Mount, SchemeHeaders};
 use super::pattern::Patterns;
 use super::request::{HostText, Scheme, TargetText};
 use super::section::{At, Field, Key, Read, section, unknown_key};
+use super::statics::{StaticFolder, StaticFolders};
 use super::tree::{self, Node, Value};
 use super::value::{
-    AddressText, Count, EngineName, FieldText, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables,
-    Workers, one_or_more,
+    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers,
+    one_or_more,
 };
 use super::{
     BrokenStart, Callable, ClientCertificates, LogFormat, LogLevel, Protocol, RequestId, SupervisorLoss, TlsVersion,
@@ -165,16 +166,6 @@ section! {
         client_authorities: Option<At<Folders>> = "none";
         /// The oldest version that is spoken.
         min_version: At<TlsVersion> = "1.2";
-    }
-}
-
-section! {
-    /// A folder of static files.
-    StaticFolder at "apps.NAME.static.PATH", later [] {
-        /// The folder; relative to the file.
-        path: At<PathText>;
-        /// The Cache-Control of its files, such as `public, max-age=31536000, immutable`.
-        cache_control: Option<At<FieldText>> = "none is sent";
     }
 }
 
@@ -369,36 +360,6 @@ impl Read for ShortOrLong {
     }
 }
 
-/// Folders of static files, by what their paths begin with.
-#[derive(Clone, Debug)]
-pub(super) struct StaticFolders(pub Vec<(tree::Key, StaticFolder)>);
-
-impl Read for StaticFolders {
-    const FORM: &'static str = "a map of paths to folders";
-
-    fn read(node: &Node) -> Result<Self, Fault> {
-        let folder = |(prefix, node): &(tree::Key, Node)| {
-            check_prefix(prefix)?;
-            let folder =
-                short_or_long::<PathText, StaticFolder>(node, "path").map_err(|fault| fault.of_key(&prefix.text))?;
-            Ok((prefix.clone(), folder))
-        };
-        node.map()?.iter().map(folder).collect::<Result<_, _>>().map(StaticFolders)
-    }
-}
-
-/// What paths of static files begin with is written as it is matched: decoded, and at the end of a name.
-fn check_prefix(prefix: &tree::Key) -> Result<(), Fault> {
-    let text = prefix.text.as_str();
-    let is_name = |name: &str| !matches!(name, "" | "." | "..");
-    let is_path = text == "/" || text.strip_prefix('/').is_some_and(|names| names.split('/').all(is_name));
-    if is_path && !text.contains(['?', '#', '%', '\\']) && !text.chars().any(char::is_control) {
-        return Ok(());
-    }
-    let text = format!("{} is no path of static files: write `/static`, without a `/` at its end", shown(text));
-    Err(Fault::whole(prefix.place, text))
-}
-
 /// A readiness request, written as its path alone or as a map.
 #[derive(Clone, Debug)]
 pub(super) struct PathOrReady(pub Ready);
@@ -412,7 +373,7 @@ impl Read for PathOrReady {
 }
 
 /// A map, or the value of its one required key in its place.
-fn short_or_long<Short: Read, Long: Read>(node: &Node, key: &str) -> Result<Long, Fault> {
+pub(super) fn short_or_long<Short: Read, Long: Read>(node: &Node, key: &str) -> Result<Long, Fault> {
     match &node.value {
         Value::Map(_) => Long::read(node),
         Value::List(_) => Err(node.expected(Short::FORM)),

@@ -6,12 +6,52 @@
 use std::path::{Path, PathBuf, absolute};
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use super::fault::{Error, Fault, shown};
 use super::raw;
 use super::section::At;
 use super::value::{Folders, PathText};
-use super::{Address, ClientCertificates, Config, Place, Tls};
+use super::{Address, Config, Place};
 use crate::tls::{Certificate, Credential, Held, Material, Which, certificates, credential};
+
+/// How the connections of a listener are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// Files of certificates and of their keys. Never empty; the first is for clients that name no host that another is for.
+    pub certificates: Vec<(PathBuf, PathBuf)>,
+    /// Whether clients show certificates of their own.
+    pub client_certificates: ClientCertificates,
+    /// Files with the certificates of those who sign clients' certificates.
+    pub client_authorities: Vec<PathBuf>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// What was in those files. It is written down nowhere.
+    #[serde(skip)]
+    pub material: Material,
+}
+
+/// Whether clients show certificates of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientCertificates {
+    /// They are not asked for one.
+    #[default]
+    None,
+    /// They may; what they show must be valid.
+    Optional,
+    /// They must.
+    Required,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
 
 /// A certificate whose time is not now.
 #[derive(Clone, Debug, PartialEq, Eq)]

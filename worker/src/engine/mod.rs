@@ -34,6 +34,7 @@ mod listen;
 pub mod pulse;
 mod queue;
 pub mod runner;
+mod settings;
 pub mod slots;
 mod stacks;
 mod succession;
@@ -44,11 +45,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError, mpsc};
-use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
-use monoceros_shared::config::{self, App};
+use monoceros_shared::config::App;
 use monoceros_shared::link::FromWorker;
 use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::log::Outlet;
@@ -56,13 +56,13 @@ use monoceros_shared::scoreboard::Scoreboard;
 use slog::Logger;
 
 use deadlines::Deadlines;
-use doors::Doors;
-use guest::{Guest, Patiences};
+use guest::Guest;
 use heir::Heir;
 use leader::Leader;
 use listen::Listener;
 use queue::Ready;
 pub use queue::Task;
+use settings::Settings;
 use slots::{Slots, lock};
 use succession::Succession;
 use watch::Watch;
@@ -72,8 +72,6 @@ use crate::keeper::Keeper;
 use crate::origin::Policy;
 use crate::statics::Statics;
 use crate::tls::Terms;
-use crate::turn::Limits;
-use crate::wire::{Refusal, http};
 
 /// What the engine is told to do, in the order it can come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,30 +143,6 @@ pub type Say = Box<dyn Fn(FromWorker) + Send + Sync>;
 /// Ends the process with this status, its log written.
 pub type Leave = Box<dyn Fn(i32) + Send + Sync>;
 
-/// What the config says to the engine.
-struct Settings {
-    /// The names of the listeners, by which connections travel.
-    listeners: Vec<String>,
-    doors: Doors,
-    /// Those that are encrypted, for terms to come.
-    tls: Vec<config::Listener>,
-    limits: Arc<Limits>,
-    patiences: Patiences,
-    write_timeout: Duration,
-    /// `timeouts.request`, in milliseconds.
-    request: u64,
-    /// How long a request waits for a thread, and what it is told then.
-    wait: (u64, Refusal),
-    queue_max: usize,
-    heartbeat: Duration,
-    drain: Duration,
-    /// Connections taken from a listener at one wake. More would take from the other workers what they could begin with now.
-    accept_max: usize,
-    threads: usize,
-    /// The field that tells a request's identifier, if requests have one.
-    id_field: Option<String>,
-}
-
 /// A listener as the engine gets it.
 pub struct Entrance {
     /// Its name.
@@ -207,26 +181,20 @@ pub struct Parts {
     pub leave: Leave,
 }
 
-/// Buffer that an idle connection may keep, in bytes. Less costs most clients an allocation for each request, more costs memory
-/// for each idle client.
-const IDLE_BUFFER_MAX: usize = 1024;
-
 impl Engine {
     /// An engine that accepts nothing yet.
     ///
     /// # Errors
     /// When the kernel gives no poll.
     pub fn new(app: &App, siblings: usize, parts: Parts) -> io::Result<Engine> {
-        let patiences = Patiences::new(&app.timeouts, app.limits.body_rate_min);
-        let shortest = patiences.shortest().min(guest::LINGER);
         let backlog = app.listen.iter().map(|listener| listener.backlog as usize).sum();
         let slots = Slots::new(app.limits.connections_max, backlog);
-        let id_field = parts.policy.id_field().map(str::to_owned);
         let apart = |entrance: Entrance| (entrance.name, (entrance.socket, entrance.terms));
         let (names, listeners): (Vec<String>, Vec<_>) = parts.listeners.into_iter().map(apart).unzip();
-        let doors = Doors::new(app, parts.policy, &names);
         let listeners = listeners.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
         let inventory = names.iter().zip(&listeners).map(|(name, listener)| listener.inventoried(name)).collect();
+        let settings = Settings::new(app, siblings, (names, parts.policy));
+        let shortest = settings.patiences.shortest().min(guest::LINGER);
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
         Ok(Engine {
             registry,
@@ -253,22 +221,7 @@ impl Engine {
             notice: apology::Notice::default(),
             statics: Statics::open(&app.statics)?,
             succession: Succession::new(inventory, parts.channels),
-            settings: Settings {
-                listeners: names,
-                doors,
-                tls: app.listen.iter().filter(|listener| listener.tls.is_some()).cloned().collect(),
-                limits: Arc::new(limits(app)),
-                patiences,
-                write_timeout: app.timeouts.write,
-                request: app.timeouts.request.as_millis() as u64,
-                wait: crowd::patience(&app.timeouts),
-                queue_max: app.limits.queue_max,
-                heartbeat: app.timeouts.heartbeat,
-                drain: app.timeouts.drain,
-                accept_max: if siblings > 1 { app.threads } else { 64 },
-                threads: app.threads,
-                id_field,
-            },
+            settings,
             scoreboard: parts.scoreboard,
             access: parts.access,
             log: parts.log,
@@ -397,20 +350,5 @@ impl Engine {
             Err(TryLockError::WouldBlock) => None,
             Err(TryLockError::Poisoned(_)) => unreachable!("a panic ends the process"),
         }
-    }
-}
-
-fn limits(app: &App) -> Limits {
-    let limits = &app.limits;
-    Limits {
-        head: http::head::Limits {
-            request_line_max: limits.request_line_max,
-            header_count_max: limits.header_count_max,
-            header_bytes_max: limits.header_bytes_max,
-        },
-        body: http::body::Limits { body_bytes_max: limits.body_bytes_max, trailer_bytes_max: limits.header_bytes_max },
-        body_memory_max: limits.body_memory_max,
-        idle_buffer_max: IDLE_BUFFER_MAX,
-        ending: Arc::default(),
     }
 }

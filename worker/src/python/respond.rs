@@ -19,7 +19,8 @@ use super::{hints, latin1};
 use crate::clock;
 use crate::conn::Connection;
 use crate::lease::Lease;
-use crate::wire::http::answer::{Fault, Hints};
+use crate::wire::http::answer::Fault;
+use crate::wire::http::hints::Hints;
 
 /// One request's answer while Python makes it.
 #[pyclass(freelist = 64, name = "start_response", module = "monoceros")]

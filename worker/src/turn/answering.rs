@@ -7,7 +7,8 @@ use crate::body::Body;
 use crate::identity::{DIGITS, Identity};
 use crate::origin::Origin;
 use crate::output::Stretch;
-use crate::wire::http::answer::{Asked, Ending, Fault, Hints};
+use crate::wire::http::answer::{Asked, Ending, Fault};
+use crate::wire::http::hints::Hints;
 use crate::wire::{Head, Span, Version};
 
 impl Turn {

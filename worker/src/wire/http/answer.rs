@@ -22,33 +22,6 @@ const OWN_FIELDS: usize = 128;
 /// The answer that asks for the body (RFC 9110 15.2.1). No field frames it.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Fields of an answer to come (RFC 8297).
-#[derive(Clone, Debug, Default)]
-pub struct Hints {
-    text: Vec<u8>,
-}
-
-impl Hints {
-    /// Adds a field; one that frames a message, dates it or is hop-by-hop is left out.
-    ///
-    /// # Errors
-    /// As [`Draft::field`], for the same reasons.
-    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
-        check(name, value)?;
-        if special(name).is_none() {
-            push(name, value, &mut self.text);
-        }
-        Ok(())
-    }
-
-    /// Writes them as an answer of their own.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
-        out.extend_from_slice(&self.text);
-        out.extend_from_slice(b"\r\n");
-    }
-}
-
 /// What is wrong with an answer's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault(pub &'static str);
@@ -268,7 +241,7 @@ enum Own {
 }
 
 /// A field that means something to the server.
-enum Special {
+pub(super) enum Special {
     Connection,
     ContentLength,
     Date,
@@ -282,7 +255,7 @@ fn has_close(value: &[u8]) -> bool {
 
 /// By its length first, for most fields are none of these. The hop-by-hop ones are those of RFC 2616 13.5.1, which PEP 3333 means,
 /// and of RFC 9110 7.6.1.
-fn special(name: &[u8]) -> Option<Special> {
+pub(super) fn special(name: &[u8]) -> Option<Special> {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     match name.len() {
         2 if is("te") => Some(Special::HopByHop),
@@ -301,7 +274,7 @@ fn special(name: &[u8]) -> Option<Special> {
 }
 
 /// Whether a field may stand in a head (RFC 9110 5.1, 5.5).
-fn check(name: &[u8], value: &[u8]) -> Result<(), Fault> {
+pub(super) fn check(name: &[u8], value: &[u8]) -> Result<(), Fault> {
     if !is_token(name) {
         return Err(Fault("a field name is no token"));
     }
@@ -311,7 +284,7 @@ fn check(name: &[u8], value: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn push(name: &[u8], value: &[u8], text: &mut Vec<u8>) {
+pub(super) fn push(name: &[u8], value: &[u8], text: &mut Vec<u8>) {
     text.reserve(name.len() + value.len() + 4);
     text.extend_from_slice(name);
     text.extend_from_slice(b": ");

@@ -18,6 +18,7 @@ mod content;
 mod fields;
 pub mod grammar;
 pub mod head;
+pub mod hints;
 mod line;
 
 #[cfg(test)]
