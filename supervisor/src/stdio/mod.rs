@@ -286,8 +286,9 @@ impl Output {
             while left > 0 && self.read_once(stream, now, registry) == Reading::Some {
                 left -= 1;
             }
+            // Before the other stream is read: what a library wrote without a line end stands before the fatal error that followed it.
+            self.tell_held_of(stream, now);
         }
-        self.tell_held(now);
     }
 
     /// What was kept for us.
@@ -303,11 +304,13 @@ impl Output {
     }
 
     fn tell_held(&mut self, now: Instant) {
-        for stream in Stream::BOTH {
-            let mut ready = Vec::new();
-            self.pipes[stream as usize].iter_mut().for_each(|pipe| pipe.lines.finish(&mut ready));
-            self.tell(stream, now, ready);
-        }
+        Stream::BOTH.into_iter().for_each(|stream| self.tell_held_of(stream, now));
+    }
+
+    fn tell_held_of(&mut self, stream: Stream, now: Instant) {
+        let mut ready = Vec::new();
+        self.pipes[stream as usize].iter_mut().for_each(|pipe| pipe.lines.finish(&mut ready));
+        self.tell(stream, now, ready);
     }
 
     fn tell(&mut self, stream: Stream, now: Instant, records: Vec<String>) {
