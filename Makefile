@@ -28,7 +28,7 @@ touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit venv systemd bench chaos leaks conformance fuzz clean
+.PHONY: help run build test lint unit venv systemd bench slow chaos leaks conformance fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -69,6 +69,10 @@ systemd:
 bench: build $(BENCH_VENV)/ready-$(VERSION) ## hello world beside bjoern, granian and gunicorn (FLAGS=--help)
 	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }
 	@$(PYTHON) tests/bench/hello.py --programs $(TARGET)/release --rivals $(BENCH_VENV) $(FLAGS)
+
+slow: build ## the latency of good clients beside 5,000 that hardly send (FLAGS=--help)
+	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }
+	@$(PYTHON) tests/bench/slow.py --programs $(TARGET)/release $(FLAGS)
 
 chaos: build $(BENCH_VENV)/ready-$(VERSION) ## 200 reloads, broken ones too, under load, beside gunicorn and granian
 	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \

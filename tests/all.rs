@@ -18,6 +18,12 @@ mod examples;
 mod http;
 // The same rules as a table of cases, for ours and its peers.
 mod conformance;
+// More requests than threads.
+mod crowd;
+// Files that are served without Python.
+mod static_files;
+// TLS: certificates, clients that show them, sessions that go on, strangers.
+mod tls;
 // PEP 3333, by applications in `apps/`.
 mod wsgi;
 // Where an application lives: interpreter, paths, variables, user, children.

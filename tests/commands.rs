@@ -85,10 +85,13 @@ fn supervisor() -> String {
 #[test]
 fn a_status_that_watches_on_a_terminal_leaves_it_as_it_was() {
     let server = gate(1);
-    let line = format!("{} status --watch -c server.yaml; stty -a", supervisor());
-    let Some(terminal) = on_a_terminal(&server, &line) else { return };
-    // The end of input is the end of it.
-    assert_eq!(terminal.exit_code(), 0);
+    let watch = format!("echo $$ > watching; exec {} status --watch -c server.yaml", supervisor());
+    let Some(terminal) = on_a_terminal(&server, &format!("sh -c '{watch}'; stty -a")) else { return };
+    terminal.line("main: serving");
+    let watching: i32 = server.site().read("watching").trim().parse().expect("a process number");
+    // Its input may have ended before, which is the end of it too.
+    let _ = kill(Pid::from_raw(watching), Signal::SIGTERM);
+    terminal.exit_code();
     let output = terminal.whole_output();
     let at = |part: &str| output.find(part).unwrap_or_else(|| panic!("{part:?} is not in {output:?}"));
     assert!(at("\x1b[?1049h") < at("main: serving") && at("main: serving") < at("\x1b[?1049l"), "{output:?}");

@@ -240,7 +240,7 @@ fn a_worker_that_stands_still_is_replaced_and_killed() {
 
 #[test]
 fn a_held_gil_is_named_with_the_stack_that_holds_it_and_its_worker_replaced() {
-    let server = site().app("threads: 2\ntimeouts: {heartbeat: 1s, request: 1m}").serve();
+    let server = site().app("threads: 2\ntimeouts: {heartbeat: 3s, request: 1m}").serve();
     let worker = server.workers()[0];
     let mut keeper = server.connect();
     assert_eq!(pid_of(&mut keeper), worker);

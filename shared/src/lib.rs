@@ -8,3 +8,4 @@ pub mod link;
 pub mod log;
 pub mod scoreboard;
 pub mod stdio;
+pub mod tls;

@@ -19,7 +19,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::Recycle;
+use monoceros_shared::config::{App, Recycle};
 use monoceros_shared::link::channel::{self, Sender};
 use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::link::{Assignment, FromWorker, LOG, ToWorker};
@@ -28,6 +28,7 @@ use monoceros_shared::scoreboard::Scoreboard;
 pub use observe::{last_seen, now_ms};
 
 use crate::bridge::News;
+use crate::certify::Certifier;
 use crate::core::{Event, Exit, LastSeen, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
 use crate::sources::{Post, Watch};
@@ -61,6 +62,7 @@ pub struct Workers {
     means: Means,
     register: BTreeMap<WorkerId, Worker>,
     loaded: Vec<Loaded>,
+    certifier: Certifier,
     /// What workers leave behind.
     pub strangers: Strangers,
 }
@@ -114,7 +116,13 @@ enum Words {
 impl Workers {
     /// None yet.
     pub fn new(means: Means) -> Workers {
-        Workers { means, register: BTreeMap::new(), loaded: Vec::new(), strangers: Strangers::default() }
+        Workers {
+            means,
+            register: BTreeMap::new(),
+            loaded: Vec::new(),
+            certifier: Certifier::default(),
+            strangers: Strangers::default(),
+        }
     }
 
     /// Makes a process and tells it everything but to serve.
@@ -140,6 +148,16 @@ impl Workers {
             Word::Quit => ToWorker::Quit,
         };
         self.tell(worker, &word)
+    }
+
+    /// Passes a worker the certificates of its listeners anew.
+    ///
+    /// # Errors
+    /// One line. Then it keeps those that it has.
+    pub fn certify(&mut self, worker: WorkerId, app: &App) -> Result<(), String> {
+        let known = self.register.get(&worker).filter(|known| known.exit.is_none());
+        let sent = known.map_or(Ok(()), |known| self.certifier.send(app, |_| true, &known.carrier));
+        sent.map_err(|error| cause(&error))
     }
 
     /// Asks a worker for its stacks; whether an answer may come.

@@ -9,6 +9,7 @@
 
 pub mod bridge;
 pub mod capabilities;
+mod certify;
 pub mod check;
 pub mod command;
 pub mod control;

@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     fn listener(address: Address) -> Listener {
-        Listener { address, protocol: Protocol::Http, backlog: 16, mode: 0o640, owner: (None, None) }
+        Listener { address, protocol: Protocol::Http, backlog: 16, mode: 0o640, owner: (None, None), tls: None }
     }
 
     fn at(folder: &TempDir, name: &str) -> (PathBuf, Listener) {

@@ -45,7 +45,10 @@ fn would_serve(what: What) -> i32 {
         Ok(checked) => checked,
         Err(error) => return refuse(&error),
     };
-    checked.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    checked.remarks().for_each(|remark| eprintln!("{remark}"));
+    if !checked.overdue.is_empty() {
+        return exit::USAGE;
+    }
     check::check(&checked.config, file.as_deref())
 }
 

@@ -18,6 +18,7 @@ use monoceros_shared::config::{self, Config};
 use monoceros_shared::exit;
 use slog::{Logger, warn};
 
+use crate::certify;
 use crate::control::Control;
 use crate::control::words::Reply;
 use crate::core::plan::{Manner, Plan};
@@ -253,6 +254,11 @@ impl Server<'_> {
                     warn!(self.log, "connections are not handed over"; "why" => why);
                 }
             }
+            Effect::Certify { worker, app } => {
+                if let Err(why) = self.workers.certify(worker, &app.app) {
+                    warn!(self.log, "a worker keeps its certificates"; "worker" => worker, "why" => why);
+                }
+            }
             Effect::Inspect { worker } => {
                 // Of one that cannot be asked there are no stacks.
                 let _ = self.workers.inspect(worker);
@@ -322,6 +328,7 @@ impl Source {
         for warning in &checked.warnings {
             warn!(log, "config"; "why" => warning.to_string());
         }
+        certify::admit(&checked, &self.config, log)?;
         let plan = Plan::of(&checked.config, self.plan.manner);
         self.pending = Some(checked.config);
         Ok(plan)

@@ -26,7 +26,10 @@ pub fn serve<E: Display>(file: Option<PathBuf>, manner: Manner, read: impl FnOnc
     let (config, luggage) = match arrive() {
         Arrival::Ended(status) => return status,
         Arrival::With(luggage) => match luggage.config.clone() {
-            Some(config) => (Ok(Checked { config, warnings: Vec::new() }), Some(*luggage)),
+            Some(mut config) => {
+                config.read_certificates();
+                (Ok(Checked { config, warnings: Vec::new(), overdue: Vec::new() }), Some(*luggage))
+            }
             None => (read(), Some(*luggage)),
         },
         Arrival::Fresh => (read(), None),

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::answer::{self, Answer, Broken, Ending, Framing};
+use rustls::{ClientConnection, StreamOwned};
 
 /// How long the client waits for a byte before it calls that silence.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -16,7 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<Tls>),
 }
+
+/// A TCP stream that speaks TLS.
+pub type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// One connection.
 pub struct Client {
@@ -53,6 +58,19 @@ impl Client {
         Client::over(Stream::Tcp(stream))
     }
 
+    /// Speaks TLS on a stream, whose handshake is made with the first bytes.
+    pub fn over_tls(stream: Tls) -> Client {
+        Client::over(Stream::Tls(Box::new(stream)))
+    }
+
+    /// What it knows of its TLS.
+    pub fn tls(&mut self) -> &mut Tls {
+        match &mut self.stream {
+            Stream::Tls(stream) => stream,
+            Stream::Tcp(_) | Stream::Unix(_) => panic!("the client speaks no TLS"),
+        }
+    }
+
     fn over(stream: Stream) -> Client {
         let mut client = Client { stream, pending: Vec::new() };
         client.set_patience(PATIENCE);
@@ -64,6 +82,7 @@ impl Client {
         let set = match &self.stream {
             Stream::Tcp(stream) => stream.set_read_timeout(Some(patience)),
             Stream::Unix(stream) => stream.set_read_timeout(Some(patience)),
+            Stream::Tls(stream) => stream.sock.set_read_timeout(Some(patience)),
         };
         set.expect("a read timeout can be set");
     }
@@ -72,6 +91,7 @@ impl Client {
     pub fn local_address(&self) -> SocketAddr {
         match &self.stream {
             Stream::Tcp(stream) => stream.local_addr().expect("a connected socket has an address"),
+            Stream::Tls(stream) => stream.sock.local_addr().expect("a connected socket has an address"),
             Stream::Unix(_) => panic!("a Unix client has no address"),
         }
     }
@@ -87,6 +107,7 @@ impl Client {
         match &mut self.stream {
             Stream::Tcp(stream) => stream.write_all(bytes.as_ref()),
             Stream::Unix(stream) => stream.write_all(bytes.as_ref()),
+            Stream::Tls(stream) => stream.write_all(bytes.as_ref()).and_then(|()| stream.flush()),
         }
     }
 
@@ -100,12 +121,27 @@ impl Client {
 
     /// Says that nothing more will be sent, and goes on reading.
     pub fn finish_sending(&mut self) -> &mut Client {
-        let finished = match &self.stream {
+        let finished = match &mut self.stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tls(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush()
+            }
         };
         finished.expect("a connected socket can be half closed");
         self
+    }
+
+    /// Leaves at once, as a client does that was killed with bytes unread: by a reset.
+    pub fn reset(self) {
+        match &self.stream {
+            Stream::Tcp(stream) => {
+                let socket = socket2::SockRef::from(stream);
+                socket.set_linger(Some(Duration::ZERO)).expect("SO_LINGER can be set");
+            }
+            Stream::Unix(_) | Stream::Tls(_) => panic!("only a TCP stream is reset here"),
+        }
     }
 
     /// Sends a `GET` and reads its answer.
@@ -226,6 +262,7 @@ impl Client {
         let set = match &self.stream {
             Stream::Tcp(stream) => stream.set_nonblocking(nonblocking),
             Stream::Unix(stream) => stream.set_nonblocking(nonblocking),
+            Stream::Tls(stream) => stream.sock.set_nonblocking(nonblocking),
         };
         set.expect("a socket can be made non-blocking and back");
     }
@@ -268,6 +305,7 @@ impl Client {
         let received = match &mut self.stream {
             Stream::Tcp(stream) => stream.read(&mut buffer),
             Stream::Unix(stream) => stream.read(&mut buffer),
+            Stream::Tls(stream) => stream.read(&mut buffer),
         };
         let ending = match received {
             Ok(0) => Ending::Eof,
@@ -278,6 +316,8 @@ impl Client {
             Err(why) if why.kind() == ErrorKind::Interrupted => return Ok(()),
             Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ending::Silence,
             Err(why) if matches!(why.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Ending::Reset,
+            // An end of TLS that its peer did not announce may be anybody's doing.
+            Err(why) if why.kind() == ErrorKind::UnexpectedEof => Ending::Reset,
             Err(why) => panic!("cannot receive: {why}"),
         };
         Err(Broken::Ended(ending, self.pending.clone()))

@@ -56,6 +56,14 @@ impl Site {
         self
     }
 
+    /// Listens with more than the address: with what stands beside it in a map, such as `tls: {…}`.
+    pub fn listen_with(mut self, more: &str) -> Site {
+        let line = format!("listen: {{address: \"{}\", {more}}}", self.listen);
+        let known = self.app.iter_mut().find(|line| line.starts_with("listen: "));
+        *known.expect("the site has a line `listen`") = line;
+        self
+    }
+
     /// Adds a line (or several) to the top level of the YAML.
     pub fn top(mut self, lines: &str) -> Site {
         self.top.extend(lines.lines().map(str::to_owned));

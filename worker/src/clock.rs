@@ -42,6 +42,11 @@ pub fn now() -> u64 {
     seconds(ClockId::CLOCK_MONOTONIC_COARSE).as_millis() as u64
 }
 
+/// Since 1970, for what other processes and the outside world date by it.
+pub fn since_1970() -> Duration {
+    seconds(ClockId::CLOCK_REALTIME_COARSE)
+}
+
 fn seconds(clock: ClockId) -> Duration {
     clock_gettime(clock).map(Duration::from).expect("Linux has these clocks since 2.6.32")
 }

@@ -3,20 +3,26 @@
 //! Sockets are non-blocking and edge-triggered: `readable` says that a `recv` may find something, and is taken back only by
 //! the socket itself, by a short read or EAGAIN. So a request costs one `recv` and its answer one `send`.
 
+mod sealed;
+mod voice;
+
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile;
 use socket2::Socket;
 
+pub use voice::Voice;
+
 use crate::descriptors;
 use crate::lease::{Heard, Lease};
 use crate::output::Piece;
+use crate::tls::{Session, Variables};
 use crate::turn::{Farewell, Moment, Next, Patience, Turn};
 
 /// Full reads of one connection in a row. More lets a client that sends as fast as we read keep the others waiting, fewer
@@ -91,6 +97,11 @@ pub struct Connection {
     /// Whether bytes have gone either way since this was last asked.
     moved: bool,
     write_timeout: Duration,
+    /// Its TLS, if it speaks it.
+    session: Option<Arc<Mutex<Session>>>,
+    /// What the application is told of that, once it is agreed on.
+    variables: Option<Box<Variables>>,
+    failure: Option<Box<str>>,
     /// Who is at the other end.
     pub peer: Peer,
     /// Which of the assignment's listeners it came by.
@@ -113,6 +124,9 @@ impl Connection {
             hangup: false,
             moved: false,
             write_timeout,
+            session: None,
+            variables: None,
+            failure: None,
             peer,
             listener,
             turn,
@@ -125,9 +139,9 @@ impl Connection {
         self.socket.as_raw_fd()
     }
 
-    /// Its socket, for whoever may have to end it while the connection is with Python. It is closed when both have let go.
-    pub fn socket(&self) -> Arc<Socket> {
-        self.socket.clone()
+    /// What can speak to its client, for whoever may have to end it while the connection is with Python.
+    pub fn voice(&self) -> Voice {
+        Voice { socket: self.socket.clone(), session: self.session.clone() }
     }
 
     /// Its descriptor, to be passed on.
@@ -145,6 +159,11 @@ impl Connection {
     pub fn advance(&mut self, scratch: &mut [u8], moment: &Moment) -> Standing {
         let mut reads = 0;
         loop {
+            if self.owes_records()
+                && let Some(standing) = self.pay_records()
+            {
+                return standing;
+            }
             match self.turn.next() {
                 Next::Call => return Standing::Call,
                 Next::Wait if self.turn.may_restart() => self.turn.restart(moment),
@@ -155,13 +174,21 @@ impl Connection {
                     Flushed::Full => return Standing::Edge,
                     Flushed::Gone => return Standing::End(Farewell::Reset),
                 },
-                Next::Receive if !self.readable || reads == READS_MAX => return Standing::Edge,
+                Next::Receive if !(self.readable || self.is_over()) || reads == READS_MAX => return Standing::Edge,
                 Next::Receive => {
                     reads += 1;
-                    match self.receive(scratch) {
-                        Ok(0) => self.turn.end_of_input(moment),
-                        Ok(count) => self.turn.receive(&scratch[..count], moment),
+                    let came = match self.session {
+                        None => self.receive(scratch).map(|count| 0..count),
+                        Some(_) => self.receive_sealed(scratch, moment),
+                    };
+                    match came {
+                        Ok(bytes) if bytes.is_empty() => self.turn.end_of_input(moment),
+                        Ok(bytes) => self.turn.receive(&scratch[bytes], moment),
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        // Our side first: a reset would overtake the alert that says why.
+                        Err(error) if error.kind() == ErrorKind::InvalidData => {
+                            return Standing::End(Farewell::Linger);
+                        }
                         Err(_) => return Standing::End(Farewell::Reset),
                     }
                 }
@@ -189,6 +216,9 @@ impl Connection {
 
     /// Sends what the turn has ready, as far as the socket takes it.
     pub fn flush(&mut self) -> Flushed {
+        if self.session.is_some() {
+            return self.flush_sealed();
+        }
         loop {
             let sent = match self.turn.output().front() {
                 Piece::Nothing => return Flushed::All,
@@ -227,6 +257,13 @@ impl Connection {
         }
     }
 
+    /// Whether its client is gone for good: it has reset the connection, or closed both ways of a Unix socket. Asks the kernel.
+    pub fn has_left(&self) -> bool {
+        let mut asked = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
+        let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
+        poll(&mut asked, PollTimeout::ZERO).is_ok() && asked[0].revents().is_some_and(|seen| seen.intersects(gone))
+    }
+
     /// Whether bytes have gone either way since this was last asked.
     pub fn has_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)
@@ -234,12 +271,19 @@ impl Connection {
 
     /// What its client is waited for.
     pub fn patience(&self) -> Patience {
+        // A handshake is part of the head that it is for.
+        if self.owes_records() && !self.is_handshaking() {
+            return Patience::Write;
+        }
         self.turn.patience()
     }
 
     /// Ends our side, or all, as the farewell says. By `shutdown`, so that a child forked by the application keeps nothing open.
     pub fn say(&self, farewell: Farewell) {
-        say(&self.socket, farewell);
+        match self.session {
+            None => say(&self.socket, farewell),
+            Some(_) => self.voice().say(farewell),
+        }
     }
 
     /// How much of its answer the client has, all that was ready to leave being out.
@@ -262,7 +306,7 @@ impl Connection {
 
     /// Whether reading stopped only for the others' sake: no edge will tell of the rest.
     pub fn has_more(&self) -> bool {
-        self.readable && matches!(self.turn.next(), Next::Receive | Next::End(_))
+        self.readable && !self.owes_records() && matches!(self.turn.next(), Next::Receive | Next::End(_))
     }
 }
 

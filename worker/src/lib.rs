@@ -18,6 +18,8 @@ pub mod output;
 pub mod privileges;
 pub mod python;
 pub mod run;
+pub mod statics;
 pub mod succession;
+pub mod tls;
 pub mod turn;
 pub mod wire;

@@ -18,16 +18,18 @@ use monoceros_shared::link::{
 use monoceros_shared::log::{self, Outlet};
 use monoceros_shared::scoreboard::Scoreboard;
 use monoceros_shared::stdio::Stream;
+use monoceros_shared::tls::Parcel;
 use nix::sys::signal::SigSet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
 
 use crate::descriptors::Noted;
 use crate::engine::pulse::Heart;
-use crate::engine::{Engine, Leave, Mode, Parts, Say, apology, threads};
+use crate::engine::{Engine, Entrance, Leave, Mode, Parts, Say, apology, threads};
 use crate::keeper::Keeper;
 use crate::python::Application;
 use crate::succession::{self, Estate};
+use crate::tls::Terms;
 use crate::{descriptors, privileges, python};
 
 /// Lives the whole life; gives the exit status.
@@ -131,7 +133,7 @@ impl Worker {
         let (channels, renewals) = mpsc::channel();
         let (word, leave) = (self.say_or_log(), self.leave());
         let parts = Parts {
-            listeners: self.assignment.listeners.iter().cloned().zip(listeners).collect(),
+            listeners,
             carrier: self.carrier,
             channels,
             scoreboard,
@@ -199,11 +201,21 @@ impl Worker {
         }
     }
 
-    /// The scoreboard and the listeners, in the assignment's order.
-    fn receive_descriptors(&self) -> io::Result<(Arc<Scoreboard>, Vec<OwnedFd>)> {
+    /// The scoreboard and the listeners, in the assignment's order, and behind them what those of TLS need.
+    fn receive_descriptors(&self) -> io::Result<(Arc<Scoreboard>, Vec<Entrance>)> {
         let scoreboard = Scoreboard::open(receive(&self.carrier, SCOREBOARD)?)?;
-        let listeners = self.assignment.listeners.iter().map(|name| receive(&self.carrier, name));
-        Ok((Arc::new(scoreboard), listeners.collect::<io::Result<_>>()?))
+        let names = &self.assignment.listeners;
+        let entrance =
+            |name: &String| Ok(Entrance { name: name.clone(), socket: receive(&self.carrier, name)?, terms: None });
+        let mut entrances = names.iter().map(entrance).collect::<io::Result<Vec<_>>>()?;
+        for listener in self.assignment.app.listen.iter().filter(|listener| listener.tls.is_some()) {
+            let name = listener.address.to_string();
+            if let Some(entrance) = entrances.iter_mut().find(|entrance| entrance.name == name) {
+                entrance.terms =
+                    Terms::open(listener, receive(&self.carrier, &Parcel::name(&name))?).map_err(io::Error::other)?;
+            }
+        }
+        Ok((Arc::new(scoreboard), entrances))
     }
 }
 

@@ -11,15 +11,20 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{PathBuf, absolute};
+use std::time::SystemTime;
 
 use super::address::address;
 use super::fault::{Fault, shown};
 use super::owner;
 use super::raw;
 use super::section::{At, or_defaults};
+use super::tls;
 use super::tree;
 use super::value::{Count, EngineName, PathText, Principal, Principals, Size, Surge, Workers};
-use super::{Address, App, Config, Engine, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, Timeouts};
+use super::{
+    Address, App, Config, Engine, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, StaticFiles, Timeouts,
+    Tls,
+};
 
 /// What the check knows of the machine.
 #[derive(Clone, Debug)]
@@ -30,6 +35,8 @@ pub(super) struct Machine {
     pub somaxconn: Option<usize>,
     /// Processors that the affinity mask and the CPU quota leave us.
     pub processors: usize,
+    /// What time it is there.
+    pub now: SystemTime,
 }
 
 impl Machine {
@@ -40,6 +47,7 @@ impl Machine {
             folder,
             somaxconn: somaxconn.and_then(|text| text.trim().parse().ok()),
             processors: std::thread::available_parallelism().map_or(1, Into::into),
+            now: SystemTime::now(),
         }
     }
 }
@@ -49,11 +57,23 @@ struct Check<'a> {
     machine: &'a Machine,
     warnings: Vec<Fault>,
     listeners: HashMap<Address, Place>,
+    overdue: Vec<(Address, Fault)>,
 }
 
-/// The config that `file` describes, without its `file`; and what is odd about it.
-pub(super) fn check(file: raw::File, machine: &Machine) -> Result<(Config, Vec<Fault>), Fault> {
-    let mut check = Check { machine, warnings: Vec::new(), listeners: HashMap::new() };
+/// What a check comes to.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The config, without its `file`.
+    pub config: Config,
+    /// What is odd about it.
+    pub warnings: Vec<Fault>,
+    /// Certificates that are not valid now, by their listener.
+    pub overdue: Vec<(Address, Fault)>,
+}
+
+/// The config that `file` describes.
+pub(super) fn check(file: raw::File, machine: &Machine) -> Result<Outcome, Fault> {
+    let mut check = Check { machine, warnings: Vec::new(), listeners: HashMap::new(), overdue: Vec::new() };
     let log = or_defaults(file.log, file.apps.place)?;
     let log = Log {
         format: log.format.value,
@@ -74,7 +94,7 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<(Config, Vec<F
         orphan_timeout: file.orphan_timeout.value,
         apps,
     };
-    Ok((config, check.warnings))
+    Ok(Outcome { config, warnings: check.warnings, overdue: check.overdue })
 }
 
 impl Check<'_> {
@@ -97,6 +117,7 @@ impl Check<'_> {
             umask: raw.umask.map(|mode| mode.value.0),
             no_new_privileges: raw.no_new_privileges.value,
             listen: self.listeners(raw.listen.value, &raw.backlog)?,
+            statics: self.statics(raw.statics)?,
             workers,
             threads,
             engine: Engine::Threads,
@@ -138,6 +159,17 @@ impl Check<'_> {
         }
     }
 
+    fn statics(&self, raw: Option<At<raw::StaticFolders>>) -> Result<Vec<StaticFiles>, Fault> {
+        let files = |(prefix, raw): (tree::Key, raw::StaticFolder)| {
+            Ok(StaticFiles {
+                folder: self.folder(&prefix.text, &raw.path)?,
+                prefix: prefix.text,
+                cache_control: raw.cache_control.map(|value| value.value.0),
+            })
+        };
+        raw.map_or_else(Vec::new, |folders| folders.value.0).into_iter().map(files).collect()
+    }
+
     fn virtualenv(&self, path: &At<PathText>) -> Result<PathBuf, Fault> {
         let folder = self.folder("virtualenv", path)?;
         if folder.join("pyvenv.cfg").is_file() {
@@ -145,6 +177,13 @@ impl Check<'_> {
         }
         let text = format!("{} is not a virtualenv: it has no pyvenv.cfg", shown(&folder.to_string_lossy()));
         Err(Fault::at(path.place, text).of_key("virtualenv"))
+    }
+
+    fn tls(&mut self, address: &Address, raw: At<raw::Tls>) -> Result<Tls, Fault> {
+        let folder = &self.machine.folder;
+        let (tls, overdue) = tls::check(raw, folder, self.machine.now)?;
+        self.overdue.extend(overdue.into_iter().map(|fault| (address.clone(), fault)));
+        Ok(tls)
     }
 
     fn listeners(&mut self, raw: raw::Listeners, backlog: &At<Count>) -> Result<Vec<Listener>, Fault> {
@@ -167,7 +206,8 @@ impl Check<'_> {
         }
         let owner = raw.owner.map_or(Ok((None, None)), |owner| owner::of_socket(&owner))?;
         let backlog = self.backlog(raw.backlog.as_ref().unwrap_or(backlog));
-        Ok(Listener { address, protocol: raw.protocol.value, backlog, mode: raw.mode.value.0, owner })
+        let tls = raw.tls.map(|tls| self.tls(&address, tls)).transpose()?;
+        Ok(Listener { address, protocol: raw.protocol.value, backlog, mode: raw.mode.value.0, owner, tls })
     }
 
     /// The path of the control socket, absolute. It must be no listener's, so it is checked before them.
@@ -252,6 +292,8 @@ fn limits(mut raw: raw::Limits) -> Result<Limits, Fault> {
         body_bytes_max: raw.body_bytes_max.value.0,
         body_memory_max: bytes(raw.body_memory_max),
         connections_max: raw.connections_max.value.get(),
+        queue_max: raw.queue_max.value.get(),
+        body_rate_min: raw.body_rate_min.value.0,
     })
 }
 
@@ -261,6 +303,7 @@ fn timeouts(raw: raw::Timeouts) -> Timeouts {
         head: raw.head.value,
         body: raw.body.value,
         request: raw.request.value,
+        queue: raw.queue.value,
         keepalive: raw.keepalive.value,
         write: raw.write.value,
         drain: raw.drain.value,

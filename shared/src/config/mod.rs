@@ -23,6 +23,7 @@ mod reference;
 mod request;
 mod section;
 mod syntax;
+mod tls;
 mod tree;
 mod value;
 mod yaml;
@@ -35,12 +36,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tls::Material;
+
 pub use fault::{Error, Warning};
 pub use quantity::duration;
 pub use raw::keys;
 pub use read::{Checked, CommandLine, from_command_line, read};
 pub use reference::reference;
 pub use section::Key;
+pub use tls::Overdue;
 
 /// Everything a server runs on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +92,8 @@ pub struct App {
     pub no_new_privileges: bool,
     /// Where it is served. Never empty; addresses are unique in the whole config.
     pub listen: Vec<Listener>,
+    /// Folders whose files are served without Python.
+    pub statics: Vec<StaticFiles>,
     /// Worker processes, at least 1; `auto` is already resolved.
     pub workers: usize,
     /// Threads that run Python in each worker, at least 1.
@@ -104,6 +110,17 @@ pub struct App {
     pub on_broken_start: BrokenStart,
     /// When a worker is replaced for its age.
     pub recycle: Recycle,
+}
+
+/// A folder whose files are served without Python.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaticFiles {
+    /// What the paths of its files begin with: `/static`, or `/` for all.
+    pub prefix: String,
+    /// The folder. Absolute.
+    pub folder: PathBuf,
+    /// The value of Cache-Control.
+    pub cache_control: Option<String>,
 }
 
 /// How new workers take over from old ones.
@@ -226,6 +243,46 @@ pub struct Listener {
     pub mode: u32,
     /// Owner of a Unix socket's file: uid and gid, each if given.
     pub owner: (Option<u32>, Option<u32>),
+    /// How it is encrypted, if it is.
+    pub tls: Option<Tls>,
+}
+
+/// How the connections of a listener are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// Files of certificates and of their keys. Never empty; the first is for clients that name no host that another is for.
+    pub certificates: Vec<(PathBuf, PathBuf)>,
+    /// Whether clients show certificates of their own.
+    pub client_certificates: ClientCertificates,
+    /// Files with the certificates of those who sign clients' certificates.
+    pub client_authorities: Vec<PathBuf>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// What was in those files. It is written down nowhere.
+    #[serde(skip)]
+    pub material: Material,
+}
+
+/// Whether clients show certificates of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientCertificates {
+    /// They are not asked for one.
+    #[default]
+    None,
+    /// They may; what they show must be valid.
+    Optional,
+    /// They must.
+    Required,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    Tls12,
+    /// RFC 8446.
+    Tls13,
 }
 
 /// Where a listener is bound. Its text is the listener's name everywhere: in the file, in logs, between the programs.
@@ -271,6 +328,10 @@ pub struct Limits {
     pub body_memory_max: usize,
     /// Connections that one worker holds at once; above it they wait in the backlog.
     pub connections_max: usize,
+    /// Whole requests that wait for a thread at once. Above it: 503.
+    pub queue_max: usize,
+    /// Bytes of a body that come in a second at least, on average, after `timeouts.body`; 0 is any. Below it: 408.
+    pub body_rate_min: u64,
 }
 
 /// How long each thing may take.
@@ -284,6 +345,8 @@ pub struct Timeouts {
     pub body: Duration,
     /// From a call of the application, or the wish for the next piece of its answer, to what comes of it. Then: 504, or the cut.
     pub request: Duration,
+    /// A whole request that waits for a thread. Then: 503.
+    pub queue: Duration,
     /// A kept-alive connection without a request. Then it is closed.
     pub keepalive: Duration,
     /// Between two writes that moved bytes of an answer. Then the connection is cut.

@@ -11,10 +11,10 @@ use super::request::{HostText, Scheme, TargetText};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::tree::{self, Node, Value};
 use super::value::{
-    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers,
-    one_or_more,
+    AddressText, Count, EngineName, FieldText, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables,
+    Workers, one_or_more,
 };
-use super::{BrokenStart, Callable, LogFormat, LogLevel, Protocol, SupervisorLoss};
+use super::{BrokenStart, Callable, ClientCertificates, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion};
 
 section! {
     /// The whole file.
@@ -78,6 +78,9 @@ section! {
         /// Where it is served: `ADDRESS:PORT`, `[IPV6]:PORT`, `localhost:PORT`, `:PORT` (every IPv4 address), `unix:PATH` or `unix:@NAME`;
         /// one, or a list.
         listen: At<Listeners>;
+        /// Folders whose files are served without Python, by what their paths begin with: `/static: ./static`; each a path, relative to
+        /// the file, or a map.
+        statics as "static": Option<At<StaticFolders>> = "none";
         /// Connections that may wait to be accepted, for each of its listeners; the kernel caps it at `net.core.somaxconn`.
         // With fewer than 1 the kernel decides. Above 65535, waiting takes longer than any client waits, and costs memory.
         backlog: At<Count> = "2048", "1" to "65535";
@@ -104,7 +107,7 @@ section! {
 
 section! {
     /// One listening socket, when its address does not say it all.
-    Listener at "apps.NAME.listen", later ["tls", "proxy_protocol"] {
+    Listener at "apps.NAME.listen", later ["proxy_protocol"] {
         /// Where, as in the short form.
         address: At<AddressText>;
         /// What is spoken on it.
@@ -117,6 +120,36 @@ section! {
         mode: At<Mode> = "0660", "0000" to "0777";
         /// Owner of a Unix socket's file: `user`, `user:group` or `:group`.
         owner: Option<At<Principal>> = "the supervisor's";
+        /// How its connections are encrypted.
+        tls: Option<At<Tls>> = "they are not";
+    }
+}
+
+section! {
+    /// How the connections of a listener are encrypted.
+    Tls at "apps.NAME.listen.tls", later [] {
+        /// A PEM file with a certificate and those that lead to its authority; or a list, of which each client is served the first
+        /// that is for the host that it names, and else the first of all. Files that change are read again at a reload, which
+        /// `watch` begins by itself.
+        certificate: At<Folders>;
+        /// The PEM file of the certificate's key, not encrypted; or a list of as many.
+        key: Option<At<Folders>> = "in the file of the certificate";
+        /// Whether clients are asked for certificates of their own, which applications find in `SSL_CLIENT_*`.
+        client_certificates: At<ClientCertificates> = "none";
+        /// PEM files with the certificates of those who sign clients' certificates.
+        client_authorities: Option<At<Folders>> = "none";
+        /// The oldest version that is spoken.
+        min_version: At<TlsVersion> = "1.2";
+    }
+}
+
+section! {
+    /// A folder of static files.
+    StaticFolder at "apps.NAME.static.PATH", later [] {
+        /// The folder; relative to the file.
+        path: At<PathText>;
+        /// The Cache-Control of its files, such as `public, max-age=31536000, immutable`.
+        cache_control: Option<At<FieldText>> = "none is sent";
     }
 }
 
@@ -141,6 +174,13 @@ section! {
         /// Connections that one worker holds at once; more wait in the backlog.
         // None serves nobody; a million is what descriptors and memory allow on a large machine.
         connections_max: At<Count> = "10000", "1" to "1000000";
+        /// Whole requests that wait for a thread of one worker at once. More are answered with 503 and Retry-After.
+        // With fewer than 1 two requests at once are one too many; a million wait longer than anybody does.
+        queue_max: At<Count> = "1000", "1" to "1000000";
+        /// Bytes of a body that a client sends in a second at least, on average, after `timeouts.body`. Slower, and it is answered with 408;
+        /// `0B` allows any.
+        // None cannot be checked. Above 1 GiB no network is fast enough.
+        body_rate_min: At<Size> = "240B", "0B" to "1GiB";
     }
 }
 
@@ -158,6 +198,8 @@ section! {
         /// For the application, to begin its answer, and again for each next piece of it; then 504, or the cut if some of the answer
         /// is out, and `RequestTimeout` is raised in that call; and for a request to wait for a free thread. `environ["monoceros.extend_timeout"](seconds)` grants the call more.
         request: At<Duration> = "60s", "100ms" to "24h";
+        /// A whole request that waits for a thread; then 503 with Retry-After. Longer than `request`, and that ends it.
+        queue: At<Duration> = "30s", "100ms" to "24h";
         /// A kept-alive connection without a request; then it is closed. Longer than the load balancer's own, or it sees resets.
         keepalive: At<Duration> = "75s", "100ms" to "24h";
         /// Between two writes that moved bytes of an answer; then the connection is cut.
@@ -226,6 +268,8 @@ pub fn keys() -> Vec<Key> {
         Log::KEYS,
         App::KEYS,
         Listener::KEYS,
+        Tls::KEYS,
+        StaticFolder::KEYS,
         Limits::KEYS,
         Timeouts::KEYS,
         Reload::KEYS,
@@ -296,6 +340,36 @@ impl Read for ShortOrLong {
     fn read(node: &Node) -> Result<Self, Fault> {
         short_or_long::<AddressText, Listener>(node, "address").map(ShortOrLong)
     }
+}
+
+/// Folders of static files, by what their paths begin with.
+#[derive(Clone, Debug)]
+pub(super) struct StaticFolders(pub Vec<(tree::Key, StaticFolder)>);
+
+impl Read for StaticFolders {
+    const FORM: &'static str = "a map of paths to folders";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let folder = |(prefix, node): &(tree::Key, Node)| {
+            check_prefix(prefix)?;
+            let folder =
+                short_or_long::<PathText, StaticFolder>(node, "path").map_err(|fault| fault.of_key(&prefix.text))?;
+            Ok((prefix.clone(), folder))
+        };
+        node.map()?.iter().map(folder).collect::<Result<_, _>>().map(StaticFolders)
+    }
+}
+
+/// What paths of static files begin with is written as it is matched: decoded, and at the end of a name.
+fn check_prefix(prefix: &tree::Key) -> Result<(), Fault> {
+    let text = prefix.text.as_str();
+    let is_name = |name: &str| !matches!(name, "" | "." | "..");
+    let is_path = text == "/" || text.strip_prefix('/').is_some_and(|names| names.split('/').all(is_name));
+    if is_path && !text.contains(['?', '#', '%', '\\']) && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let text = format!("{} is no path of static files: write `/static`, without a `/` at its end", shown(text));
+    Err(Fault::whole(prefix.place, text))
 }
 
 /// A readiness request, written as its path alone or as a map.

@@ -9,11 +9,12 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf, absolute};
 
-use super::check::{Machine, cause, check};
+use super::check::{Machine, Outcome, cause, check};
 use super::expand::Environment;
 use super::fault::{Error, Fault, Warning, shown};
 use super::section::Read;
 use super::syntax::place_of;
+use super::tls::Overdue;
 use super::tree::{Key, Kind, Node, Value};
 use super::value::Workers;
 use super::yaml;
@@ -30,6 +31,17 @@ pub struct Checked {
     pub config: Config,
     /// What was accepted and will not do all that it says.
     pub warnings: Vec<Warning>,
+    /// Certificates that are not valid now: an error for whoever checks or puts them in the place of valid ones, while a start
+    /// with them is better than none.
+    pub overdue: Vec<Overdue>,
+}
+
+impl Checked {
+    /// All that its owner should hear, each in one line.
+    pub fn remarks(&self) -> impl Iterator<Item = String> {
+        let overdue = self.overdue.iter().map(|overdue| overdue.error.to_string());
+        self.warnings.iter().map(Warning::to_string).chain(overdue)
+    }
 }
 
 /// One application without a file. The texts are as the user wrote them; they are checked here.
@@ -55,10 +67,12 @@ pub fn read(path: &Path) -> Result<Checked, Error> {
     let text = text_of(path).map_err(fault)?;
     let cannot = |why: io::Error| fault(Fault::whole(None, format!("cannot find its folder: {why}")));
     let folder = absolute(path).map_err(cannot)?.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
-    let (mut config, warnings) = check_text(&text, environment, &Machine::this(folder)).map_err(fault)?;
+    let Outcome { mut config, warnings, overdue } =
+        check_text(&text, environment, &Machine::this(folder)).map_err(fault)?;
     config.file = Some(path.canonicalize().map_err(cannot)?);
     let warnings = warnings.into_iter().map(|warning| Warning::new(Some(path), warning)).collect();
-    Ok(Checked { config, warnings })
+    let overdue = overdue.into_iter().map(|(listener, fault)| Overdue { listener, error: fault.in_file(Some(path)) });
+    Ok(Checked { config, warnings, overdue: overdue.collect() })
 }
 
 /// Checks what a command line asks for. Its relative paths begin in the current directory.
@@ -67,9 +81,10 @@ pub fn from_command_line(line: CommandLine) -> Result<Checked, Error> {
     let fault = |fault: Fault| fault.in_file(None);
     let folder = std::env::current_dir()
         .map_err(|why| fault(Fault::whole(None, format!("cannot find the current directory: {why}"))))?;
-    let (config, warnings) = check_line(line, environment, &Machine::this(folder)).map_err(fault)?;
+    let Outcome { config, warnings, overdue: _ } =
+        check_line(line, environment, &Machine::this(folder)).map_err(fault)?;
     let warnings = warnings.into_iter().map(|warning| Warning::new(None, warning)).collect();
-    Ok(Checked { config, warnings })
+    Ok(Checked { config, warnings, overdue: Vec::new() })
 }
 
 /// The text of a file, or why there is none.
@@ -91,11 +106,7 @@ fn text_of(path: &Path) -> Result<String, Fault> {
 }
 
 /// The config of a file's text.
-pub(super) fn check_text(
-    text: &str,
-    environment: Environment,
-    machine: &Machine,
-) -> Result<(Config, Vec<Fault>), Fault> {
+pub(super) fn check_text(text: &str, environment: Environment, machine: &Machine) -> Result<Outcome, Fault> {
     let empty = || Fault::whole(Place { line: 1, column: 1 }, "the file is empty: it needs at least `apps:`");
     let tree = yaml::parse(text.strip_prefix('\u{feff}').unwrap_or(text))?.ok_or_else(empty)?.expanded(environment)?;
     if !matches!(tree.value, Value::Map(_)) {
@@ -107,11 +118,7 @@ pub(super) fn check_text(
 }
 
 /// The config of a command line.
-pub(super) fn check_line(
-    line: CommandLine,
-    environment: Environment,
-    machine: &Machine,
-) -> Result<(Config, Vec<Fault>), Fault> {
+pub(super) fn check_line(line: CommandLine, environment: Environment, machine: &Machine) -> Result<Outcome, Fault> {
     let variable =
         |name| environment(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
     let listen = match (line.listen.is_empty(), variable("PORT")) {
@@ -132,9 +139,9 @@ pub(super) fn check_line(
     let app = Node { place: NOWHERE, value: Value::Map(entries) };
     let apps = Node { place: NOWHERE, value: Value::Map(vec![(key("app"), app)]) };
     let file = Node { place: NOWHERE, value: Value::Map(vec![(key("apps"), apps)]) };
-    let (mut config, warnings) = check(raw::File::read(&file)?, machine)?;
-    config.apps.iter_mut().for_each(|app| app.wsgi_place = None);
-    Ok((config, warnings))
+    let mut outcome = check(raw::File::read(&file)?, machine)?;
+    outcome.config.apps.iter_mut().for_each(|app| app.wsgi_place = None);
+    Ok(outcome)
 }
 
 /// The place of everything on a command line; it is never shown.

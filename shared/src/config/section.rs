@@ -205,14 +205,15 @@ pub(super) fn list(words: &[&str]) -> String {
 
 /// Declares a map of the file: a struct with a field for each key, which can be read and lists its keys.
 ///
-/// A field is an `At<T>`, required unless it has a default, or an `Option<At<T>>`, whose default is words.
+/// A field is an `At<T>`, required unless it has a default, or an `Option<At<T>>`, whose default is words. A key whose name Rust
+/// keeps to itself is written `field as "name"`.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
         $section:ident at $path:literal, later $later:tt {
             $(
                 $(#[doc = $key_about:literal])+
-                $key:ident: $field:ty $(= $default:literal)? $(, $min:literal to $max:literal)?;
+                $key:ident $(as $name:literal)?: $field:ty $(= $default:literal)? $(, $min:literal to $max:literal)?;
             )+
         }
     ) => {
@@ -226,7 +227,7 @@ macro_rules! section {
             /// Every key that it has.
             pub const KEYS: &[Key] = &[$(Key {
                 section: $path,
-                name: stringify!($key),
+                name: section!(@name $key $($name)?),
                 form: <$field as Field>::FORM,
                 default: section!(@optional $($default)?),
                 default_is_words: <$field as Field>::OPTIONAL,
@@ -244,7 +245,7 @@ macro_rules! section {
                     let known = Self::KEYS.iter().find(|known| known.name == key.text);
                     let known = known.ok_or_else(|| unknown_key(key, Self::KEYS, &$later))?;
                     match known.name {
-                        $(stringify!($key) => $key = Some(<$field as Field>::given(known, value)?),)+
+                        $(section!(@name $key $($name)?) => $key = Some(<$field as Field>::given(known, value)?),)+
                         _ => unreachable!("every known key has its arm"),
                     }
                 }
@@ -259,6 +260,8 @@ macro_rules! section {
             }
         }
     };
+    (@name $key:ident) => { stringify!($key) };
+    (@name $key:ident $name:literal) => { $name };
     (@optional) => { None };
     (@optional $value:expr) => { Some($value) };
 }

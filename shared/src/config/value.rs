@@ -10,7 +10,7 @@ use super::quantity;
 use super::request::Scheme;
 use super::section::{At, Read, instead, list, written};
 use super::tree::{Kind, Node, Value};
-use super::{BrokenStart, LogFormat, LogLevel, Protocol, SupervisorLoss};
+use super::{BrokenStart, ClientCertificates, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion};
 
 impl Read for String {
     const FORM: &'static str = "text";
@@ -186,6 +186,23 @@ impl Read for PathText {
     }
 }
 
+/// The value of a header field (RFC 9110 5.5).
+#[derive(Clone, Debug)]
+pub(super) struct FieldText(pub String);
+
+impl Read for FieldText {
+    const FORM: &'static str = "text";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let text = String::read(node)?;
+        if text.trim() != text || !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            let text = format!("{} cannot stand in a header field: use printable ASCII", shown(&text));
+            return Err(Fault::at(node.place, text));
+        }
+        Ok(FieldText(text))
+    }
+}
+
 /// Folders, one or a list.
 #[derive(Clone, Debug)]
 pub(super) struct Folders(pub Vec<At<PathText>>);
@@ -300,6 +317,18 @@ impl Read for Principals {
     }
 }
 
+impl Read for TlsVersion {
+    const FORM: &'static str = "1.2 | 1.3";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        match &node.value {
+            Value::Scalar(Kind::Number | Kind::Text | Kind::Expanded, text) if text == "1.2" => Ok(TlsVersion::Tls12),
+            Value::Scalar(Kind::Number | Kind::Text | Kind::Expanded, text) if text == "1.3" => Ok(TlsVersion::Tls13),
+            Value::Scalar(..) | Value::List(_) | Value::Map(_) => Err(node.expected("1.2 or 1.3")),
+        }
+    }
+}
+
 /// How a worker runs its calls, as the file names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EngineName {
@@ -348,5 +377,10 @@ choice!(EngineName:
     later ["gevent", "eventlet", "tornado"]);
 choice!(BrokenStart: "apologise" => BrokenStart::Apologise, "exit" => BrokenStart::Exit; later []);
 choice!(SupervisorLoss: "adopt" => SupervisorLoss::Adopt, "drain" => SupervisorLoss::Drain; later []);
+choice!(ClientCertificates:
+    "none" => ClientCertificates::None,
+    "optional" => ClientCertificates::Optional,
+    "required" => ClientCertificates::Required;
+    later []);
 choice!(Scheme: "http" => Scheme("http"), "https" => Scheme("https"); later []);
 choice!(Protocol: "http" => Protocol::Http; later ["fastcgi", "scgi", "ajp", "uwsgi"]);

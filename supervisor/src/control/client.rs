@@ -155,6 +155,8 @@ impl Client {
     pub fn reply(&mut self, reply: &Reply) {
         self.write(reply);
         self.state = State::Open;
+        // What does not go out now goes when there is room. The server may be about to end.
+        let _ = self.flush();
     }
 
     /// Tells it how far its wish is, if it wants to know, has not heard that yet, and takes what it is told.

@@ -63,8 +63,14 @@ impl Control {
         (control.place, control.links, control.last_asker) = (packed.place, packed.links, packed.last_asker);
         for (path, identity, raw) in packed.doors {
             let address = Address::Unix(path);
-            let listener =
-                Listener { address, protocol: Protocol::Http, backlog: BACKLOG, mode: 0o600, owner: (None, None) };
+            let listener = Listener {
+                address,
+                protocol: Protocol::Http,
+                backlog: BACKLOG,
+                mode: 0o600,
+                owner: (None, None),
+                tls: None,
+            };
             let door = own(raw)
                 .and_then(|socket| control.reopen(Bound::adopt(&listener, socket, Earlier::Ours(Some(identity)))));
             match door {

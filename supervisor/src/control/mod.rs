@@ -187,6 +187,7 @@ impl Control {
             backlog: BACKLOG,
             mode: 0o600,
             owner: (None, None),
+            tls: None,
         })?;
         // If it fails the file stays, and is found stale by the next start.
         self.reopen(bound).map_err(|error| format!("cannot listen on {}: {}", path.display(), cause(&error)))

@@ -40,6 +40,7 @@ impl Core {
                     Some(team)
                 }
                 None => old.take().map(|mut old| {
+                    self.certify(&app, &old.plan);
                     old.plan = app;
                     old
                 }),

@@ -29,6 +29,13 @@ pub enum Effect {
         /// Who takes them: it serves.
         to: WorkerId,
     },
+    /// Pass a worker the certificates of its application's listeners as they are now. What fails is for the log.
+    Certify {
+        /// Which.
+        worker: WorkerId,
+        /// Its application.
+        app: AppPlan,
+    },
     /// Ask a worker's process to drain, by signal, because words do not reach it.
     Terminate {
         /// Which.

@@ -13,6 +13,7 @@
 //!   spares          workers that replace others which serve: worn (recycle) or ailing ones
 //!   scale           more or fewer workers
 //!   sockets         which listeners are needed
+//!   certify         renewed certificates, for workers that stay
 //!   park, stop      no workers for a while; the end
 //!   legacy          what the next supervisor needs to know; its beginning, from that
 //!   upgrade         the end of this supervisor and the beginning of the next, in one process
@@ -31,6 +32,7 @@
 mod adopt;
 mod ailing;
 mod backoff;
+mod certify;
 mod effect;
 mod event;
 pub mod fingerprint;

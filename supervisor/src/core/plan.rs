@@ -95,7 +95,7 @@ impl AppPlan {
 
     /// Where it listens, for people: `http://127.0.0.1:8000, unix:/run/shop.sock`.
     pub fn listen(&self) -> String {
-        let listen: Vec<String> = self.app.listen.iter().map(|listener| url(&listener.address)).collect();
+        let listen: Vec<String> = self.app.listen.iter().map(url).collect();
         listen.join(", ")
     }
 
@@ -104,8 +104,15 @@ impl AppPlan {
         Timeouts { boot: self.app.timeouts.boot, drain: self.app.timeouts.drain }
     }
 
-    /// Whether workers of the one can stand in for workers of the other: all is the same but for how many there are, and
-    /// for where in the file it is written.
+    /// Whether its listeners show the same certificates as those of another.
+    pub fn has_certificates_of(&self, other: &AppPlan) -> bool {
+        let pairs = self.app.listen.iter().zip(&other.app.listen);
+        let mut secured = pairs.filter_map(|(ours, theirs)| Some((ours.tls.as_ref()?, theirs.tls.as_ref()?)));
+        secured.all(|(ours, theirs)| ours.material.is_same(&theirs.material))
+    }
+
+    /// Whether workers of the one can stand in for workers of the other: all is the same but for how many there are, for
+    /// where in the file it is written, and for what is in the files of certificates.
     pub fn is_alike(&self, other: &AppPlan) -> bool {
         self.name() == other.name() && self.fingerprint == other.fingerprint
     }
@@ -118,9 +125,10 @@ impl fmt::Debug for AppPlan {
 }
 
 /// What one can click on, where there is such a thing.
-fn url(address: &Address) -> String {
-    match address {
-        Address::Tcp(address) => format!("http://{address}"),
-        Address::Unix(_) | Address::Abstract(_) => address.to_string(),
+fn url(listener: &Listener) -> String {
+    let scheme = if listener.tls.is_some() { "https" } else { "http" };
+    match &listener.address {
+        Address::Tcp(address) => format!("{scheme}://{address}"),
+        Address::Unix(_) | Address::Abstract(_) => listener.address.to_string(),
     }
 }

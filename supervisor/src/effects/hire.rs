@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   door + carrier + scoreboard + pipes -> process
-//!   on the carrier: greeting, log, read ends of the pipes, scoreboard, listeners, where it waits for the next supervisor
+//!   on the carrier: greeting, log, read ends of the pipes, scoreboard, listeners, their certificates, where it waits for the next supervisor
 //! ```
 
 use std::collections::BTreeMap;
@@ -41,6 +41,8 @@ impl Workers {
         for listener in listeners {
             carrier.send(&listener.name, listener.as_fd())?;
         }
+        let has_listener = |name: &str| listeners.iter().any(|listener| listener.name == name);
+        self.certifier.send(app, has_listener, &carrier)?;
         if let Some((_, socket)) = &adoption {
             carrier.send(ADOPTION, socket.as_fd())?;
         }

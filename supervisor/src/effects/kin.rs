@@ -45,6 +45,8 @@ impl Workers {
         self.go_on_reading(worker, &mut kin, app)?;
         // What it logs goes to where we do; one that is gone is seen by its pidfd.
         let _ = kin.carrier.send(LOG, self.means.outlet.file().as_fd());
+        // The secret of session tickets is ours from now on, and a certificate may have been renewed while nobody looked.
+        let _ = self.certifier.send(&app.app, |_| true, &kin.carrier);
         let door = match kin.speech {
             Speech::Words => self.renew(worker, &kin).unwrap_or_default(),
             Speech::Signals => String::new(),

@@ -125,6 +125,7 @@ mod tests {
             backlog: 16,
             mode: 0o600,
             owner: (None, None),
+            tls: None,
         };
         let mut sockets = Sockets::default();
         sockets.bind(&[at("one")]).unwrap();

@@ -72,8 +72,8 @@ pub fn run(beginning: Beginning) -> Ended {
     };
     let log = &logs.logger;
     capabilities::tell(&dropped, log);
-    for warning in &beginning.checked.warnings {
-        warn!(log, "config"; "why" => warning.to_string());
+    for remark in beginning.checked.remarks() {
+        warn!(log, "config"; "why" => remark);
     }
     let server = start(beginning, taken, &logs);
     let ended = server

@@ -64,7 +64,8 @@ impl Pipe {
                 Ok(0) => break Reading::End,
                 Ok(count) => {
                     self.lines.add(&bytes[..count], now, ready);
-                    break if count < bytes.len() { Reading::Nothing } else { Reading::Some };
+                    // Also of fewer bytes than there was room for: the end may come behind them, and was announced already.
+                    break Reading::Some;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break Reading::Nothing,

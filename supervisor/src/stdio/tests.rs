@@ -120,6 +120,22 @@ fn what_a_process_left_is_told_before_its_end_though_a_child_holds_the_pipes() {
 }
 
 #[test]
+fn nothing_is_left_of_a_process_that_is_gone_though_its_end_was_told_before_it_was_read() {
+    let mut scene = Scene::new();
+    scene.print.write_all(b"the end\n").unwrap();
+    drop((
+        std::mem::replace(&mut scene.print, File::open("/dev/null").unwrap()),
+        std::mem::replace(&mut scene.complain, File::open("/dev/null").unwrap()),
+    ));
+    // The only events that there will ever be.
+    let mut events = Events::with_capacity(8);
+    scene.poll.poll(&mut events, None).unwrap();
+    events.iter().for_each(|event| scene.outputs.stir(event.token()));
+    assert_eq!(scene.outputs.end(7), "the end");
+    assert_eq!(scene.outputs.ends(7).count(), 0, "descriptors are left");
+}
+
+#[test]
 fn a_log_that_nobody_reads_holds_up_no_print_and_the_loss_is_said_once_somebody_does() {
     const LINES: usize = 50_000;
     let mut scene = Scene::new();

@@ -1,4 +1,4 @@
-//! The config file, watched for another content: however an editor, a deployment or Kubernetes puts it there.
+//! The config file, or one that it names, watched for another content: however an editor, a deployment or Kubernetes puts it there.
 //!
 //! Not the file is watched but every folder in which the meaning of its path can change: its own, and those of the
 //! links on the way. A rename, a turned link (`..data` of a Kubernetes ConfigMap, `current` of a deployment) and a write

@@ -1,8 +1,8 @@
-//! Watches files, so that a change is a reload: the config file where `watch: true` asks for it, and the code where
-//! `reload.on_change` does.
+//! Watches files, so that a change is a reload: the config file and the certificates that it names where `watch: true` asks
+//! for it, and the code where `reload.on_change` does.
 //!
 //! ```text
-//!   Eyes --paths--> Basket --settled--> the config file has another content?  -> Wish::Reload{FileChanged}
+//!   Eyes --paths--> Basket --settled--> one of its files has another content? -> Wish::Reload{FileChanged}
 //!                                       a path is some application's code?    -> Wish::Reload{CodeChanged}
 //! ```
 //!
@@ -22,7 +22,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use monoceros_shared::config::App;
+use monoceros_shared::config::{App, Tls};
 use slog::{Logger, warn};
 
 use crate::core::{Cause, Wish};
@@ -36,7 +36,8 @@ pub struct Watch {
     log: Logger,
     basket: Basket,
     eyes: Eyes,
-    file: Option<ConfigFile>,
+    /// The config's, and those that it names.
+    files: Vec<ConfigFile>,
     codes: Vec<Code>,
 }
 
@@ -45,14 +46,21 @@ impl Watch {
     pub fn new(wake: impl Fn() + Send + Sync + 'static, log: &Logger) -> Watch {
         let basket = Basket::new(wake);
         let eyes = Eyes::new(basket.clone(), log);
-        Watch { log: log.clone(), basket, eyes, file: None, codes: Vec::new() }
+        Watch { log: log.clone(), basket, eyes, files: Vec::new(), codes: Vec::new() }
     }
 
-    /// Watches what the running config asks for: the file, if it is given (as the user named it, but absolute), and the
-    /// applications' code. To be called at the start and when another config was adopted.
-    pub fn aim<'a>(&mut self, file: Option<&Path>, apps: impl IntoIterator<Item = &'a App>) {
-        let kept = self.file.take().filter(|kept| Some(kept.path()) == file);
-        self.file = kept.or_else(|| file.map(|file| ConfigFile::new(file.to_owned())));
+    /// Watches what the running config asks for: the file, if it is given (as the user named it, but absolute), with the
+    /// certificates, and the applications' code. To be called at the start and when another config was adopted.
+    pub fn aim(&mut self, file: Option<&Path>, apps: &[App]) {
+        let tls = apps.iter().flat_map(|app| &app.listen).filter_map(|listener| listener.tls.as_ref());
+        let certificates = tls.flat_map(Tls::files).filter(|_| file.is_some());
+        let wanted: BTreeSet<&Path> = file.into_iter().chain(certificates).collect();
+        self.files.retain(|kept| wanted.contains(kept.path()));
+        for path in wanted {
+            if !self.files.iter().any(|kept| kept.path() == path) {
+                self.files.push(ConfigFile::new(path.to_owned()));
+            }
+        }
         let mut before = std::mem::take(&mut self.codes);
         for app in apps {
             match Code::of(app) {
@@ -86,7 +94,8 @@ impl Watch {
             let new = self.look();
             batch.paths.extend(new.iter().flat_map(|folder| files_in(folder)));
         }
-        let file = self.file.as_mut().is_some_and(ConfigFile::has_changed).then_some(Cause::FileChanged);
+        let changed = self.files.iter_mut().filter_map(|file| file.has_changed().then_some(())).count() > 0;
+        let file = changed.then_some(Cause::FileChanged);
         let codes = self.codes.iter().filter_map(|code| change_of(code, &batch));
         file.into_iter().chain(codes).map(|cause| Wish::Reload { cause }).collect()
     }
@@ -99,7 +108,7 @@ impl Watch {
     /// Looks at every folder that matters now; those that did not before.
     fn look(&mut self) -> Vec<PathBuf> {
         let mut folders: BTreeSet<PathBuf> = self.codes.iter().flat_map(Code::folders).collect();
-        folders.extend(self.file.iter().flat_map(ConfigFile::folders));
+        folders.extend(self.files.iter().flat_map(ConfigFile::folders));
         self.eyes.look_at(&folders)
     }
 

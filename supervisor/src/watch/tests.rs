@@ -4,7 +4,8 @@ use std::os::unix::fs::symlink;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use monoceros_shared::config::{CommandLine, Reload, from_command_line};
+use monoceros_shared::config::{ClientCertificates, CommandLine, Reload, TlsVersion, from_command_line};
+use monoceros_shared::tls::Material;
 use slog::{Discard, o};
 
 use super::*;
@@ -48,12 +49,12 @@ impl Site {
         app.name = "shop".into();
         app.directory = self.folder.path().to_owned();
         app.reload = Reload { on_change: vec!["**/*.py".into()], ..Reload::default() };
-        self.watch.aim(None, [&app]);
+        self.watch.aim(None, &[app]);
     }
 
     fn watch_file(&mut self, name: &str) {
         let path = self.at(name);
-        self.watch.aim(Some(&path), []);
+        self.watch.aim(Some(&path), &[]);
     }
 
     /// The next wishes; none for batches that mean nothing.
@@ -121,6 +122,30 @@ fn a_volume_that_kubernetes_swaps_is_a_reload() {
     // The folder that the link leads to is watched too.
     site.write("..2026_d/server.yaml", "by hand");
     assert_eq!(site.next(), [Cause::FileChanged]);
+}
+
+#[test]
+fn a_certificate_that_is_renewed_is_a_reload_where_the_file_is_watched() {
+    let mut site = Site::new();
+    ["server.yaml", "a.pem", "a.key", "ca.pem"].iter().for_each(|name| site.write(name, "one"));
+    let line = CommandLine { wsgi: "shop:app".into(), ..CommandLine::default() };
+    let mut app = from_command_line(line).unwrap().config.apps.remove(0);
+    app.listen[0].tls = Some(Tls {
+        certificates: vec![(site.at("a.pem"), site.at("a.key"))],
+        client_certificates: ClientCertificates::Required,
+        client_authorities: vec![site.at("ca.pem")],
+        min_version: TlsVersion::Tls12,
+        material: Material::default(),
+    });
+    let path = site.at("server.yaml");
+    site.watch.aim(Some(&path), &[app.clone()]);
+    for name in ["a.pem", "a.key", "ca.pem", "server.yaml"] {
+        site.save(name, "two");
+        assert_eq!(site.next(), [Cause::FileChanged], "{name}");
+    }
+    // Whoever does not watch the file does not watch what it names.
+    site.watch.aim(None, &[app]);
+    assert!(site.watch.files.is_empty());
 }
 
 #[test]
@@ -194,7 +219,7 @@ fn a_loaded_module_is_watched_wherever_it_is() {
 fn a_server_that_watches_nothing_runs_nothing() {
     let mut site = Site::new();
     site.watch_code();
-    site.watch.aim(None, []);
+    site.watch.aim(None, &[]);
     site.write("shop.py", "x");
     assert!(site.watch.take(Instant::now() + Duration::from_secs(5)).is_empty());
     assert!(site.woken.recv_timeout(Duration::ZERO).is_err());

@@ -82,6 +82,11 @@ impl Engine {
         }
     }
 
+    /// A connection whose TLS could not go on. It is a stranger's doing as a rule, and some do nothing else.
+    pub(super) fn note_failure(&self, peer: &Peer, why: &str) {
+        slog::debug!(self.log, "TLS failed"; "client" => client(peer), "why" => why);
+    }
+
     /// A request whose client was told without the application, by the watch.
     pub(super) fn count_late(&self, late: &Account) {
         self.count_answer(TIMED_OUT);

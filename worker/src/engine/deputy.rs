@@ -8,21 +8,19 @@
 //!
 //! Only a runner that finds nothing to do asks, so calls that follow each other closely cost nothing.
 //!
-//! A request that waits in the queue for longer than `timeouts.request` is answered with a 504 as if the application had it: its client
-//! cannot tell the difference. In a drain it goes to the heir, for nobody here may ever be free.
+//! A request that waits in the queue for longer than `timeouts.queue` is answered with 503, or after `timeouts.request`, if that is
+//! shorter, with 504 as if the application had it (see `crowd`). In a drain it goes to the heir, for nobody here may ever be free.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::guest::Guest;
+use super::queue::unbegun;
 use super::slots::lock;
 use super::watch::Watchman;
 use super::{Engine, Mode, Task};
 use crate::clock;
-use crate::wire::Refusal;
-
-const NOBODY_FREE: Refusal = Refusal { status: 504, why: "no thread was free for the request in time" };
 
 /// How soon another try is made to hand over requests for which the heir had no room. Less spins, more makes them wait.
 const RETRY: Duration = Duration::from_millis(20);
@@ -48,14 +46,6 @@ impl Engine {
         let (withdrawn, stay) = ready.now.drain(..).partition(|task| unbegun(task).is_some_and(is_due));
         ready.now = stay;
         withdrawn
-    }
-}
-
-/// A request that the application has not seen.
-fn unbegun(task: &Task) -> Option<&Guest> {
-    match task {
-        Task::Serve(guest) if guest.rest.is_none() => Some(guest),
-        Task::Serve(_) | Task::Abandon(_) => None,
     }
 }
 
@@ -95,7 +85,7 @@ impl Watchman {
         for task in self.engine.withdraw(now) {
             let Task::Serve(mut guest) = task else { continue };
             if is_over || guest.deadline <= now {
-                guest.connection.turn.give_up(NOBODY_FREE, &self.hands.moment);
+                guest.connection.turn.give_up(self.engine.settings.wait.1, &self.hands.moment);
                 self.hands.settle(guest);
             } else {
                 stays |= self.pass_on(guest);
@@ -107,7 +97,7 @@ impl Watchman {
 
     /// Gives a whole request to the heir, if it can travel. Says whether it stays for now.
     fn pass_on(&mut self, mut guest: Box<Guest>) -> bool {
-        if !guest.connection.turn.unread_whole() {
+        if !guest.connection.may_travel() || !guest.connection.turn.unread_whole() {
             self.hands.batch.push(Task::Serve(guest));
             return false;
         }

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use monoceros_shared::link::fd::{Carrier, Taken};
 use monoceros_shared::link::{HEIR, INHERITANCE, LOG};
+use monoceros_shared::tls::Parcel;
 
 use super::Engine;
 use super::guest::{Guest, LINGER};
@@ -27,6 +28,7 @@ use super::listen::Listener;
 use super::runner::Runner;
 use super::slots::{Room, lock};
 use crate::clock;
+use crate::tls::Terms;
 
 /// How much sooner than the supervisor's kill a worker ends its drain by itself, at most. Less, and a slow machine is killed before its
 /// clients are told; more takes from the time that a request was promised.
@@ -82,6 +84,9 @@ impl Runner {
     }
 
     fn take_carrier(&mut self, leader: &mut Leader, name: &str, socket: OwnedFd) {
+        if let Some(listener) = Parcel::listener(name) {
+            return self.renew_terms(leader, listener, socket);
+        }
         let taken = Carrier::adopt(socket).and_then(|carrier| match name {
             HEIR => {
                 // One is enough, and the first may have connections of ours on their way.
@@ -106,6 +111,24 @@ impl Runner {
     /// Without an heir our clients are served here to their end, and without an inheritance the giver's are there.
     fn miss_delivery(&self, why: &io::Error) {
         slog::warn!(self.engine.log, "connections are not handed over"; "why" => %why);
+    }
+
+    /// The certificates of a listener were renewed: connections from now on are shown them.
+    fn renew_terms(&mut self, leader: &mut Leader, name: &str, parcel: OwnedFd) {
+        let settings = &self.engine.settings;
+        let index = settings.listeners.iter().position(|known| known == name);
+        let sealed = settings.tls.iter().find(|sealed| sealed.address.to_string() == name);
+        let (Some(index), Some(sealed)) = (index, sealed) else { return };
+        match Terms::open(sealed, parcel) {
+            Ok(terms) => {
+                if let Some(listener) = leader.listeners.get_mut(index) {
+                    listener.terms = terms;
+                }
+            }
+            Err(why) => {
+                slog::warn!(self.engine.log, "certificates stay as they were"; "listener" => name, "why" => why)
+            }
+        }
     }
 
     /// Begins to leave.

@@ -23,6 +23,8 @@ pub struct Guest {
     pub rest: Option<Rest>,
     /// When patience with its client ends.
     pub deadline: u64,
+    /// When the body that it sends began.
+    pub body_began: u64,
     /// With what it is waited for; `None` when that begins anew.
     pub patience: Option<Patience>,
     /// Our side is ended, and what the client still sends is thrown away.
@@ -41,6 +43,7 @@ impl Guest {
             connection: Box::new(connection),
             rest: None,
             deadline: 0,
+            body_began: 0,
             patience: None,
             lingering: false,
             last_call: false,
@@ -58,8 +61,14 @@ impl Guest {
         // An edge alone is no piece: a client that takes nothing may well send.
         let renews = self.connection.has_moved() && matches!(patience, Patience::Body | Patience::Write);
         if renews || self.patience != Some(patience) {
+            if patience == Patience::Body && self.patience != Some(patience) {
+                self.body_began = now;
+            }
             self.patience = Some(patience);
             self.deadline = now + patiences.of(patience);
+            if patience == Patience::Body {
+                self.deadline = self.deadline.min(patiences.pace(self.body_began, self.connection.turn.body_length()));
+            }
         }
     }
 }
@@ -71,17 +80,20 @@ pub struct Patiences {
     body: u64,
     keepalive: u64,
     write: u64,
+    /// Bytes of a body in a second, at least.
+    body_rate: u64,
 }
 
 impl Patiences {
     /// Those of this config.
-    pub fn new(timeouts: &Timeouts) -> Patiences {
+    pub fn new(timeouts: &Timeouts, body_rate: u64) -> Patiences {
         let milliseconds = |duration: Duration| duration.as_millis() as u64;
         Patiences {
             head: milliseconds(timeouts.head),
             body: milliseconds(timeouts.body),
             keepalive: milliseconds(timeouts.keepalive),
             write: milliseconds(timeouts.write),
+            body_rate,
         }
     }
 
@@ -92,6 +104,14 @@ impl Patiences {
             Patience::Body => self.body,
             Patience::Keepalive => self.keepalive,
             Patience::Write => self.write,
+        }
+    }
+
+    /// Until when a body is fast enough that began then and of which so much has come. The time for one piece of it is for nothing.
+    fn pace(&self, began: u64, length: u64) -> u64 {
+        match length.saturating_mul(1000).checked_div(self.body_rate) {
+            Some(earned) => began.saturating_add(self.body).saturating_add(earned),
+            None => u64::MAX,
         }
     }
 

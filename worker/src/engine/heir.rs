@@ -135,6 +135,10 @@ impl Drop for Heir {
 impl Runner {
     /// Passes a connection on to the heir, if there is one with room and it stands at a request boundary; else gives it back.
     pub(super) fn hand_over(&mut self, guest: Box<Guest>) -> Option<Box<Guest>> {
+        let mut guest = guest;
+        if !guest.connection.may_travel() {
+            guest.connection.turn.make_last();
+        }
         let turn = &guest.connection.turn;
         if guest.lingering || guest.rest.is_some() || turn.is_last() || !turn.may_travel() {
             return Some(guest);

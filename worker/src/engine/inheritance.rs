@@ -118,6 +118,10 @@ impl Runner {
     fn settle_in(&mut self, key: Key, packet: &[u8], socket: OwnedFd) -> Option<Box<Guest>> {
         let estate = Estate::unpacked(packet)?;
         let listener = self.engine.settings.listeners.iter().position(|name| name == estate.listener)?;
+        // What came in plain was to a listener that is encrypted now.
+        if self.engine.settings.tls.iter().any(|sealed| sealed.address.to_string() == estate.listener) {
+            return None;
+        }
         let peer = estate.peer.map_or(Peer::Unix, Peer::Tcp);
         let turn = Turn::inherit(self.engine.settings.limits.clone(), estate.served, estate.input, &self.moment);
         let connection =

@@ -20,7 +20,7 @@ use socket2::Socket;
 use super::Engine;
 use super::watch::Watchman;
 use crate::clock::Clock;
-use crate::conn::say;
+use crate::conn::{Voice, say};
 use crate::lease::{Call, Heard, Lease};
 use crate::python::{self, probe, stacks};
 use crate::turn::Farewell;
@@ -206,14 +206,14 @@ impl Engine {
         let now = crate::clock::now();
         let (request, since) = self.scoreboard.threads()[runner].current().unwrap_or_else(|| ("-".to_owned(), now));
         let (place, heard) = lease.client();
-        let socket = place.and_then(|place| self.slots.socket(place));
-        let client = socket.as_deref().map_or_else(|| "-".to_owned(), client_of);
-        let answer = socket.as_deref().map_or("nobody waits", |socket| end(socket, heard, &request));
+        let voice = place.and_then(|place| self.slots.voice(place));
+        let client = voice.as_ref().map_or_else(|| "-".to_owned(), |voice| client_of(&voice.socket));
+        let answer = voice.as_ref().map_or("nobody waits", |voice| end(voice, heard, &request));
         let account = Account { request, age: now.saturating_sub(since), client, answer, limit };
-        if socket.is_some() && heard != Heard::All {
+        if voice.is_some() && heard != Heard::All {
             self.count_late(&account);
         }
-        Late { runner, call, claimed: now, has_client: socket.is_some(), account, stage: Stage::Ending, telling: None }
+        Late { runner, call, claimed: now, has_client: voice.is_some(), account, stage: Stage::Ending, telling: None }
     }
 
     /// Gives up on a call: the worker is to be replaced. Says whether it had not returned.
@@ -245,7 +245,7 @@ impl Engine {
 }
 
 /// Tells a client that has heard so much that nothing more comes, without waiting for it. Says what that was.
-fn end(socket: &Socket, heard: Heard, request: &str) -> &'static str {
+fn end(voice: &Voice, heard: Heard, request: &str) -> &'static str {
     match heard {
         Heard::Nothing => {
             let mut text = Vec::new();
@@ -253,19 +253,16 @@ fn end(socket: &Socket, heard: Heard, request: &str) -> &'static str {
             if request.starts_with("HEAD ") {
                 text.truncate(memchr::memmem::find(&text, b"\r\n\r\n").map_or(text.len(), |end| end + 4));
             }
-            match socket.send_with_flags(&text, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) {
-                // Its client may be sending still: what comes is thrown away when the call returns.
-                Ok(count) if count == text.len() => say(socket, Farewell::Linger),
-                Ok(_) | Err(_) => say(socket, Farewell::Close),
-            }
+            // Its client may be sending still: what comes is thrown away when the call returns.
+            voice.say(if voice.tell(&text) { Farewell::Linger } else { Farewell::Close });
             "504"
         }
         Heard::Part(Farewell::Reset) => {
-            reset(socket);
+            reset(&voice.socket);
             "cut"
         }
         Heard::Part(farewell @ (Farewell::Close | Farewell::Linger)) => {
-            say(socket, farewell);
+            voice.say(farewell);
             "cut"
         }
         // Only close() is late, which is no concern of the client's.

@@ -154,7 +154,7 @@ impl Runner {
             self.take_in(event, leader)?;
         }
         leader.events = events;
-        self.engine.queue(self.batch.drain(..));
+        self.flush_batch();
         Ok(())
     }
 
@@ -306,7 +306,10 @@ impl Runner {
             }
         };
         let turn = Turn::new(self.engine.settings.limits.clone());
-        let connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
+        let mut connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
+        if let Some(terms) = &leader.listeners[index].terms {
+            connection = connection.sealed(terms).map_err(io::Error::other)?;
+        }
         let guest = Guest::new(key, connection);
         self.engine.slots.know(&guest);
         if let Err(error) = self.engine.register(&guest) {

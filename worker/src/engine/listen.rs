@@ -17,11 +17,14 @@ use socket2::Socket;
 
 use crate::conn::Peer;
 use crate::descriptors;
+use crate::tls::Terms;
 
 /// A listening socket.
 pub struct Listener {
     kind: Arc<Kind>,
     state: State,
+    /// How its connections are encrypted, if they are.
+    pub terms: Option<Terms>,
 }
 
 /// A listening socket as whoever keeps an inventory sees it: it is gone when the leader has left it.
@@ -66,13 +69,13 @@ impl Listener {
     ///
     /// # Errors
     /// When it cannot be asked of which family it is.
-    pub fn new(socket: OwnedFd) -> io::Result<Listener> {
+    pub fn new((socket, terms): (OwnedFd, Option<Terms>)) -> io::Result<Listener> {
         let address: SockaddrStorage = getsockname(socket.as_raw_fd())?;
         let kind = match address.family() {
             Some(AddressFamily::Unix) => Kind::Unix(UnixListener::from_std(socket.into())),
             _ => Kind::Tcp(TcpListener::from_std(socket.into())),
         };
-        Ok(Listener { kind: Arc::new(kind), state: State::Out })
+        Ok(Listener { kind: Arc::new(kind), state: State::Out, terms })
     }
 
     /// Its entry in the inventory.

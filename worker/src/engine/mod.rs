@@ -18,10 +18,12 @@
 
 mod account;
 pub mod apology;
+mod crowd;
 pub mod deadlines;
 mod deputy;
 mod drain;
 mod estate;
+mod files;
 pub mod guest;
 mod heir;
 mod inheritance;
@@ -45,7 +47,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
-use monoceros_shared::config::App;
+use monoceros_shared::config::{self, App};
 use monoceros_shared::link::FromWorker;
 use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::log::Outlet;
@@ -64,8 +66,10 @@ use succession::Succession;
 use watch::Watch;
 
 use crate::keeper::Keeper;
+use crate::statics::Statics;
+use crate::tls::Terms;
 use crate::turn::Limits;
-use crate::wire::http;
+use crate::wire::{Refusal, http};
 
 /// What the engine is told to do, in the order it can come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,6 +119,8 @@ pub struct Engine {
     broken: AtomicBool,
     /// What browsers get in the place of the application's answers.
     notice: apology::Notice,
+    /// Files that are served without Python.
+    statics: Statics,
     /// What comes from one supervisor to the next.
     succession: Succession,
     settings: Settings,
@@ -138,11 +144,16 @@ pub type Leave = Box<dyn Fn(i32) + Send + Sync>;
 struct Settings {
     /// The names of the listeners, by which connections travel.
     listeners: Vec<String>,
+    /// Those that are encrypted, for terms to come.
+    tls: Vec<config::Listener>,
     limits: Arc<Limits>,
     patiences: Patiences,
     write_timeout: Duration,
     /// `timeouts.request`, in milliseconds.
     request: u64,
+    /// How long a request waits for a thread, and what it is told then.
+    wait: (u64, Refusal),
+    queue_max: usize,
     heartbeat: Duration,
     drain: Duration,
     /// Connections taken from a listener at one wake. More would take from the other workers what they could begin with now.
@@ -151,10 +162,20 @@ struct Settings {
     access: bool,
 }
 
+/// A listener as the engine gets it.
+pub struct Entrance {
+    /// Its name.
+    pub name: String,
+    /// Its socket.
+    pub socket: OwnedFd,
+    /// How its connections are encrypted, if they are.
+    pub terms: Option<Terms>,
+}
+
 /// What an engine is made of.
 pub struct Parts {
-    /// The listening sockets and their names, in the assignment's order.
-    pub listeners: Vec<(String, OwnedFd)>,
+    /// The listeners, in the assignment's order.
+    pub listeners: Vec<Entrance>,
     /// What descriptors still come by.
     pub carrier: Arc<Carrier>,
     /// Told the name of each channel that takes the place of the one before.
@@ -187,11 +208,12 @@ impl Engine {
     /// # Errors
     /// When the kernel gives no poll.
     pub fn new(app: &App, siblings: usize, parts: Parts) -> io::Result<Engine> {
-        let patiences = Patiences::new(&app.timeouts);
+        let patiences = Patiences::new(&app.timeouts, app.limits.body_rate_min);
         let shortest = patiences.shortest().min(guest::LINGER);
         let backlog = app.listen.iter().map(|listener| listener.backlog as usize).sum();
         let slots = Slots::new(app.limits.connections_max, backlog);
-        let (names, listeners): (Vec<String>, Vec<OwnedFd>) = parts.listeners.into_iter().unzip();
+        let apart = |entrance: Entrance| (entrance.name, (entrance.socket, entrance.terms));
+        let (names, listeners): (Vec<String>, Vec<_>) = parts.listeners.into_iter().map(apart).unzip();
         let listeners = listeners.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
         let inventory = names.iter().zip(&listeners).map(|(name, listener)| listener.inventoried(name)).collect();
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
@@ -218,13 +240,17 @@ impl Engine {
             heir: Mutex::new(None),
             broken: AtomicBool::new(false),
             notice: apology::Notice::default(),
+            statics: Statics::open(&app.statics)?,
             succession: Succession::new(inventory, parts.channels),
             settings: Settings {
                 listeners: names,
+                tls: app.listen.iter().filter(|listener| listener.tls.is_some()).cloned().collect(),
                 limits: Arc::new(limits(app)),
                 patiences,
                 write_timeout: app.timeouts.write,
                 request: app.timeouts.request.as_millis() as u64,
+                wait: crowd::patience(&app.timeouts),
+                queue_max: app.limits.queue_max,
                 heartbeat: app.timeouts.heartbeat,
                 drain: app.timeouts.drain,
                 accept_max: if siblings > 1 { app.threads } else { 64 },
@@ -322,9 +348,13 @@ impl Engine {
     /// Has the poll report a connection once more that was left before it was read empty: to set its interest anew is to have
     /// its readiness looked at anew (epoll_ctl(2), EPOLL_CTL_MOD).
     fn call_again_if_more(&self, guest: &Guest) {
-        if !guest.connection.has_more() {
-            return;
+        if guest.connection.has_more() {
+            self.call_again(guest);
         }
+    }
+
+    /// As above, whatever it waits for.
+    fn call_again(&self, guest: &Guest) {
         let token = Token(guest.key.index as usize);
         let both = Interest::READABLE | Interest::WRITABLE;
         let called = self.registry.reregister(&mut SourceFd(&guest.connection.raw_fd()), token, both);

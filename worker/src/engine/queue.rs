@@ -16,6 +16,14 @@ pub enum Task {
     Abandon(Rest),
 }
 
+/// A request that the application has not seen.
+pub(super) fn unbegun(task: &Task) -> Option<&Guest> {
+    match task {
+        Task::Serve(guest) if guest.rest.is_none() => Some(guest),
+        Task::Serve(_) | Task::Abandon(_) => None,
+    }
+}
+
 /// Work that any runner may take.
 #[derive(Default)]
 pub(super) struct Ready {
@@ -31,9 +39,18 @@ impl Ready {
 }
 
 impl Engine {
-    /// Puts work into the queue that all runners share.
-    pub(super) fn queue(&self, tasks: impl IntoIterator<Item = Task>) {
-        lock(&self.ready).now.extend(tasks);
+    /// Puts work into the queue that all runners share. Gives back what is beyond `limits.queue_max`: requests that the application has
+    /// not seen, the last to come.
+    pub(super) fn queue(&self, tasks: impl IntoIterator<Item = Task>) -> Vec<Task> {
+        let mut ready = lock(&self.ready);
+        ready.now.extend(tasks);
+        if ready.now.len() <= self.settings.queue_max {
+            return Vec::new();
+        }
+        let beyond = ready.now.split_off(self.settings.queue_max);
+        let (surplus, stay): (Vec<Task>, Vec<Task>) = beyond.into_iter().partition(|task| unbegun(task).is_some());
+        ready.now.extend(stay);
+        surplus
     }
 
     /// Puts the next piece of a long answer behind all other work.

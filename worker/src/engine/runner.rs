@@ -15,6 +15,10 @@ use crate::turn::{Farewell, Moment};
 /// Bytes read at once. Less costs large uploads more reads, more costs each thread memory.
 const SCRATCH: usize = 64 * 1024;
 
+/// Requests for static files that one connection is answered in a row. More lets a client that sends many at once keep the others
+/// waiting, fewer costs it more looks at the poll.
+const FILES_MAX: usize = 16;
+
 /// One thread's share of the engine.
 pub struct Runner {
     pub(super) engine: Arc<Engine>,
@@ -91,6 +95,7 @@ impl Runner {
     /// Goes on with a connection whose turn the application does not have: reads, sends, ends it, puts it down, or puts it
     /// into the batch for the application.
     pub(super) fn settle(&mut self, mut guest: Box<Guest>) {
+        let mut files = 0;
         loop {
             if guest.lingering {
                 if !guest.connection.discard(&mut self.scratch) {
@@ -106,14 +111,24 @@ impl Runner {
                 }
             } else {
                 let standing = guest.connection.advance(&mut self.scratch, &self.moment);
+                if let Some(why) = guest.connection.take_failure() {
+                    self.engine.note_failure(&guest.connection.peer, &why);
+                }
                 if let Some(refusal) = guest.connection.turn.take_refusal() {
                     self.engine.count_refusal(&guest.connection.peer, refusal);
                 }
                 match standing {
                     Standing::Edge => self.engine.call_again_if_more(&guest),
                     Standing::Running => unreachable!("a turn without a rest is not with the application"),
+                    Standing::Call if self.answer_with_file(&mut guest) => {
+                        files += 1;
+                        if files < FILES_MAX {
+                            continue;
+                        }
+                        self.engine.call_again(&guest);
+                    }
                     Standing::Call => {
-                        guest.deadline = self.moment.now + self.engine.settings.request;
+                        guest.deadline = self.moment.now + self.engine.settings.wait.0;
                         return self.batch.push(Task::Serve(guest));
                     }
                     Standing::End(Farewell::Linger) => self.linger(&mut guest),
@@ -178,7 +193,8 @@ impl Runner {
     /// Puts what was found outside of leading into the queue.
     pub(super) fn flush_batch(&mut self) {
         if !self.batch.is_empty() {
-            self.engine.queue(self.batch.drain(..));
+            let surplus = self.engine.queue(self.batch.drain(..));
+            surplus.into_iter().for_each(|task| self.turn_away(task));
         }
     }
 }

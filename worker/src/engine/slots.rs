@@ -3,13 +3,11 @@
 //! A connection has one owner. Whoever takes it out of its slot owns it; an edge that comes meanwhile is left in the slot,
 //! and the owner finds it when it wants to put the connection back. For mio reports an edge once and has no one-shot.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-
-use socket2::Socket;
 
 use super::guest::Guest;
-use crate::conn::Edge;
+use crate::conn::{Edge, Voice};
 
 /// Names a connection: its slot, and which connection of that slot it is, so that an old name reaches no new one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +20,8 @@ pub struct Key {
 struct Slot {
     birth: u32,
     state: State,
-    /// The connection's socket, for whoever may have to end it while Python has the rest.
-    socket: Option<Arc<Socket>>,
+    /// What of the connection can speak to its client, for whoever may have to end it while Python has the rest.
+    voice: Option<Voice>,
 }
 
 enum State {
@@ -60,7 +58,7 @@ pub enum Room {
 impl Slots {
     /// Room for so many connections, and for some more at the end.
     pub fn new(usual: usize, more: usize) -> Slots {
-        let slot = |_| Mutex::new(Slot { birth: 0, state: State::Vacant, socket: None });
+        let slot = |_| Mutex::new(Slot { birth: 0, state: State::Vacant, voice: None });
         let count = usual + more;
         Slots {
             usual,
@@ -97,22 +95,22 @@ impl Slots {
     pub fn leave(&self, key: Key) {
         let mut slot = lock(&self.slots[key.index as usize]);
         slot.state = State::Vacant;
-        let socket = slot.socket.take();
+        let voice = slot.voice.take();
         drop(slot);
         // Closed before the slot can be another's.
-        drop(socket);
+        drop(voice);
         lock(&self.free).push(key.index);
         self.open.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Remembers the socket of a new connection.
+    /// Remembers the voice of a new connection.
     pub fn know(&self, guest: &Guest) {
-        lock(&self.slots[guest.key.index as usize]).socket = Some(guest.connection.socket());
+        lock(&self.slots[guest.key.index as usize]).voice = Some(guest.connection.voice());
     }
 
-    /// The socket of the connection in this slot, which somebody owns.
-    pub fn socket(&self, index: u32) -> Option<Arc<Socket>> {
-        lock(self.slots.get(index as usize)?).socket.clone()
+    /// The voice of the connection in this slot, which somebody owns.
+    pub fn voice(&self, index: u32) -> Option<Voice> {
+        lock(self.slots.get(index as usize)?).voice.clone()
     }
 
     /// Puts a connection down, unless an edge has come while it was owned.

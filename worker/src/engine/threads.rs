@@ -68,7 +68,8 @@ impl Runner {
     }
 
     /// Calls the application, or pulls at its answer, for as long as its client takes what comes of it.
-    fn serve(&mut self, py: Python<'_>, application: &Application, mut guest: Box<Guest>) {
+    fn serve(&mut self, py: Python<'_>, application: &Application, guest: Box<Guest>) {
+        let Some(mut guest) = self.still_there(guest) else { return };
         self.begin(&mut guest);
         guest.connection.lease = Some(self.lease());
         if let Some(apology) = self.engine.notice.instead_of(&guest) {

@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use monoceros_shared::config::{Address, App};
+use monoceros_shared::config::{Address, App, Listener};
 use monoceros_shared::link::Assignment;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -34,6 +34,7 @@ use super::journal::Journal;
 use super::latin1;
 use super::names::{Meaning, Names};
 use crate::conn::Peer;
+use crate::tls::Variables;
 use crate::wire::{Framing, Head, Version};
 
 /// With fewer keys than this the template's table would have no room for a request's fields.
@@ -51,6 +52,8 @@ pub struct Request<'a> {
     pub listener: usize,
     /// Bytes of its decoded body.
     pub body_length: u64,
+    /// What is told of its TLS, if it came by that.
+    pub tls: Option<&'a Variables>,
 }
 
 /// Makes environs.
@@ -78,7 +81,7 @@ impl Environs {
     /// When Python has no memory.
     pub fn new(py: Python<'_>, assignment: &Assignment, log: &Logger) -> PyResult<Environs> {
         let journal = Py::new(py, Journal::new(log.clone()))?;
-        let template = |name: &String| Template::new(py, assignment, (address_of(&assignment.app, name), &journal));
+        let template = |name: &String| Template::new(py, assignment, (listener_of(&assignment.app, name), &journal));
         Ok(Environs {
             templates: assignment.listeners.iter().map(template).collect::<PyResult<_>>()?,
             names: Names::new(py),
@@ -116,6 +119,9 @@ impl Environs {
         request.set_line(&environ)?;
         self.set_client(&environ, request.peer)?;
         self.set_fields(&environ, request)?;
+        for (name, value) in request.tls.into_iter().flatten() {
+            environ.set_item(PyString::intern(py, name), latin1::decode(py, value.as_bytes())?)?;
+        }
         if template.is_named_by_host {
             request.set_server(&environ, template.scheme_port)?;
         }
@@ -261,8 +267,10 @@ impl Request<'_> {
 }
 
 impl Template {
-    fn new(py: Python<'_>, assignment: &Assignment, way: (Option<&Address>, &Py<Journal>)) -> PyResult<Template> {
-        let (address, journal) = way;
+    fn new(py: Python<'_>, assignment: &Assignment, way: (Option<&Listener>, &Py<Journal>)) -> PyResult<Template> {
+        let (listener, journal) = way;
+        let address = listener.map(|listener| &listener.address);
+        let is_sealed = listener.is_some_and(|listener| listener.tls.is_some());
         let is_named_by_host =
             !matches!(address, Some(Address::Tcp(own)) if !own.ip().is_unspecified() && own.port() != 0);
         let dict = PyDict::new(py);
@@ -270,6 +278,10 @@ impl Template {
         let (name, port) = server(address);
         for (key, value) in REQUEST_DEFAULTS {
             text(key, value)?;
+        }
+        if is_sealed {
+            text("wsgi.url_scheme", "https")?;
+            text("HTTPS", "on")?;
         }
         text("SERVER_NAME", &name)?;
         text("SERVER_PORT", &port)?;
@@ -292,7 +304,7 @@ impl Template {
         set("monoceros.extend_timeout", deadline::extend(py)?.into_any())?;
         set("monoceros.RequestTimeout", deadline::request_timeout(py))?;
         debug_assert!(dict.len() >= KEYS_MIN, "{} keys", dict.len());
-        Ok(Template { dict: dict.unbind(), is_named_by_host, scheme_port: b"80" })
+        Ok(Template { dict: dict.unbind(), is_named_by_host, scheme_port: if is_sealed { b"443" } else { b"80" } })
     }
 }
 
@@ -309,8 +321,8 @@ const REQUEST_DEFAULTS: &[(&str, &str)] = &[
     ("wsgi.url_scheme", "http"),
 ];
 
-fn address_of<'a>(app: &'a App, name: &str) -> Option<&'a Address> {
-    app.listen.iter().map(|listener| &listener.address).find(|address| address.to_string() == name)
+fn listener_of<'a>(app: &'a App, name: &str) -> Option<&'a Listener> {
+    app.listen.iter().find(|listener| listener.address.to_string() == name)
 }
 
 /// SERVER_NAME and SERVER_PORT where no Host says better; PEP 3333 wants them never empty.

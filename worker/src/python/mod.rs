@@ -148,6 +148,7 @@ impl Application {
             peer: &connection.peer,
             listener: connection.listener,
             body_length: length,
+            tls: connection.variables(),
         };
         Ok(self.environs.make(py, &request, input)?.into_any())
     }

@@ -37,6 +37,11 @@ impl Turn {
         span.of(self.bytes())
     }
 
+    /// Bytes of its body that have come.
+    pub fn body_length(&self) -> u64 {
+        self.body.length()
+    }
+
     /// The request's body, once.
     pub fn take_body(&mut self) -> Body {
         std::mem::take(&mut self.body)

@@ -64,9 +64,9 @@ impl Turn {
         }
     }
 
-    /// Refuses a whole request for which no thread was free.
+    /// Refuses a whole request that the application is not to see, or a client that has sent nothing that is understood.
     pub fn give_up(&mut self, refusal: Refusal, moment: &Moment) {
-        debug_assert_eq!(self.phase, Phase::Ready);
+        debug_assert!(matches!(self.phase, Phase::Ready | Phase::Head));
         self.refuse(refusal, moment);
     }
 

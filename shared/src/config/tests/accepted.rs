@@ -5,10 +5,11 @@ use std::fs;
 use std::time::Duration;
 
 use super::super::{
-    Address, BrokenStart, Callable, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place, Protocol, Ready,
-    Recycle, Reload, RunAs, SupervisorLoss, Timeouts, keys, reference,
+    Address, BrokenStart, Callable, ClientCertificates, Engine, Limits, Listener, Log, LogFormat, LogLevel, Place,
+    Protocol, Ready, Recycle, Reload, RunAs, StaticFiles, SupervisorLoss, Timeouts, Tls, TlsVersion, keys, reference,
 };
 use super::*;
+use crate::tls::Material;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -35,29 +36,14 @@ fn four_lines_are_enough() {
             backlog: 2048,
             mode: 0o660,
             owner: (None, None),
+            tls: None,
         }],
+        statics: vec![],
         workers: 1,
         threads: 1,
         engine: Engine::Threads,
-        limits: Limits {
-            request_line_max: 8 << 10,
-            header_count_max: 100,
-            header_bytes_max: 64 << 10,
-            body_bytes_max: 100 << 20,
-            body_memory_max: 256 << 10,
-            connections_max: 10_000,
-        },
-        timeouts: Timeouts {
-            boot: seconds(60),
-            head: seconds(10),
-            body: seconds(30),
-            request: seconds(60),
-            keepalive: seconds(75),
-            write: seconds(30),
-            drain: seconds(30),
-            heartbeat: seconds(30),
-            drain_delay: seconds(0),
-        },
+        limits: default_limits(),
+        timeouts: default_timeouts(),
         reload: Reload { ready: None, on_change: vec![], ignore: vec![], surge: None },
         on_broken_start: BrokenStart::Apologise,
         recycle: Recycle { requests: None, memory: None, age: None },
@@ -74,6 +60,34 @@ fn four_lines_are_enough() {
         apps: vec![app],
     };
     assert_eq!(config, expected);
+}
+
+fn default_limits() -> Limits {
+    Limits {
+        request_line_max: 8 << 10,
+        header_count_max: 100,
+        header_bytes_max: 64 << 10,
+        body_bytes_max: 100 << 20,
+        body_memory_max: 256 << 10,
+        connections_max: 10_000,
+        queue_max: 1000,
+        body_rate_min: 240,
+    }
+}
+
+fn default_timeouts() -> Timeouts {
+    Timeouts {
+        boot: seconds(60),
+        head: seconds(10),
+        body: seconds(30),
+        request: seconds(60),
+        queue: seconds(30),
+        keepalive: seconds(75),
+        write: seconds(30),
+        drain: seconds(30),
+        heartbeat: seconds(30),
+        drain_delay: seconds(0),
+    }
 }
 
 /// Each key once, none at its default.
@@ -102,7 +116,16 @@ apps:
         backlog: 7
         mode: "0600"
         owner: root:34
-      - "[::1]:8000"
+      - address: "[::1]:8000"
+        tls:
+          certificate: [one.pem, two.pem]
+          key: [one.key, two.pem]
+          client_certificates: required
+          client_authorities: [one.pem, two.pem]
+          min_version: 1.3
+    static:
+      /static: srv/lib
+      /: {path: lib, cache_control: "public, max-age=60"}
     backlog: 8
     workers: 3
     threads: 4
@@ -114,7 +137,9 @@ apps:
       body_bytes_max: 3MiB
       body_memory_max: 4MB
       connections_max: 5
-    timeouts: {boot: 1m1s, head: 2s, body: 3s, request: 9s, keepalive: 1h30m, write: 500ms, drain: 1h, heartbeat: 8s, drain_delay: 5s}
+      queue_max: 6
+      body_rate_min: 1KiB
+    timeouts: {boot: 1m1s, head: 2s, body: 3s, request: 9s, queue: 7s, keepalive: 1h30m, write: 500ms, drain: 1h, heartbeat: 8s, drain_delay: 5s}
     reload:
       ready: {path: /healthz?deep=1, host: "shop.example:8000", scheme: https, status: 204}
       on_change: ["**/*.py", "templates/*.{html,txt}"]
@@ -131,6 +156,9 @@ fn shop() -> Folder {
         fs::create_dir_all(folder.path().join(name)).unwrap();
     }
     fs::write(folder.path().join(".venv/pyvenv.cfg"), "").unwrap();
+    let [one, two] = [tls::made("one.example"), tls::made("two.example")];
+    folder.write("one.pem", &one.certificate).write("one.key", &one.key);
+    folder.write("two.pem", &format!("{}{}", two.key, two.certificate));
     folder
 }
 
@@ -142,6 +170,7 @@ fn shop_listeners(folder: &Folder) -> Vec<Listener> {
             backlog: 7,
             mode: 0o600,
             owner: (Some(0), Some(34)),
+            tls: None,
         },
         Listener {
             address: Address::Tcp("[::1]:8000".parse().unwrap()),
@@ -149,6 +178,16 @@ fn shop_listeners(folder: &Folder) -> Vec<Listener> {
             backlog: 8,
             mode: 0o660,
             owner: (None, None),
+            tls: Some(Tls {
+                certificates: vec![
+                    (folder.path().join("one.pem"), folder.path().join("one.key")),
+                    (folder.path().join("two.pem"), folder.path().join("two.pem")),
+                ],
+                client_certificates: ClientCertificates::Required,
+                client_authorities: vec![folder.path().join("one.pem"), folder.path().join("two.pem")],
+                min_version: TlsVersion::Tls13,
+                material: Material::default(),
+            }),
         },
     ]
 }
@@ -161,6 +200,8 @@ fn shop_limits() -> Limits {
         body_bytes_max: 3 << 20,
         body_memory_max: 4_000_000,
         connections_max: 5,
+        queue_max: 6,
+        body_rate_min: 1024,
     }
 }
 
@@ -170,6 +211,7 @@ fn shop_timeouts() -> Timeouts {
         head: seconds(2),
         body: seconds(3),
         request: seconds(9),
+        queue: seconds(7),
         keepalive: seconds(5400),
         write: Duration::from_millis(500),
         drain: seconds(3600),
@@ -211,6 +253,14 @@ fn every_key_is_taken() {
         umask: Some(0o027),
         no_new_privileges: false,
         listen: shop_listeners(&folder),
+        statics: vec![
+            StaticFiles { prefix: "/static".into(), folder: folder.path().join("srv/lib"), cache_control: None },
+            StaticFiles {
+                prefix: "/".into(),
+                folder: folder.path().join("lib"),
+                cache_control: Some("public, max-age=60".into()),
+            },
+        ],
         workers: 3,
         threads: 4,
         engine: Engine::Threads,
@@ -378,9 +428,16 @@ fn a_backlog_above_the_kernels_is_warned_of_once_for_each_place() {
     let folder = Folder::new();
     let warnings = |lines: &str, somaxconn| {
         let machine = Machine { somaxconn, ..folder.machine() };
-        let (config, warnings) = check_text(&app_with(lines), &environment, &machine).unwrap();
-        let backlog = config.apps[0].listen[0].backlog;
-        (backlog, warnings.into_iter().map(|fault| fault.in_file(Some(Path::new("f"))).to_string()).collect::<Vec<_>>())
+        let outcome = check_text(&app_with(lines), &environment, &machine).unwrap();
+        let backlog = outcome.config.apps[0].listen[0].backlog;
+        (
+            backlog,
+            outcome
+                .warnings
+                .into_iter()
+                .map(|fault| fault.in_file(Some(Path::new("f"))).to_string())
+                .collect::<Vec<_>>(),
+        )
     };
     let told = |place: &str, asked: u32| {
         vec![format!("f:{place}: `backlog`: {asked} is above net.core.somaxconn: 128 is what the kernel allows")]
@@ -390,6 +447,7 @@ fn a_backlog_above_the_kernels_is_warned_of_once_for_each_place() {
     assert_eq!(warnings("backlog: 128", Some(128)), (128, vec![]));
     assert_eq!(warnings("backlog: 65535", None), (65535, vec![]));
     let text = "apps: {a: {wsgi: \"a:b\", listen: [localhost:1, localhost:2, {address: localhost:3, backlog: 4097}]}}";
-    let (_, found) = check_text(text, &environment, &Machine { somaxconn: Some(128), ..folder.machine() }).unwrap();
+    let machine = Machine { somaxconn: Some(128), ..folder.machine() };
+    let found = check_text(text, &environment, &machine).unwrap().warnings;
     assert_eq!(found.len(), 2, "{found:?}");
 }

@@ -9,7 +9,7 @@ fn check(line: CommandLine, variables: Variables) -> Result<App, String> {
     let lookup =
         |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
     let checked = check_line(line, &lookup, &Folder::new().machine());
-    checked.map(|(mut config, _)| config.apps.remove(0)).map_err(|fault| fault.in_file(None).to_string())
+    checked.map(|mut outcome| outcome.config.apps.remove(0)).map_err(|fault| fault.in_file(None).to_string())
 }
 
 fn line(wsgi: &str) -> CommandLine {

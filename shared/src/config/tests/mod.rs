@@ -5,9 +5,11 @@ mod command_line;
 mod files;
 mod hostile;
 mod refused;
+mod tls;
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::check::Machine;
 use super::read::check_text;
@@ -25,14 +27,20 @@ impl Folder {
         self.0.path()
     }
 
+    /// Puts a file into it.
+    fn write(&self, name: &str, text: &str) -> &Self {
+        std::fs::write(self.path().join(name), text).expect("a file can be written into a temporary folder");
+        self
+    }
+
     fn machine(&self) -> Machine {
-        Machine { folder: self.path().to_owned(), somaxconn: Some(4096), processors: 2 }
+        Machine { folder: self.path().to_owned(), somaxconn: Some(4096), processors: 2, now: SystemTime::now() }
     }
 
     /// The config of a text, or the error line of the file `f`.
     fn check(&self, text: &str) -> Result<Config, String> {
         let checked = check_text(text, &environment, &self.machine());
-        checked.map(|(config, _)| config).map_err(|fault| fault.in_file(Some(Path::new("f"))).to_string())
+        checked.map(|outcome| outcome.config).map_err(|fault| fault.in_file(Some(Path::new("f"))).to_string())
     }
 }
 

@@ -13,12 +13,9 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
     ),
-    (
-        "tls: 3",
-        "5:5: unknown key `tls`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`",
-    ),
+    ("tls: 3", "5:5: unknown key `tls`: it belongs to apps.NAME.listen"),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
     ("<<: 3", "5:5: `<<`: merge keys are not supported: use an alias for a whole value"),
     ("trusted_proxies: []", "5:5: `trusted_proxies`: this version does not have it yet: remove it"),
@@ -27,6 +24,19 @@ const LINES: &[(&str, &str)] = &[
     ("workers: 2\nworkers: 3", "6:5: duplicate key `workers`: it is already on line 5"),
     ("wsgi: a:b", "5:5: duplicate key `wsgi`: it is already on line 3"),
     ("environment: {A: 1, \"A\": 2}", "5:25: duplicate key `A`: it is already on line 5"),
+    ("static: ./static", "5:13: `static`: expected a map, found the text `./static`"),
+    ("static: {/s: no}", "5:18: `/s`: cannot find the folder `DIR/no`: it does not exist"),
+    ("static: {s: .}", "5:14: `s` is no path of static files: write `/static`, without a `/` at its end"),
+    ("static: {/s/: .}", "5:14: `/s/` is no path of static files: write `/static`, without a `/` at its end"),
+    ("static: {/s/../t: .}", "5:14: `/s/../t` is no path of static files: write `/static`, without a `/` at its end"),
+    ("static: {/s%20: .}", "5:14: `/s%20` is no path of static files: write `/static`, without a `/` at its end"),
+    ("static: {/s: ., /s: .}", "5:21: duplicate key `/s`: it is already on line 5"),
+    ("static: {/s: {cache_control: a}}", "5:14: missing key `path`: add it, with a path"),
+    (
+        "static: {/s: {path: ., cache_control: \"a\\nb\"}}",
+        "5:43: `cache_control`: `a\\nb` cannot stand in a header field: use printable ASCII",
+    ),
+    ("static: {/s: {path: ., index: a}}", "5:28: unknown key `index`: expected one of `path`, `cache_control`"),
     ("workers: 0", "5:14: `workers`: `0` is out of range: 1 to 512"),
     ("workers: x", "5:14: `workers`: expected a whole number or `auto`, found the text `x`"),
     ("workers: [1]", "5:5: `workers`: expected a whole number or `auto`, found a list"),
@@ -308,7 +318,7 @@ const LISTEN: &[(&str, &str)] = &[
         "4:46: `protocol`: this version does not have `fastcgi` yet: expected one of `http`",
     ),
     ("{address: localhost:1, protocol: https}", "4:46: `protocol`: unknown value `https`: did you mean `http`?"),
-    ("{address: localhost:1, tls: {}}", "4:36: `tls`: this version does not have it yet: remove it"),
+    ("{address: localhost:1, tls: {}}", "4:36: missing key `certificate`: add it, with a path, or a list of them"),
     (
         "{address: localhost:1, proxy_protocol: true}",
         "4:36: `proxy_protocol`: this version does not have it yet: remove it",
@@ -521,9 +531,12 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
         ("body_bytes_max", ("-1B", "1099511627777B")),
         ("body_memory_max", ("1023B", "1073741825B")),
         ("connections_max", ("0", "1000001")),
+        ("queue_max", ("0", "1000001")),
+        ("body_rate_min", ("-1B", "1073741825B")),
         ("boot", ("99ms", "3600001ms")),
         ("head", ("99ms", "3600001ms")),
         ("body", ("99ms", "3600001ms")),
+        ("queue", ("99ms", "86400001ms")),
         ("keepalive", ("99ms", "86400001ms")),
         ("write", ("99ms", "3600001ms")),
         ("drain", ("99ms", "86400001ms")),
@@ -547,6 +560,14 @@ fn with(key: &Key, value: &str) -> String {
         ".listen" => {
             format!("apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, {name}: {value}}}\n")
         }
+        ".listen.tls" => {
+            let certificate = if *name == "certificate" { "" } else { "certificate: c.pem, " };
+            format!(
+                "apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, tls: {{{certificate}{name}: {value}}}}}\n"
+            )
+        }
+        ".static.PATH" if *name == "path" => app_with(&format!("static: {{/s: {{path: {value}}}}}")),
+        ".static.PATH" => app_with(&format!("static: {{/s: {{path: ., {name}: {value}}}}}")),
         ".reload.ready" if name == &"path" => app_with(&format!("reload: {{ready: {{path: {value}}}}}")),
         ".reload.ready" => app_with(&format!("reload: {{ready: {{path: /, {name}: {value}}}}}")),
         section => app_with(&format!("{}: {{{name}: {value}}}", &section[1..])),

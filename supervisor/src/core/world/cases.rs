@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use monoceros_shared::config::{App, BrokenStart};
+use monoceros_shared::config::{App, BrokenStart, ClientCertificates, Tls, TlsVersion};
 use monoceros_shared::exit;
 use monoceros_shared::link::{Failure, Purpose};
+use monoceros_shared::tls::{Held, Material};
 
 use super::super::event::{Cause, Event, Exit, LastSeen, Scale, Stop, Wish};
 use super::super::line::Value;
@@ -277,6 +278,39 @@ fn a_listener_that_stays_takes_its_new_backlog_at_the_adoption() {
     let adjusts = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::Adjust { .. }));
     assert!(!adjusts(&effects));
     assert!(adjusts(&load(&mut core, &effects)));
+}
+
+#[test]
+fn a_renewed_certificate_reaches_the_workers_that_stay_and_replaces_none() {
+    let sealed = |serial: u8| {
+        let mut app = app("a", 2, &[1]);
+        let material = Material::new(Held { credentials: Vec::new(), authorities: vec![vec![serial]] });
+        let files = vec![("a.pem".into(), "a.key".into())];
+        app.listen[0].tls = Some(Tls {
+            certificates: files,
+            client_certificates: ClientCertificates::None,
+            client_authorities: Vec::new(),
+            min_version: TlsVersion::Tls12,
+            material,
+        });
+        plan_of(vec![app])
+    };
+    let mut core = serving(&sealed(1));
+    let effects = reload(&mut core, Cause::FileChanged, &sealed(1));
+    let certified = |effects: &[Effect]| -> Vec<WorkerId> {
+        let worker = |effect: &Effect| if let Effect::Certify { worker, .. } = effect { Some(*worker) } else { None };
+        effects.iter().filter_map(worker).collect()
+    };
+    assert_eq!(certified(&effects), Vec::<WorkerId>::new(), "they are the same");
+    let effects = reload(&mut core, Cause::FileChanged, &sealed(2));
+    assert_eq!(certified(&effects), [1, 2]);
+    assert!(spawned(&effects).is_empty() && moves(&effects).is_empty());
+    let _ = exits(&mut core, 1, Exit::Signal("SIGKILL"));
+    let effects = reload(&mut core, Cause::Signal, &sealed(3));
+    assert_eq!(certified(&effects), Vec::<WorkerId>::new(), "all are replaced, with the new one");
+    let held =
+        |recruit: &Recruit| recruit.app.app.listen[0].tls.as_ref().unwrap().material.held().unwrap().authorities[0][0];
+    assert!(recruits(&effects).iter().all(|recruit| held(recruit) == 3));
 }
 
 #[test]

@@ -174,6 +174,28 @@ fn an_application_that_loses_too_many_workers_is_degraded_and_tried_slowly_and_a
 }
 
 #[test]
+fn a_degraded_application_is_tried_slowly_though_each_of_its_workers_serves_for_a_while() {
+    // Long enough for its place to forget, so that it is the application that remembers.
+    let (life, end) = (Duration::from_secs(11), NOW + Duration::from_secs(300));
+    let mut core = serving(&one(4));
+    let mut deaths: Vec<(Duration, WorkerId)> = (1..=4).map(|worker| (NOW + life, worker)).collect();
+    let mut late = 0;
+    while let Some(now) = deaths.iter().map(|death| death.0).chain(core.deadline()).min().filter(|now| *now < end) {
+        let (dead, living): (Vec<_>, Vec<_>) = deaths.into_iter().partition(|death| death.0 <= now);
+        deaths = living;
+        let exited = |(_, worker)| Event::Exited { worker, exit: Exit::Code(1), last: LastSeen::default() };
+        let events = dead.into_iter().map(exited).chain([Event::Tick]);
+        let effects: Vec<Effect> = events.flat_map(|event| core.handle(now, event)).collect();
+        for worker in spawned(&effects) {
+            let _ = core.handle(now, Event::Loaded { worker });
+            deaths.push((now + life, worker));
+            late += usize::from(now > NOW + Duration::from_secs(100));
+        }
+    }
+    assert!((4 * 200 / 41..=4 * 200 / 21 + 4).contains(&late), "{late} spawns in 200 s of four places");
+}
+
+#[test]
 fn a_degraded_application_is_well_after_a_minute_without_a_loss() {
     let mut core = serving(&one(1));
     crashing(&mut core, 60);

@@ -80,7 +80,9 @@ impl World {
                 assert!(old.appointed || orphaned, "{effect:?} after it was told to leave");
                 assert!(new.counts_for(old.app()) && !new.killed, "{effect:?}, which does not serve");
             }
-            Effect::Terminate { worker } | Effect::Inspect { worker } => self.law_of_the_living(*worker, effect),
+            Effect::Terminate { worker } | Effect::Inspect { worker } | Effect::Certify { worker, app: _ } => {
+                self.law_of_the_living(*worker, effect)
+            }
             Effect::Kill { worker } => {
                 assert!(self.processes.contains_key(worker), "{effect:?} of a stranger");
                 assert!(!self.processes[worker].killed, "worker {worker} is killed twice");

@@ -368,7 +368,7 @@ impl World {
             Effect::Spawn(recruit) => self.spawn(recruit),
             Effect::Say { worker, word } => self.hear(worker, word),
             Effect::Introduce { from, to } => self.processes.get_mut(&from).unwrap().heir = Some(to),
-            Effect::Adjust { .. } => {}
+            Effect::Adjust { .. } | Effect::Certify { .. } => {}
             Effect::Inspect { worker } => {
                 let stacks = "Thread 1".to_owned();
                 self.after(Duration::ZERO, Turn::Tell(Event::Stacks { worker, stacks }));

@@ -142,6 +142,7 @@ fn server_of(listen: &str, head: &str) -> String {
             peer: &connection.peer,
             listener: 0,
             body_length: 0,
+            tls: None,
         };
         let environ = environs.make(py, &request, py.None().into_bound(py)).unwrap();
         let get = |key: &str| environ.get_item(key).unwrap().map_or("none".to_owned(), |value| value.to_string());
@@ -181,8 +182,14 @@ fn the_copy_of_a_template_has_room_for_a_requests_fields() {
             let (mut connection, _client) = connect(Peer::Unix);
             connection.turn.receive(GET.as_bytes(), &MOMENT);
             let (turn, peer) = (&connection.turn, Peer::Tcp(SocketAddr::from(([192, 0, 2, 1], 1))));
-            let request =
-                environ::Request { head: turn.head(), bytes: turn.bytes(), peer: &peer, listener: 0, body_length: 0 };
+            let request = environ::Request {
+                head: turn.head(),
+                bytes: turn.bytes(),
+                peer: &peer,
+                listener: 0,
+                body_length: 0,
+                tls: None,
+            };
             let environ = environs.make(py, &request, py.None().into_bound(py)).unwrap();
             let size =
                 |environ: &Bound<'_, PyDict>| environ.call_method0("__sizeof__").unwrap().extract::<usize>().unwrap();

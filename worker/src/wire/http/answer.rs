@@ -288,6 +288,9 @@ pub fn plain(answer: Plain<'_>, asked: Asked, date: &[u8; 29], out: &mut Vec<u8>
     out.extend_from_slice(reason(answer.status).as_bytes());
     out.extend_from_slice(b"\r\nContent-Type: text/plain; charset=utf-8\r\n");
     write_length(answer.text.len() as u64 + 1, out);
+    if answer.status == 503 {
+        out.extend_from_slice(RETRY_AFTER);
+    }
     write_date(date, out);
     write_connection(asked, out);
     out.extend_from_slice(b"\r\n");
@@ -297,6 +300,10 @@ pub fn plain(answer: Plain<'_>, asked: Asked, date: &[u8; 29], out: &mut Vec<u8>
     }
     asked.ending()
 }
+
+/// What a client is told that came when there was no room: to come again in two seconds (RFC 9110 10.2.3). Less brings it back before
+/// there is room, more keeps it away when there is.
+const RETRY_AFTER: &[u8] = b"Retry-After: 2\r\n";
 
 /// Writes the whole answer to a message that is refused. Nothing of the request is known for sure, so it closes.
 pub fn refuse(refusal: Refusal, date: &[u8; 29], out: &mut Vec<u8>) {

@@ -1,0 +1,18 @@
+"""`/wait` waits until there is a file `open` beside this one; every call leaves a line in the file `calls`."""
+
+import pathlib
+import threading
+
+FOLDER = pathlib.Path(__file__).parent
+tick = threading.Event()
+
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    with (FOLDER / "calls").open("a") as file:
+        file.write(path + "\n")
+    while path == "/wait" and not (FOLDER / "open").exists():
+        tick.wait(0.005)
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(path) + len(body)))])
+    return [path.encode(), body]

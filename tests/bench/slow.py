@@ -1,0 +1,121 @@
+"""Slow clients beside good ones: what thousands of sockets that trickle do to the latency of everybody else (slowloris).
+
+One worker serves hello world. wrk asks it over a few kept connections, alone and then beside sockets that send a byte of a
+head, or of a body, every two seconds. What the server cuts off is opened again, so their number stays. Rounds without and
+with them alternate; the medians are printed with their ratio. All is on the loopback, and bounded in number and time.
+"""
+
+import argparse
+import multiprocessing
+import pathlib
+import resource
+import select
+import socket
+import statistics
+import tempfile
+
+import hello
+
+YAML = """\
+apps:
+  hello:
+    wsgi: "hello:application"
+    listen: "127.0.0.1:{port}"
+    limits: {{connections_max: 20000, body_rate_min: 240B}}
+    timeouts: {{head: 10s, body: 5s}}
+"""
+BEGINNINGS = [
+    b"GET /slow HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+    b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n",
+]
+TRICKLE_SECONDS = 2.0
+# Below this the machine gives so many sockets no descriptors.
+OTHER_DESCRIPTORS = 200
+
+
+def serve(arguments, port, folder):
+    (folder / "server.yaml").write_text(YAML.format(port=port))
+    return [arguments.programs / "supervisor", "run", "-c", folder / "server.yaml"]
+
+
+def allow_descriptors():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def opened(port, index):
+    """A connection that has sent the beginning of its request."""
+    slow = socket.create_connection(("127.0.0.1", port))
+    slow.setblocking(False)
+    slow.send(BEGINNINGS[index % len(BEGINNINGS)])
+    return slow
+
+
+def be_slow(port, count, ready, done, cut):
+    """Keeps so many slow sockets open until it is done; counts those that were cut off."""
+    allow_descriptors()
+    sockets = [opened(port, index) for index in range(count)]
+    ready.set()
+    while not done.wait(TRICKLE_SECONDS):
+        poller = select.poll()
+        for slow in sockets:
+            poller.register(slow, select.POLLIN | select.POLLHUP)
+        gone = {descriptor for descriptor, _ in poller.poll(0)}
+        for index, slow in enumerate(sockets):
+            try:
+                if slow.fileno() not in gone:
+                    slow.send(b"a")
+                    continue
+            except OSError:
+                pass
+            slow.close()
+            sockets[index] = opened(port, index)
+            cut.value += 1
+
+
+def measure(arguments, script, count):
+    """Requests per second, p50 and p99 in µs, failures, and slow sockets cut off, beside so many slow ones."""
+    with hello.running("slow", arguments) as (_, port):
+        ready, done, cut = multiprocessing.Event(), multiprocessing.Event(), multiprocessing.Value("L", 0)
+        slow = multiprocessing.Process(target=be_slow, args=(port, count, ready, done, cut), daemon=True)
+        slow.start()
+        if not ready.wait(60):
+            raise SystemExit(f"the server does not take {count} connections")
+        hello.load(port, arguments.connections, hello.WARM_UP_SECONDS, script)
+        requests, seconds, p50, p99, failed = hello.load(port, arguments.connections, arguments.seconds, script)
+        done.set()
+        slow.join()
+        return requests / seconds, p50, p99, failed, cut.value
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--programs", type=pathlib.Path, required=True, help="folder of supervisor and worker")
+    parser.add_argument("--slow", type=int, default=5000, help="slow sockets (default: %(default)s)")
+    parser.add_argument("--connections", type=int, default=8, help="good connections (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=10, help="length of a phase (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often both are measured (default: %(default)s)")
+    arguments = parser.parse_args()
+    arguments.programs = arguments.programs.resolve()
+    allow_descriptors()
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < arguments.slow + OTHER_DESCRIPTORS:
+        parser.error(f"this shell may open {resource.getrlimit(resource.RLIMIT_NOFILE)[0]} files: ulimit -n")
+    hello.SERVERS["slow"] = serve
+    measured = {0: [], arguments.slow: []}
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(hello.REPORT)
+        script.flush()
+        for _ in range(arguments.rounds):
+            for count in measured:
+                measured[count].append(measure(arguments, script.name, count))
+    print(f"{'slow sockets':>12} {'requests/s':>11} {'p50 µs':>8} {'p99 µs':>8} {'failed':>7} {'cut off':>8}")
+    medians = {count: [statistics.median(column) for column in zip(*rounds)] for count, rounds in measured.items()}
+    for count, (rate, p50, p99, failed, cut) in medians.items():
+        print(f"{count:12} {rate:11.0f} {p50:8.0f} {p99:8.0f} {failed:7.0f} {cut:8.0f}")
+    alone, beside = medians.values()
+    ratios = [after / before for before, after in zip(alone[:3], beside[:3])]
+    print(f"{'ratio':>12} {ratios[0]:11.2f} {ratios[1]:8.2f} {ratios[2]:8.2f}")
+
+
+if __name__ == "__main__":
+    main()
