@@ -289,6 +289,8 @@ impl Server<'_> {
             Effect::Succeed { askers } => self.passage.leaving = Some(askers),
             Effect::Log(line) => journal::write(self.log, &line),
             Effect::Answer { asker, answer } => {
+                // Whoever is told that it has happened finds that it has, the files that follow from it too.
+                self.settle();
                 let reply = match answer {
                     Answer::Done(text) => Reply::Done { text },
                     Answer::Failed { why, detail } => Reply::Failed { why, detail },

@@ -17,9 +17,9 @@ poll_without_gil = ctypes.CDLL(None).poll
 
 def loop(seconds=3600.0):
     """Runs Python until it is opened, or raised out of."""
-    left = seconds
-    while left > 0 and not opened.wait(0.005):
-        left -= 0.005
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not opened.wait(0.005):
+        pass
 
 
 def note(what):
@@ -146,7 +146,7 @@ def application(environ, start_response):
         return iter([b"x" * 262144] * 64)
     elif path == "/slow":
         start_response("200 OK", fields)
-        return slow(4, 0.3)
+        return slow(4, 0.6)
     elif path == "/write":
         write = start_response("200 OK", fields)
         write(b"written ")

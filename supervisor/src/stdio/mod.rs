@@ -274,6 +274,9 @@ impl Output {
             // It was registered when it came; and its end is no event that could be missed.
             let _ = registry.deregister(&mut SourceFd(&pipe.as_fd().as_raw_fd()));
             self.pipes[stream as usize] = None;
+            // Where a process dies these are its last words, and what stands in the other pipe was said before them.
+            let others = Stream::BOTH.into_iter().filter(|other| *other != stream);
+            others.for_each(|other| self.read_up(other, now, registry));
         }
         self.tell(stream, now, ready);
         reading
@@ -281,13 +284,18 @@ impl Output {
 
     /// Tells all that was printed up to now.
     fn catch_up(&mut self, registry: &Registry) {
-        let (now, mut left) = (Instant::now(), LAST_READINGS_MAX);
-        for stream in Stream::BOTH {
-            while left > 0 && self.read_once(stream, now, registry) == Reading::Some {
-                left -= 1;
-            }
+        let now = Instant::now();
+        Stream::BOTH.into_iter().for_each(|stream| self.read_up(stream, now, registry));
+    }
+
+    /// Tells all that was printed to one of them. Before the other is read: what a library wrote to standard output without a line
+    /// end stands before the fatal error that followed it.
+    fn read_up(&mut self, stream: Stream, now: Instant, registry: &Registry) {
+        let mut left = LAST_READINGS_MAX;
+        while left > 0 && self.read_once(stream, now, registry) == Reading::Some {
+            left -= 1;
         }
-        self.tell_held(now);
+        self.tell_held_of(stream, now);
     }
 
     /// What was kept for us.
@@ -303,11 +311,13 @@ impl Output {
     }
 
     fn tell_held(&mut self, now: Instant) {
-        for stream in Stream::BOTH {
-            let mut ready = Vec::new();
-            self.pipes[stream as usize].iter_mut().for_each(|pipe| pipe.lines.finish(&mut ready));
-            self.tell(stream, now, ready);
-        }
+        Stream::BOTH.into_iter().for_each(|stream| self.tell_held_of(stream, now));
+    }
+
+    fn tell_held_of(&mut self, stream: Stream, now: Instant) {
+        let mut ready = Vec::new();
+        self.pipes[stream as usize].iter_mut().for_each(|pipe| pipe.lines.finish(&mut ready));
+        self.tell(stream, now, ready);
     }
 
     fn tell(&mut self, stream: Stream, now: Instant, records: Vec<String>) {

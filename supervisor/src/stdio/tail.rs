@@ -46,8 +46,8 @@ impl Tail {
         let Some(fatal) = records.iter().rposition(|record| record.contains(FATAL)) else {
             return last_lines(&records, LINES_MAX);
         };
-        records.truncate(fatal + 1);
-        let fatal = records.pop().unwrap_or_default();
+        // What else was said stands before it, though it may be told after it: two pipes have no common order.
+        let fatal = records.remove(fatal);
         let reason = last_lines(&records, REASON_LINES);
         if reason.is_empty() { fatal.to_owned() } else { format!("{reason}\n{fatal}") }
     }

@@ -121,6 +121,9 @@ impl Runner {
         if ending == Ending::Stuck {
             self.engine.stuck.fetch_sub(1, Ordering::SeqCst);
         }
+        if guest.rest.is_none() && self.lease().client().1 == Heard::All {
+            return self.leave(guest, Flushed::All);
+        }
         let line = self.engine.scoreboard.threads()[self.index].current();
         // It was told of when its client was.
         guest.times = None;
