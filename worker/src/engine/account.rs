@@ -61,9 +61,10 @@ impl Runner {
     }
 
     /// The answer has left, all that there was of it.
+    #[inline]
     pub(super) fn tell_answer(&self, guest: &mut Guest) {
         let turn = &guest.connection.turn;
-        if !turn.is_answered() || guest.rest.is_some() {
+        if guest.times.is_none() || !turn.is_answered() || guest.rest.is_some() {
             return;
         }
         if let Some(times) = guest.times.take() {

@@ -35,6 +35,8 @@ pub type Client = (IpAddr, Option<u16>);
 pub struct Origin {
     /// Whether a trusted proxy sent it.
     pub is_trusted: bool,
+    /// Whether there may be more than that here.
+    is_told: bool,
     /// The client, where it is another than the peer.
     pub client: Option<Client>,
     /// Whether the client spoke https, where somebody says so.
@@ -145,12 +147,17 @@ impl Way {
     /// When it must not be served: 400 or 404.
     pub fn judge(&self, head: &Head, bytes: &[u8], origin: &mut Origin) -> Result<(), Refusal> {
         let fields = Fields { head, bytes };
-        *origin = Origin { is_trusted: self.is_trusted, https: self.is_tls.then_some(true), ..Origin::default() };
+        // Most requests bring no word, and then there is nothing to forget of the one before.
+        if origin.is_told {
+            *origin = Origin::default();
+        }
+        (origin.is_trusted, origin.https) = (self.is_trusted, self.is_tls.then_some(true));
         let policy = &*self.policy;
         if policy.config.underscores == Underscores::Refuse && fields.names().any(|name| name.contains(&b'_')) {
             return Err(bad("a field has an underscore in its name"));
         }
         if self.is_trusted && fields.names().any(|name| policy.glance.may_be(name)) {
+            origin.is_told = true;
             policy.believe(&fields, origin)?;
         }
         policy.expect_below_mount(head, bytes)

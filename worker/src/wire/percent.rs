@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 
 /// The path with each `%XX` replaced by its byte, once (RFC 3875 4.1.5). What only looks like an escape stays.
+#[inline]
 pub fn decoded(path: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr(b'%', path).is_none() {
-        return Cow::Borrowed(path);
-    }
+    if memchr::memchr(b'%', path).is_none() { Cow::Borrowed(path) } else { Cow::Owned(decode(path)) }
+}
+
+fn decode(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((&first, behind)) = rest.split_first() {
@@ -21,7 +23,7 @@ pub fn decoded(path: &[u8]) -> Cow<'_, [u8]> {
             }
         }
     }
-    Cow::Owned(decoded)
+    decoded
 }
 
 /// The value of a hexadecimal digit.

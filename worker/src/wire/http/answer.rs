@@ -255,6 +255,7 @@ fn has_close(value: &[u8]) -> bool {
 
 /// By its length first, for most fields are none of these. The hop-by-hop ones are those of RFC 2616 13.5.1, which PEP 3333 means,
 /// and of RFC 9110 7.6.1.
+#[inline]
 pub(super) fn special(name: &[u8]) -> Option<Special> {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     match name.len() {
@@ -274,6 +275,7 @@ pub(super) fn special(name: &[u8]) -> Option<Special> {
 }
 
 /// Whether a field may stand in a head (RFC 9110 5.1, 5.5).
+#[inline]
 pub(super) fn check(name: &[u8], value: &[u8]) -> Result<(), Fault> {
     if !is_token(name) {
         return Err(Fault("a field name is no token"));
@@ -284,6 +286,7 @@ pub(super) fn check(name: &[u8], value: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
+#[inline]
 pub(super) fn push(name: &[u8], value: &[u8], text: &mut Vec<u8>) {
     text.reserve(name.len() + value.len() + 4);
     text.extend_from_slice(name);
