@@ -202,7 +202,9 @@ impl Environs {
                 continue;
             }
             let hyphened: Vec<u8> = name.iter().map(|&byte| if byte == b'_' { b'-' } else { byte }).collect();
-            let hides = !matches!(self.names.meaning(py, &hyphened), Meaning::Header(_)) || hyphened == b"content-type";
+            let framing: [&[u8]; 3] = [b"content-length", b"content-type", b"transfer-encoding"];
+            let is_framing = framing.iter().any(|known| hyphened.eq_ignore_ascii_case(known));
+            let hides = is_framing || self.policy.is_word(&hyphened);
             if !hides {
                 let value = latin1::decode(py, &request.joined(name, ", "))?;
                 environ.set_default(PyString::new(py, &key_of(name)), value)?;

@@ -255,7 +255,8 @@ fn has_close(value: &[u8]) -> bool {
 
 /// By its length first, for most fields are none of these. The hop-by-hop ones are those of RFC 2616 13.5.1, which PEP 3333 means,
 /// and of RFC 9110 7.6.1.
-#[inline]
+// Asked for each field of each answer, and a few instructions as a rule.
+#[inline(always)]
 pub(super) fn special(name: &[u8]) -> Option<Special> {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     match name.len() {
