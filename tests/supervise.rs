@@ -29,6 +29,7 @@ fn term_lets_requests_finish_and_exits_with_0() {
     eventually("the call to block", || (opener.get("/").text() == "1").then_some(()));
     server.signal(Signal::SIGTERM);
     server.logged("stopping");
+    eventually("the worker to leave its listener", || is_refused(&server).then_some(()));
     // A connection that was there before may still ask; the answer tells it to go.
     assert!(opener.get("/open").expect_status(200).says_close());
     client.answer().expect_status(200);

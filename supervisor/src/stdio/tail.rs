@@ -105,7 +105,7 @@ mod tests {
         tail.push(now, "after");
         let text = tail.text(now);
         let expected =
-            "line 6\nline 7\nline 8\nline 9\nout of luck\nFatal Python error: Segmentation fault\n[...]\n  frame 8";
+            "line 7\nline 8\nline 9\nout of luck\nafter\nFatal Python error: Segmentation fault\n[...]\n  frame 8";
         assert!(text.starts_with(expected) && text.ends_with("  frame 98\n  frame 99"), "{text}");
     }
 

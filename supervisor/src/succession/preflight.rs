@@ -11,7 +11,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -133,8 +133,11 @@ fn worker_answers() -> Result<(), String> {
     let (ours, theirs) = Carrier::pair().map_err(cannot)?;
     ours.greet(&Greeting::new(&name)).map_err(cannot)?;
     let title = [SUBCOMMAND.to_owned()];
+    // What it says when it is ended would stand beside our own word, perhaps within it.
+    let nowhere = || Ok(OwnedFd::from(File::options().write(true).open("/dev/null")?));
+    let output = Some([nowhere().map_err(cannot)?, nowhere().map_err(cannot)?]);
     let process =
-        program.spawn(&title, &Default::default(), Standard { input: theirs.into(), output: None }).map_err(cannot)?;
+        program.spawn(&title, &Default::default(), Standard { input: theirs.into(), output }).map_err(cannot)?;
     let (said, heard) = mpsc::channel();
     let bridge = thread::spawn(move || {
         // Nobody hears it when time is up.
