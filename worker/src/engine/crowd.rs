@@ -15,7 +15,6 @@ use monoceros_shared::config::Timeouts;
 use super::Task;
 use super::guest::Guest;
 use super::runner::Runner;
-use crate::clock;
 use crate::turn::Farewell;
 use crate::wire::Refusal;
 
@@ -47,7 +46,8 @@ impl Runner {
     /// Gives a request back that is to be served, or forgets it, because it waited so long that its client has left.
     pub(super) fn still_there(&mut self, mut guest: Box<Guest>) -> Option<Box<Guest>> {
         let queued = guest.deadline.saturating_sub(self.engine.settings.wait.0);
-        if guest.rest.is_some() || clock::now() <= queued + LOOK_AFTER || !guest.connection.has_left() {
+        // As of the end of the call before, if there was one: whoever comes from a rest finds nobody waiting.
+        if guest.rest.is_some() || self.moment.now <= queued + LOOK_AFTER || !guest.connection.has_left() {
             return Some(guest);
         }
         self.engine.count_refusal(&mut guest, LEFT);
