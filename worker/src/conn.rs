@@ -159,7 +159,7 @@ impl Connection {
 
     /// What can speak to its client, for whoever may have to end it while the connection is with Python.
     pub fn voice(&self) -> Voice {
-        Voice { socket: self.socket.clone(), session: self.session.clone() }
+        Voice { socket: self.socket.clone(), session: self.session.clone(), manner: self.turn.manner() }
     }
 
     /// Its descriptor, to be passed on.

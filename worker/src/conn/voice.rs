@@ -8,6 +8,7 @@ use socket2::Socket;
 use super::say;
 use crate::tls::Session;
 use crate::turn::Farewell;
+use crate::wire::gateway::answer::Manner;
 
 /// What of a connection can speak to its client while the rest of it is with Python. Whoever has its lease may.
 #[derive(Clone)]
@@ -16,9 +17,16 @@ pub struct Voice {
     pub socket: Arc<Socket>,
     /// Its TLS, if it speaks it.
     pub(super) session: Option<Arc<Mutex<Session>>>,
+    /// How answers are put there.
+    pub(super) manner: Manner,
 }
 
 impl Voice {
+    /// How its client wants answers to be put.
+    pub fn manner(&self) -> Manner {
+        self.manner
+    }
+
     /// Sends a short answer without waiting: whether all of it is out.
     pub fn tell(&self, answer: &[u8]) -> bool {
         match &self.session {

@@ -329,11 +329,11 @@ impl Runner {
         Ok(Reception::Client)
     }
 
-    /// A stranger, where only proxies are let in: the connection is closed before a byte of it is read.
+    /// A stranger, where only some are let in (`allow`, `proxy_protocol`): the connection is closed before a byte of it is read.
     fn keep_out(&mut self, leader: &mut Leader, connection: &Connection) {
         connection.say(Farewell::Close);
         if self.may_complain(leader) {
-            slog::warn!(self.engine.log, "a connection was refused: proxy_protocol lets only trusted proxies in";
+            slog::warn!(self.engine.log, "a connection was refused: its listener lets only known peers in";
                 "client" => %connection.peer, "listener" => &self.engine.settings.listeners[connection.listener]);
         }
     }

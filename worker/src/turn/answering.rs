@@ -2,11 +2,12 @@
 
 use std::fs::File;
 
-use super::{Farewell, Moment, Phase, Turn};
+use super::{Farewell, Moment, Phase, Turn, Wire};
 use crate::body::Body;
 use crate::identity::{DIGITS, Identity};
 use crate::origin::Origin;
 use crate::output::Stretch;
+use crate::wire::gateway::answer::Manner;
 use crate::wire::http::answer::{Asked, Ending, Fault};
 use crate::wire::http::hints::Hints;
 use crate::wire::{Head, Span, Version};
@@ -21,6 +22,7 @@ impl Turn {
             version: self.head.version,
             head: self.text(self.head.method) == b"HEAD",
             keep_alive: self.head.keep_alive,
+            manner: self.manner(),
         };
         self.reply.prepare(asked, moment.date);
     }
@@ -29,7 +31,10 @@ impl Turn {
     /// the application says something else there.
     pub fn identify(&mut self, field: &str, make: impl FnOnce() -> [u8; DIGITS]) {
         self.identity = self.origin.id.map_or_else(|| Identity::Made(make()), Identity::Taken);
-        let bytes = &self.input[self.start..];
+        let bytes = match &self.wire {
+            Wire::Http(_) => &self.input[self.start..],
+            Wire::Gateway(reader) => reader.text(),
+        };
         if let Some(id) = self.identity.of(bytes) {
             self.reply.draft().promise(field.as_bytes(), id);
         }
@@ -62,7 +67,10 @@ impl Turn {
 
     /// The bytes that the head's spans are of.
     pub fn bytes(&self) -> &[u8] {
-        &self.input[self.start..]
+        match &self.wire {
+            Wire::Http(_) => &self.input[self.start..],
+            Wire::Gateway(reader) => reader.text(),
+        }
     }
 
     /// What a span of the head stands for.
@@ -157,10 +165,10 @@ impl Turn {
         }
     }
 
-    /// Tells the client fields of the answer to come, if it can read them: not in HTTP/1.0 (RFC 9110 15.2), and not once the answer's head
-    /// is out.
+    /// Tells the client fields of the answer to come, if it can read them: not in HTTP/1.0 (RFC 9110 15.2), not by a gateway, and not once
+    /// the answer's head is out.
     pub fn hint(&mut self, hints: &Hints) {
-        if self.head.version == Version::Http11 && !self.is_head_out() {
+        if self.head.version == Version::Http11 && self.manner() == Manner::Http && !self.is_head_out() {
             hints.write(self.output.tail());
         }
     }

@@ -27,6 +27,8 @@ use crate::body::Body;
 use crate::identity::Identity;
 use crate::origin::{Origin, Way};
 use crate::output::Output;
+use crate::wire::gateway::answer::Manner;
+use crate::wire::gateway::{self, Protocol};
 use crate::wire::http::answer::Ending;
 use crate::wire::http::{body, head};
 use crate::wire::{Head, Refusal};
@@ -109,6 +111,22 @@ enum Phase {
     Refused,
 }
 
+/// What is spoken on a connection, and how far its reader is in a head.
+enum Wire {
+    Http(head::Reader),
+    Gateway(Box<gateway::Reader>),
+}
+
+impl Wire {
+    /// Whether any byte of a request has been seen.
+    fn has_begun(&self) -> bool {
+        match self {
+            Wire::Http(heads) => heads.has_begun(),
+            Wire::Gateway(reader) => reader.has_begun(),
+        }
+    }
+}
+
 /// One request's life, and then the next one's.
 pub struct Turn {
     limits: Arc<Limits>,
@@ -117,7 +135,7 @@ pub struct Turn {
     input: Vec<u8>,
     start: usize,
     unread: usize,
-    heads: head::Reader,
+    wire: Wire,
     head: Head,
     bodies: Option<body::Reader>,
     body: Body,
@@ -138,7 +156,7 @@ impl Turn {
     /// The first turn of a new connection.
     pub fn new(limits: Arc<Limits>) -> Turn {
         Turn {
-            heads: head::Reader::new(limits.head),
+            wire: Wire::Http(head::Reader::new(limits.head)),
             limits,
             phase: Phase::Head,
             input: Vec::new(),
@@ -159,13 +177,25 @@ impl Turn {
         }
     }
 
-    /// The turn of a connection that another worker has begun: it has served so many requests and read this of the next one.
-    pub fn inherit(limits: Arc<Limits>, served: u64, input: &[u8], moment: &Moment) -> Turn {
-        let mut turn = Turn { served, ..Turn::new(limits) };
-        if !input.is_empty() {
-            turn.receive(input, moment);
+    /// The turn of a connection that another worker has begun: it has served so many requests. What was read of the next one is to be
+    /// received again, once it is known how it came.
+    pub fn inherit(limits: Arc<Limits>, served: u64) -> Turn {
+        Turn { served, ..Turn::new(limits) }
+    }
+
+    /// A gateway sends its requests, and speaks this.
+    pub fn speak(&mut self, protocol: Protocol) {
+        debug_assert!(self.is_idle() && self.input.is_empty());
+        let limits = gateway::Limits { head: self.limits.head, body: self.limits.body };
+        self.wire = Wire::Gateway(Box::new(gateway::Reader::new(protocol, limits)));
+    }
+
+    /// How its answers are put.
+    pub fn manner(&self) -> Manner {
+        match &self.wire {
+            Wire::Http(_) => Manner::Http,
+            Wire::Gateway(reader) => reader.manner(),
         }
-        turn
     }
 
     /// Its requests come this way from now on.
@@ -178,9 +208,14 @@ impl Turn {
         self.way.as_ref()
     }
 
-    /// Whether another worker could go on with it: it stands at a request boundary, or within a head.
+    /// Whether another worker could go on with it: it stands at a request boundary, or within a head of HTTP.
     pub fn may_travel(&self) -> bool {
-        self.phase == Phase::Head && self.output.is_empty() && self.unread().len() <= INPUT_TRAVELS_MAX
+        match &self.wire {
+            Wire::Http(_) => {
+                self.phase == Phase::Head && self.output.is_empty() && self.unread().len() <= INPUT_TRAVELS_MAX
+            }
+            Wire::Gateway(_) => self.is_idle() && self.unread().is_empty(),
+        }
     }
 
     /// What was received and not yet understood.
@@ -222,7 +257,7 @@ impl Turn {
 
     /// Whether it stands between requests: nothing of the next one has come.
     pub fn is_idle(&self) -> bool {
-        self.phase == Phase::Head && self.output.is_empty() && !self.heads.has_begun()
+        self.phase == Phase::Head && self.output.is_empty() && !self.wire.has_begun()
     }
 
     /// Requests that the application was called for on this connection.

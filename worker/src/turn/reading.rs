@@ -1,6 +1,6 @@
 //! The reading half of a turn: from the client's bytes to a whole request, or to a refusal.
 
-use super::{INPUT_TRAVELS_MAX, Moment, Phase, Turn};
+use super::{INPUT_TRAVELS_MAX, Moment, Phase, Turn, Wire};
 use crate::body::Body;
 use crate::identity::Identity;
 use crate::wire::http::answer::{self, Ending};
@@ -46,7 +46,7 @@ impl Turn {
     /// Whether some of a request has come, and not all of it.
     pub fn is_within_a_request(&self) -> bool {
         match self.phase {
-            Phase::Head => self.heads.has_begun(),
+            Phase::Head => self.wire.has_begun(),
             Phase::Body => true,
             Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Refused => false,
         }
@@ -55,7 +55,7 @@ impl Turn {
     /// The client will send no more. Says whether that leaves anything to be done: an answer to what it sent before.
     pub fn end_of_input(&mut self, moment: &Moment) {
         match self.phase {
-            Phase::Head if !self.heads.has_begun() => self.phase = Phase::Answered(Ending::Close),
+            Phase::Head if !self.wire.has_begun() => self.phase = Phase::Answered(Ending::Close),
             Phase::Head => self.refuse(Refusal { status: 400, why: "the request ended within its head" }, moment),
             Phase::Body => self.refuse(Refusal { status: 400, why: "the request ended within its body" }, moment),
             Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Refused => {}
@@ -65,7 +65,7 @@ impl Turn {
     /// The patience with a client that was to send something has run out.
     pub fn expire(&mut self, moment: &Moment) {
         match self.phase {
-            Phase::Head if !self.heads.has_begun() => self.phase = Phase::Answered(Ending::Close),
+            Phase::Head if !self.wire.has_begun() => self.phase = Phase::Answered(Ending::Close),
             Phase::Head => {
                 self.refuse(Refusal { status: 408, why: "the head of the request did not come in time" }, moment)
             }
@@ -83,8 +83,12 @@ impl Turn {
     }
 
     /// Makes bytes again of a whole request that the application has not seen, so that another worker can read it. Says whether it could:
-    /// not if its body is in a file, or was chunked, or it would not fit a packet.
+    /// not if its body is in a file, or was chunked, or it would not fit a packet, or a
+    /// gateway sent it.
     pub fn unread_whole(&mut self) -> bool {
+        if matches!(self.wire, Wire::Gateway(_)) {
+            return false;
+        }
         let body = match &self.body {
             Body::Empty if self.head.framing == Framing::None => &[][..],
             Body::Memory(body) if matches!(self.head.framing, Framing::Length(_)) => body,
@@ -98,14 +102,20 @@ impl Turn {
             return false;
         }
         (self.input, self.start, self.unread) = (input, 0, 0);
-        (self.heads, self.bodies, self.body) = (head::Reader::new(self.limits.head), None, Body::Empty);
+        self.wire = Wire::Http(head::Reader::new(self.limits.head));
+        (self.bodies, self.body) = (None, Body::Empty);
         (self.phase, self.has_head) = (Phase::Head, false);
         true
     }
 
     fn advance(&mut self, moment: &Moment) {
         if self.phase == Phase::Head {
-            match self.heads.read(&self.input[self.start..], &mut self.head) {
+            let input = &self.input[self.start..];
+            let read = match &mut self.wire {
+                Wire::Http(heads) => heads.read(input, &mut self.head),
+                Wire::Gateway(reader) => reader.read(input, &mut self.head),
+            };
+            match read {
                 Err(refusal) => return self.refuse(refusal, moment),
                 Ok(None) => return,
                 Ok(Some(length)) => {
@@ -140,7 +150,11 @@ impl Turn {
     /// Looks where the request comes from and goes to, before its body is waited for.
     fn admit(&mut self) -> Result<(), Refusal> {
         let Some(way) = &self.way else { return Ok(()) };
-        way.judge(&self.head, &self.input[self.start..], &mut self.origin)
+        let bytes = match &self.wire {
+            Wire::Http(_) => &self.input[self.start..],
+            Wire::Gateway(reader) => reader.text(),
+        };
+        way.judge(&self.head, bytes, &mut self.origin)
     }
 
     fn open_body(&mut self) -> Result<(), Refusal> {
@@ -197,7 +211,7 @@ impl Turn {
     }
 
     fn refuse(&mut self, refusal: Refusal, moment: &Moment) {
-        answer::refuse(refusal, &moment.date, self.output.tail());
+        answer::refuse(refusal, self.manner(), &moment.date, self.output.tail());
         self.refusal = Some(refusal);
         self.body = Body::Empty;
         self.phase = Phase::Refused;

@@ -14,6 +14,7 @@ use std::ops::Range;
 use super::content::Framing;
 pub use super::content::{Content, Ending};
 use super::grammar::{decimal, is_text, is_token, members};
+use crate::wire::gateway::answer::Manner;
 use crate::wire::{Refusal, Version};
 
 /// Room for the fields that `finish` adds, so that the buffer grows once.
@@ -35,6 +36,8 @@ pub struct Asked {
     pub head: bool,
     /// Whether client and server are both willing to go on with another request.
     pub keep_alive: bool,
+    /// How whoever asked wants it put.
+    pub manner: Manner,
 }
 
 impl Asked {
@@ -175,9 +178,33 @@ impl Draft {
     /// Writes the head to `out` and says how the content goes. `total` is the length of the whole content where the server knows it.
     pub fn finish(&mut self, asked: Asked, total: Option<u64>, date: &[u8; 29], out: &mut Vec<u8>) -> Content {
         debug_assert!(self.is_begun());
+        if asked.manner != Manner::Http {
+            return self.finish_for_gateway(asked, total, out);
+        }
         let (framing, own) = self.framing(asked, total);
         let keep_alive = asked.keep_alive && !self.close && framing != Framing::UntilClose;
         let asked = Asked { keep_alive, ..asked };
+        self.write(&own, out);
+        if !self.has_date {
+            write_date(date, out);
+        }
+        write_connection(asked, out);
+        out.extend_from_slice(b"\r\n");
+        Content::new(framing, asked.ending(), Manner::Http)
+    }
+
+    /// The same for a gateway, which frames and dates its own answers, and whose connection is no client's.
+    fn finish_for_gateway(&mut self, asked: Asked, total: Option<u64>, out: &mut Vec<u8>) -> Content {
+        let start = out.len();
+        let (framing, own) = self.framing(Asked { version: Version::Http10, ..asked }, total);
+        self.write(&own, out);
+        out.extend_from_slice(b"\r\n");
+        asked.manner.dress(start, out);
+        Content::new(framing, asked.ending(), asked.manner)
+    }
+
+    /// Writes what the application said, and what it left out.
+    fn write(&self, own: &Own, out: &mut Vec<u8>) {
         out.reserve(self.text.len() + OWN_FIELDS);
         if self.status == 204 {
             // There a Content-Length must not be (RFC 9110 8.6).
@@ -188,19 +215,14 @@ impl Draft {
         }
         match own {
             Own::Nothing => {}
-            Own::Length(length) => write_length(length, out),
+            Own::Length(length) => write_length(*length, out),
             Own::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-        }
-        if !self.has_date {
-            write_date(date, out);
         }
         if !self.is_kept {
             out.extend_from_slice(&self.promise);
         }
-        write_connection(asked, out);
-        out.extend_from_slice(b"\r\n");
-        Content::new(framing, asked.ending())
     }
+
     /// How the content goes, and which field of ours says so (RFC 9112 6.3).
     fn framing(&self, asked: Asked, total: Option<u64>) -> (Framing, Own) {
         if matches!(self.status, 204 | 304) {
@@ -329,6 +351,7 @@ pub struct Plain<'a> {
 
 /// Writes a whole answer of our own, such as the 500 of a failed application, and says what becomes of the connection.
 pub fn plain(answer: Plain<'_>, asked: Asked, date: &[u8; 29], out: &mut Vec<u8>) -> Ending {
+    let start = out.len();
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(itoa::Buffer::new().format(answer.status).as_bytes());
     out.push(b' ');
@@ -338,13 +361,20 @@ pub fn plain(answer: Plain<'_>, asked: Asked, date: &[u8; 29], out: &mut Vec<u8>
     if answer.status == 503 {
         out.extend_from_slice(RETRY_AFTER);
     }
-    write_date(date, out);
-    write_connection(asked, out);
+    if asked.manner == Manner::Http {
+        write_date(date, out);
+        write_connection(asked, out);
+    }
     out.extend_from_slice(b"\r\n");
+    asked.manner.dress(start, out);
     if !asked.head {
+        let length = answer.text.len() as u64 + 1;
+        asked.manner.open(length, out);
         out.extend_from_slice(answer.text.as_bytes());
         out.push(b'\n');
+        asked.manner.close(length, out);
     }
+    asked.manner.end(out);
     asked.ending()
 }
 
@@ -353,8 +383,8 @@ pub fn plain(answer: Plain<'_>, asked: Asked, date: &[u8; 29], out: &mut Vec<u8>
 const RETRY_AFTER: &[u8] = b"Retry-After: 2\r\n";
 
 /// Writes the whole answer to a message that is refused. Nothing of the request is known for sure, so it closes.
-pub fn refuse(refusal: Refusal, date: &[u8; 29], out: &mut Vec<u8>) {
-    let asked = Asked { version: Version::Http11, head: false, keep_alive: false };
+pub fn refuse(refusal: Refusal, manner: Manner, date: &[u8; 29], out: &mut Vec<u8>) {
+    let asked = Asked { version: Version::Http11, head: false, keep_alive: false, manner };
     plain(Plain { status: refusal.status, text: refusal.why }, asked, date, out);
 }
 
