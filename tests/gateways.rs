@@ -88,3 +88,156 @@ fn the_same_request_gives_the_same_environ_by_every_wire() {
         assert_eq!(way, "www.example 8080 192.0.2.7 4711", "{wire:?}");
     }
 }
+
+#[test]
+fn a_gateway_says_where_the_application_stands_and_what_it_leaves_out_is_found_in_the_uri() {
+    let gateways = Gateways::serve("mirror:application", "");
+    let get = || Asked::get("/app/caf%C3%A9%2541?q=1");
+    let bare = || get().without("SCRIPT_NAME").without("PATH_INFO").without("QUERY_STRING");
+    let cases: &[(&str, Asked, &str)] = &[
+        ("it divides", get().variable("SCRIPT_NAME", "/app").variable("PATH_INFO", "/x%41"), "/app /x%41 q=1"),
+        ("it tells no PATH_INFO", bare().variable("SCRIPT_NAME", "/app"), "/app /caf\u{c3}\u{a9}%41 q=1"),
+        ("it tells neither", bare(), " /app/caf\u{c3}\u{a9}%41 q=1"),
+        (
+            "nginx names the whole document as the script",
+            bare().variable("SCRIPT_NAME", "/app/café%41").variable("DOCUMENT_URI", "/app/café%41"),
+            " /app/caf\u{c3}\u{a9}%41 q=1",
+        ),
+        (
+            "mod_proxy does, and says that it is a proxy",
+            bare().variable("SCRIPT_NAME", "/app/café%41").variable("SCRIPT_FILENAME", "proxy:fcgi://127.0.0.1:1/app"),
+            " /app/caf\u{c3}\u{a9}%41 q=1",
+        ),
+        (
+            "a script that is asked for without more",
+            bare().variable("SCRIPT_NAME", "/app/café%41"),
+            "/app/caf\u{c3}\u{a9}%41  q=1",
+        ),
+        ("it rewrote the URI", bare().variable("SCRIPT_NAME", "/index.py"), "/index.py  q=1"),
+        (
+            "it tells no URI",
+            get().without("REQUEST_URI").variable("SCRIPT_NAME", "/a").variable("PATH_INFO", "/b c"),
+            "/a /b c q=1",
+        ),
+    ];
+    for (why, asked, expected) in cases {
+        for (wire, answer) in gateways.each(asked).into_iter().filter(|(wire, _)| *wire != Wire::Ajp) {
+            assert_eq!(told(&answer, "SCRIPT_NAME PATH_INFO QUERY_STRING"), *expected, "{why}, by {wire:?}");
+        }
+    }
+    let asked = get().without("REQUEST_URI").variable("SCRIPT_NAME", "/a").variable("PATH_INFO", "/b c%");
+    for (wire, answer) in gateways.each(&asked).into_iter().filter(|(wire, _)| *wire != Wire::Ajp) {
+        assert_eq!(told(&answer, "REQUEST_URI"), "/a/b%20c%25?q=1", "{wire:?}");
+    }
+}
+
+#[test]
+fn the_mount_divides_the_path_where_the_gateway_does_not() {
+    let gateways = Gateways::serve("mirror:application", "mount: /app");
+    let paths = |answer: Answer| told(&answer.expect_status(200), "SCRIPT_NAME PATH_INFO");
+    for wire in &SERVED[1..] {
+        assert_eq!(paths(gateways.asked(*wire, &Asked::get("/app/x"))), "/app /x", "{wire:?}");
+        assert_eq!(paths(gateways.asked(*wire, &Asked::get("/app"))), "/app ", "{wire:?}");
+        gateways.asked(*wire, &Asked::get("/apple")).expect_status(404);
+        if *wire != Wire::Ajp {
+            let deeper = Asked::get("/app/deep/x").variable("SCRIPT_NAME", "/app/deep").variable("PATH_INFO", "/x");
+            assert_eq!(paths(gateways.asked(*wire, &deeper)), "/app/deep /x", "{wire:?}");
+        }
+    }
+}
+
+#[test]
+fn https_is_what_the_gateway_says_it_is() {
+    let gateways = Gateways::serve("mirror:application", "");
+    for (value, scheme) in [("on", "https"), ("1", "https"), ("ON", "https"), ("off", "http"), ("", "http")] {
+        let asked = Asked::get("/").variable("HTTPS", value);
+        for (wire, answer) in gateways.each(&asked).into_iter().filter(|(wire, _)| *wire != Wire::Ajp) {
+            assert_eq!(told(&answer, "wsgi.url_scheme"), scheme, "{value:?} by {wire:?}");
+        }
+    }
+}
+
+#[test]
+fn answers_of_every_kind_reach_the_gateway_whole() {
+    let gateways = Gateways::serve("answers:application", "");
+    let same = |asked: Asked| {
+        let expected = gateways.asked(Wire::Http, &asked);
+        for (wire, answer) in gateways.each(&asked) {
+            let what = format!("{} {} by {wire:?}", asked.method, asked.target);
+            assert_eq!((answer.status, &answer.reason), (expected.status, &expected.reason), "{what}: {answer}");
+            assert!(answer.body == expected.body, "{what}: {answer}\n{expected}");
+            // How it is framed, dated and kept is between the web server and its client.
+            let own = ["date", "connection", "transfer-encoding", "content-length"];
+            let fields = |answer: &Answer| {
+                let mut fields = answer.fields.clone();
+                fields.retain(|(name, _)| !own.contains(&name.to_lowercase().as_str()));
+                fields
+            };
+            assert_eq!(fields(&answer), fields(&expected), "{what}");
+        }
+    };
+    for path in ["plain", "pieces", "single", "nothing", "lazy", "closed", "written", "custom_iterable", "repeated_fields"] {
+        same(Asked::get(&format!("/{path}")));
+        same(Asked::get(&format!("/{path}")).method("HEAD"));
+    }
+    for path in ["no_content", "not_modified", "too_long", "raises_before", "raises_in_first", "never_starts"] {
+        same(Asked::get(&format!("/{path}")));
+    }
+    for path in ["file_plain", "file_from_the_middle", "file_pipe", "file_in_memory"] {
+        same(Asked::get(&format!("/{path}")));
+    }
+}
+
+#[test]
+fn what_is_refused_is_said_in_the_gateways_own_words() {
+    let limits = "limits: {body_bytes_max: 1KiB, header_count_max: 16, request_line_max: 256B}";
+    let gateways = Gateways::serve("mirror:application", limits);
+    let many = (0..20).fold(Asked::get("/"), |asked, number| asked.field(&format!("X-{number}"), "x"));
+    for (asked, status) in [
+        (Asked::post("/", &[b'x'; 1025]), 413),
+        (many, 431),
+        (Asked::get(&format!("/{}", "x".repeat(300))), 414),
+        (Asked::get("/").method("NO TOKEN"), 400),
+        (Asked::get("/").field("Host", "a b"), 400),
+    ] {
+        for (wire, answer) in gateways.each(&asked) {
+            assert_eq!(answer.status, status, "by {wire:?}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_answered_504_by_every_wire() {
+    let gateways = Gateways::serve("calls:application", "threads: 2\ntimeouts: {request: 300ms}");
+    for (wire, answer) in gateways.each(&Asked::get("/raised")) {
+        assert_eq!(answer.status, 504, "{wire:?}: {answer}");
+        assert_eq!(answer.text(), "the application did not answer in time\n", "{wire:?}");
+    }
+    for (wire, answer) in gateways.each(&Asked::get("/raised").method("HEAD")) {
+        assert_eq!((answer.status, answer.text()), (504, ""), "{wire:?}: {answer}");
+    }
+}
+
+#[test]
+fn bodies_of_every_length_arrive_whole() {
+    let gateways = Gateways::serve("mirror:counted", "limits: {body_memory_max: 64KiB}");
+    for length in [0, 1, 8185, 8186, 8187, 65_535, 65_536, 1_000_000] {
+        let asked = Asked::post("/", &vec![b'x'; length]);
+        for (wire, answer) in gateways.each(&asked) {
+            assert_eq!(answer.text(), length.to_string(), "{wire:?}");
+        }
+    }
+}
+
+#[test]
+fn static_files_are_served_by_every_wire() {
+    let (site, addresses) = site("mirror:application", "static: {/static: .}");
+    let server = site.file("page.txt", &"page\n".repeat(30_000)).serve();
+    let gateways = Gateways { server, addresses };
+    for (wire, answer) in gateways.each(&Asked::get("/static/page.txt")) {
+        let answer = answer.expect_status(200);
+        assert!(answer.text() == "page\n".repeat(30_000), "{wire:?}");
+        let again = Asked::get("/static/page.txt").field("If-None-Match", answer.field("ETag").unwrap());
+        gateways.asked(wire, &again).expect_status(304);
+    }
+}
