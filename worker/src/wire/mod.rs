@@ -7,6 +7,8 @@ pub mod forwarded;
 pub mod http;
 pub mod percent;
 pub mod proxy;
+pub mod uwsgi;
+pub mod variables;
 
 /// A part of the buffer that a head was read from, as offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
