@@ -86,6 +86,7 @@ fn speak(connection: &mut Connection, protocol: config::Protocol) {
     match protocol {
         config::Protocol::Http => {}
         config::Protocol::Scgi => connection.turn.speak(Protocol::Scgi),
-        config::Protocol::FastCgi | config::Protocol::Ajp | config::Protocol::Uwsgi => todo!(),
+        config::Protocol::Uwsgi => connection.turn.speak(Protocol::Uwsgi),
+        config::Protocol::FastCgi | config::Protocol::Ajp => todo!(),
     }
 }

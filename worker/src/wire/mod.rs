@@ -9,6 +9,7 @@ pub mod http;
 pub mod percent;
 pub mod proxy;
 pub mod scgi;
+pub mod uwsgi;
 pub mod variables;
 
 /// A part of the buffer that a head was read from, as offsets.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   Http       HTTP/1.1 200 OK … content, framed by Content-Length or chunks
-//!   Cgi        Status: 200 OK …  content up to the end of the connection            SCGI and CGI (RFC 3875 6)
+//!   Cgi        Status: 200 OK …    content up to the end of the connection          SCGI and CGI (RFC 3875 6)
+//!   Uwsgi      HTTP/1.1 200 OK …  content up to the end of the connection
 //! ```
 
 /// How an answer is put for whoever asked.
@@ -13,6 +14,8 @@ pub enum Manner {
     Http,
     /// As a CGI program.
     Cgi,
+    /// As HTTP, but for the framing.
+    Uwsgi,
 }
 
 /// What a head is written with at first.
@@ -23,7 +26,7 @@ impl Manner {
     pub fn dress(self, start: usize, out: &mut Vec<u8>) {
         debug_assert!(out[start..].starts_with(STATUS_LINE) && out.ends_with(b"\r\n\r\n"));
         match self {
-            Manner::Http => {}
+            Manner::Http | Manner::Uwsgi => {}
             Manner::Cgi => {
                 out.splice(start..start + STATUS_LINE.len(), *b"Status: ");
             }
@@ -33,35 +36,35 @@ impl Manner {
     /// How much of so much content goes in one piece.
     pub fn fit(self, length: u64) -> u64 {
         match self {
-            Manner::Http | Manner::Cgi => length,
+            Manner::Http | Manner::Cgi | Manner::Uwsgi => length,
         }
     }
 
     /// Writes what stands before a piece of content of this length.
     pub fn open(self, _length: u64, _out: &mut Vec<u8>) {
         match self {
-            Manner::Http | Manner::Cgi => {}
+            Manner::Http | Manner::Cgi | Manner::Uwsgi => {}
         }
     }
 
     /// Writes what stands behind it.
     pub fn close(self, _length: u64, _out: &mut Vec<u8>) {
         match self {
-            Manner::Http | Manner::Cgi => {}
+            Manner::Http | Manner::Cgi | Manner::Uwsgi => {}
         }
     }
 
     /// Writes what stands behind all content.
     pub fn end(self, _out: &mut Vec<u8>) {
         match self {
-            Manner::Http | Manner::Cgi => {}
+            Manner::Http | Manner::Cgi | Manner::Uwsgi => {}
         }
     }
 
     /// Whether a cut answer is seen to be one.
     pub fn shows_its_end(self) -> bool {
         match self {
-            Manner::Http | Manner::Cgi => false,
+            Manner::Http | Manner::Cgi | Manner::Uwsgi => false,
         }
     }
 }

@@ -13,13 +13,15 @@ pub mod head;
 mod tests;
 
 use super::http::{body, head as http};
-use super::{Field, Head, Refusal, scgi, variables};
+use super::{Field, Head, Refusal, scgi, uwsgi, variables};
 
 /// What a gateway speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// SCGI.
     Scgi,
+    /// uwsgi.
+    Uwsgi,
 }
 
 /// What a request may cost.
@@ -62,6 +64,7 @@ impl Reader {
         };
         let taken = match self.protocol {
             Protocol::Scgi => scgi::read(input, limits, &mut self.given)?,
+            Protocol::Uwsgi => uwsgi::read(input, limits, &mut self.given)?,
         };
         let Some(taken) = taken else { return Ok(None) };
         self.text.clear();
@@ -85,6 +88,7 @@ impl Reader {
     pub fn manner(&self) -> answer::Manner {
         match self.protocol {
             Protocol::Scgi => answer::Manner::Cgi,
+            Protocol::Uwsgi => answer::Manner::Uwsgi,
         }
     }
 }
