@@ -3,6 +3,7 @@
 //! Every wire reads a request into the same [`Head`] and frames an answer behind the same verbs, so that the rest of the
 //! worker does not know which one a client speaks.
 
+pub mod ajp;
 pub mod forwarded;
 pub mod http;
 pub mod percent;
@@ -32,6 +33,11 @@ impl Span {
     /// From the start of this one to the end of a later one.
     pub fn to(self, later: Span) -> Span {
         Span { start: self.start, end: later.end }
+    }
+
+    /// Where it stands.
+    pub fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
     }
 
     /// Whether it stands for nothing.
