@@ -6,9 +6,9 @@ use monoceros_shared::config::{self, App, Proxies};
 
 use super::estate::Relayed;
 use crate::conn::Connection;
-use crate::origin::{Policy, Scheme};
+use crate::origin::{Policy, Scheme, Way};
 use crate::relay::{Relay, address_of};
-use crate::wire::gateway::Protocol;
+use crate::wire::gateway::{Guard, Protocol};
 use crate::wire::proxy::Reader;
 
 /// The doors of one application.
@@ -26,6 +26,8 @@ struct Door {
     proxies: Option<Proxies>,
     /// What is spoken there.
     protocol: config::Protocol,
+    /// What AJP requests must bring.
+    secret: Option<Arc<str>>,
 }
 
 impl Doors {
@@ -37,6 +39,7 @@ impl Doors {
                 allow: listener.allow.clone(),
                 proxies: listener.proxy_protocol.clone(),
                 protocol: listener.protocol,
+                secret: listener.secret.as_deref().map(Arc::from),
             })
         };
         Doors { policy, doors: listeners.iter().map(of).collect() }
@@ -47,7 +50,7 @@ impl Doors {
         let address = address_of(&connection.peer);
         connection.turn.come_by(self.policy.way(address));
         let Some(door) = self.door(connection.listener) else { return true };
-        speak(connection, door.protocol);
+        speak(connection, door);
         if door.proxies.is_some() {
             connection.relay = Some(Box::new(Relay::Awaited(Reader::default())));
         }
@@ -68,7 +71,9 @@ impl Doors {
         };
         connection.relay = relay.map(Box::new);
         connection.turn.come_by(way);
-        speak(connection, self.protocol(connection.listener));
+        if let Some(door) = self.door(connection.listener) {
+            speak(connection, door);
+        }
     }
 
     /// What is spoken at this listener.
@@ -81,12 +86,18 @@ impl Doors {
     }
 }
 
-/// The connection's requests are read as this protocol has them.
-fn speak(connection: &mut Connection, protocol: config::Protocol) {
-    match protocol {
-        config::Protocol::Http => {}
-        config::Protocol::Scgi => connection.turn.speak(Protocol::Scgi),
-        config::Protocol::Uwsgi => connection.turn.speak(Protocol::Uwsgi),
-        config::Protocol::FastCgi | config::Protocol::Ajp => todo!(),
-    }
+/// The connection's requests are read as the protocol of this door has them.
+fn speak(connection: &mut Connection, door: &Door) {
+    let protocol = match door.protocol {
+        config::Protocol::Http => return,
+        config::Protocol::Scgi => Protocol::Scgi,
+        config::Protocol::Uwsgi => Protocol::Uwsgi,
+        config::Protocol::Ajp => Protocol::Ajp(match &door.secret {
+            Some(secret) => Guard::Secret(secret.clone()),
+            None if connection.turn.way().is_some_and(Way::is_trusted) => Guard::Open,
+            None => Guard::Closed,
+        }),
+        config::Protocol::FastCgi => todo!(),
+    };
+    connection.turn.speak(protocol);
 }

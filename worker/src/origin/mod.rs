@@ -136,6 +136,11 @@ impl Policy {
 }
 
 impl Way {
+    /// Whether whoever is at the other end is a trusted proxy.
+    pub fn is_trusted(&self) -> bool {
+        self.is_trusted
+    }
+
     /// Another client is at the other end, and perhaps by TLS, as a PROXY header says.
     #[must_use]
     pub fn relayed(&self, client: Option<IpAddr>, scheme: Scheme) -> Way {

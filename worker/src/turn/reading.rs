@@ -112,14 +112,20 @@ impl Turn {
         if self.phase == Phase::Head {
             let input = &self.input[self.start..];
             let read = match &mut self.wire {
-                Wire::Http(heads) => heads.read(input, &mut self.head),
+                Wire::Http(heads) => {
+                    heads.read(input, &mut self.head).map(|read| read.map_or((0, false), |taken| (taken, true)))
+                }
                 Wire::Gateway(reader) => reader.read(input, &mut self.head),
             };
             match read {
                 Err(refusal) => return self.refuse(refusal, moment),
-                Ok(None) => return,
-                Ok(Some(length)) => {
-                    self.unread = self.start + length;
+                Ok((taken, false)) => {
+                    self.start += taken;
+                    self.unread = self.start;
+                    return self.reply();
+                }
+                Ok((taken, true)) => {
+                    self.unread = self.start + taken;
                     self.has_head = true;
                 }
             }
@@ -128,8 +134,13 @@ impl Turn {
             }
         }
         while self.phase == Phase::Body {
-            let Some(bodies) = &mut self.bodies else { break };
-            let piece = match bodies.read(&self.input[self.unread..]) {
+            let input = &self.input[self.unread..];
+            let piece = match (&mut self.bodies, &mut self.wire) {
+                (Some(bodies), _) => bodies.read(input),
+                (None, Wire::Gateway(reader)) => reader.read_body(input),
+                (None, Wire::Http(_)) => break,
+            };
+            let piece = match piece {
                 Err(refusal) => return self.refuse(refusal, moment),
                 Ok(piece) => piece,
             };
@@ -144,6 +155,14 @@ impl Turn {
             if piece.taken == 0 {
                 break;
             }
+        }
+        self.reply();
+    }
+
+    /// What the wire itself has to say.
+    fn reply(&mut self) {
+        if let Wire::Gateway(reader) = &mut self.wire {
+            reader.reply(self.output.tail());
         }
     }
 
@@ -162,7 +181,13 @@ impl Turn {
             self.phase = Phase::Ready;
             return Ok(());
         }
-        self.bodies = Some(body::Reader::new(self.head.framing, self.limits.body)?);
+        let reads_itself = match &mut self.wire {
+            Wire::Http(_) => false,
+            Wire::Gateway(reader) => reader.open_body(self.head.framing)?,
+        };
+        if !reads_itself {
+            self.bodies = Some(body::Reader::new(self.head.framing, self.limits.body)?);
+        }
         if let Framing::Length(length) = self.head.framing {
             self.body.expect(length, self.limits.body_memory_max);
         }
@@ -176,8 +201,14 @@ impl Turn {
     /// Body bytes that need not pass through the input: the head's spans keep theirs.
     fn receive_body(&mut self, bytes: &[u8], moment: &Moment) {
         let mut taken = 0;
-        while let Some(bodies) = &mut self.bodies {
-            let piece = match bodies.read(&bytes[taken..]) {
+        loop {
+            let input = &bytes[taken..];
+            let piece = match (&mut self.bodies, &mut self.wire) {
+                (Some(bodies), _) => bodies.read(input),
+                (None, Wire::Gateway(reader)) => reader.read_body(input),
+                (None, Wire::Http(_)) => break,
+            };
+            let piece = match piece {
                 Err(refusal) => return self.refuse(refusal, moment),
                 Ok(piece) => piece,
             };
@@ -195,6 +226,7 @@ impl Turn {
             }
         }
         self.input.extend_from_slice(&bytes[taken..]);
+        self.reply();
     }
 
     /// Ends a connection that did not begin as it must: without a word, for there is nobody who would read it.

@@ -3,6 +3,7 @@
 //! Every wire reads a request into the same [`Head`] and frames an answer behind the same verbs, so that the rest of the
 //! worker does not know which one a client speaks.
 
+pub mod ajp;
 pub mod demux;
 pub mod forwarded;
 pub mod gateway;

@@ -4,7 +4,12 @@
 //!   Http       HTTP/1.1 200 OK … content, framed by Content-Length or chunks
 //!   Cgi        Status: 200 OK …    content up to the end of the connection          SCGI and CGI (RFC 3875 6)
 //!   Uwsgi      HTTP/1.1 200 OK …  content up to the end of the connection
+//!   Ajp        SEND_HEADERS, SEND_BODY_CHUNK …, END_RESPONSE
+
 //! ```
+
+use crate::wire::ajp::{self, answer::TooLong};
+use crate::wire::http::answer::Ending;
 
 /// How an answer is put for whoever asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +21,8 @@ pub enum Manner {
     Cgi,
     /// As HTTP, but for the framing.
     Uwsgi,
+    /// In packets of AJP.
+    Ajp,
 }
 
 /// What a head is written with at first.
@@ -23,41 +30,56 @@ const STATUS_LINE: &[u8] = b"HTTP/1.1 ";
 
 impl Manner {
     /// Puts a head as this manner says it: `out` has it from `start` on, as HTTP, with the empty line at its end.
-    pub fn dress(self, start: usize, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// When it cannot be put so, for its length. Then `out` has nothing from `start` on.
+    pub fn dress(self, start: usize, out: &mut Vec<u8>) -> Result<(), TooLong> {
         debug_assert!(out[start..].starts_with(STATUS_LINE) && out.ends_with(b"\r\n\r\n"));
         match self {
             Manner::Http | Manner::Uwsgi => {}
             Manner::Cgi => {
                 out.splice(start..start + STATUS_LINE.len(), *b"Status: ");
             }
+            Manner::Ajp => {
+                let text = out.split_off(start);
+                ajp::answer::head(&text, out)?;
+            }
         }
+        Ok(())
     }
 
     /// How much of so much content goes in one piece.
     pub fn fit(self, length: u64) -> u64 {
         match self {
             Manner::Http | Manner::Cgi | Manner::Uwsgi => length,
+            Manner::Ajp => length.min(ajp::answer::CONTENT_MAX),
         }
     }
 
     /// Writes what stands before a piece of content of this length.
-    pub fn open(self, _length: u64, _out: &mut Vec<u8>) {
+    pub fn open(self, length: u64, out: &mut Vec<u8>) {
         match self {
             Manner::Http | Manner::Cgi | Manner::Uwsgi => {}
+            Manner::Ajp => ajp::answer::open(length, out),
         }
     }
 
     /// Writes what stands behind it.
-    pub fn close(self, _length: u64, _out: &mut Vec<u8>) {
+    pub fn close(self, _length: u64, out: &mut Vec<u8>) {
         match self {
             Manner::Http | Manner::Cgi | Manner::Uwsgi => {}
+            Manner::Ajp => ajp::answer::close(out),
         }
     }
 
-    /// Writes what stands behind all content.
-    pub fn end(self, _out: &mut Vec<u8>) {
+    /// Writes what stands behind all content, `after` which this becomes of the connection.
+    pub fn end(self, after: Ending, out: &mut Vec<u8>) {
         match self {
             Manner::Http | Manner::Cgi | Manner::Uwsgi => {}
+            Manner::Ajp => out.extend_from_slice(match after {
+                Ending::KeepAlive => ajp::answer::END,
+                Ending::Close | Ending::Short => ajp::answer::LAST,
+            }),
         }
     }
 
@@ -65,6 +87,7 @@ impl Manner {
     pub fn shows_its_end(self) -> bool {
         match self {
             Manner::Http | Manner::Cgi | Manner::Uwsgi => false,
+            Manner::Ajp => true,
         }
     }
 }

@@ -47,19 +47,30 @@ struct Known {
     length: Option<Span>,
 }
 
-/// Fills `head` from these variables, spans of `text`, which grows by what has to be put together.
+/// What a gateway gave.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    /// Variables.
+    pub variables: &'a [Field],
+    /// Fields, of a wire that keeps them apart.
+    pub fields: &'a [Field],
+}
+
+/// Fills `head` from what was given, spans of `text`, which grows by what has to be put together.
 ///
 /// # Errors
 /// When a variable cannot be what it says: 400, 413, 414 or 431.
-pub fn fill(text: &mut Vec<u8>, given: &[Field], limits: Limits, head: &mut Head) -> Result<(), Refusal> {
+pub fn fill(text: &mut Vec<u8>, given: Given<'_>, limits: Limits, head: &mut Head) -> Result<(), Refusal> {
     let mut meta = head.meta.take().unwrap_or_default();
     (meta.client, meta.is_https) = Default::default();
     meta.variables.clear();
     head.fields.clear();
     let mut known = Known::default();
-    for field in given {
+    for field in given.variables {
         sort(text, *field, (&mut known, &mut meta), head)?;
     }
+    head.fields.extend_from_slice(given.fields);
+    expect_host(text, head)?;
     if head.fields.len() > limits.head.header_count_max {
         return Err(Refusal { status: 431, why: "there are more header fields than the limit" });
     }
@@ -96,9 +107,6 @@ fn sort(text: &mut [u8], field: Field, (known, meta): (&mut Known, &mut Meta), h
         }
         // nginx sends them beside the ones without HTTP_, which alone an environ has (RFC 3875 4.1.18).
         b"HTTP_CONTENT_TYPE" | b"HTTP_CONTENT_LENGTH" => {}
-        b"HTTP_HOST" if !value.is_empty() && !is_authority(value.of(text)) => {
-            return Err(bad("HTTP_HOST is no host with or without a port"));
-        }
         other if other.starts_with(b"HTTP_") => head.fields.push(as_field(text, field, 5)),
         // Keys with a dot are the server's own (PEP 3333).
         other if other.contains(&b'.') => {}
@@ -119,6 +127,17 @@ fn sort(text: &mut [u8], field: Field, (known, meta): (&mut Known, &mut Meta), h
         }
     }
     Ok(())
+}
+
+/// One, and a valid one; empty when the client has no name for us (RFC 9112 3.2).
+fn expect_host(text: &[u8], head: &Head) -> Result<(), Refusal> {
+    let mut hosts = head.fields.iter().filter(|field| field.name.of(text).eq_ignore_ascii_case(b"host"));
+    match (hosts.next().map(|host| host.value.of(text)), hosts.next()) {
+        (None, _) | (Some(b""), None) => Ok(()),
+        (Some(host), None) if is_authority(host) => Ok(()),
+        (Some(_), None) => Err(bad("the host is none with or without a port")),
+        (Some(_), Some(_)) => Err(bad("there are two hosts")),
+    }
 }
 
 /// The field that a variable was made of; its name begins so many bytes behind the variable's.

@@ -12,16 +12,34 @@ pub mod head;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+use super::ajp::{self, Wish};
 use super::http::{body, head as http};
-use super::{Field, Head, Refusal, scgi, uwsgi, variables};
+use super::{Field, Framing, Head, Refusal, scgi, uwsgi, variables};
+use answer::Manner;
+use head::Given;
 
 /// What a gateway speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// SCGI.
     Scgi,
     /// uwsgi.
     Uwsgi,
+    /// AJP, for whoever passes this guard.
+    Ajp(Guard),
+}
+
+/// Whose AJP requests are served: they can set variables that the application takes for the web server's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Of those that know this.
+    Secret(Arc<str>),
+    /// Of this peer, which is trusted.
+    Open,
+    /// Not of this peer: it is not trusted, and there is nothing that it could know.
+    Closed,
 }
 
 /// What a request may cost.
@@ -34,44 +52,128 @@ pub struct Limits {
 }
 
 /// Reads the requests of one connection.
-#[derive(Clone, Debug)]
 pub struct Reader {
-    protocol: Protocol,
+    wire: Wire,
     limits: Limits,
     /// What the head's spans are of.
     text: Vec<u8>,
     given: Vec<Field>,
+    /// What the wire itself has to say to the web server.
+    replies: Vec<u8>,
     /// Whether any byte of a request has come.
     begun: bool,
+}
+
+/// What is spoken, and what of a request is not in its head.
+enum Wire {
+    Scgi,
+    Uwsgi,
+    Ajp { guard: Guard, request: Box<ajp::Request>, body: Option<ajp::body::Reader> },
 }
 
 impl Reader {
     /// A reader that expects a request.
     pub fn new(protocol: Protocol, limits: Limits) -> Reader {
-        Reader { protocol, limits, text: Vec::new(), given: Vec::new(), begun: false }
+        let wire = match protocol {
+            Protocol::Scgi => Wire::Scgi,
+            Protocol::Uwsgi => Wire::Uwsgi,
+            Protocol::Ajp(guard) => Wire::Ajp { guard, request: Box::default(), body: None },
+        };
+        Reader { wire, limits, text: Vec::new(), given: Vec::new(), replies: Vec::new(), begun: false }
     }
 
-    /// Takes what it can of `input`, which begins behind what was taken before. `Some`: the head is whole, its spans are of
-    /// [`Reader::text`], and so many bytes were taken of `input`, the body behind them. `None`: more is needed, with the same bytes before it.
+    /// Takes what it can of `input`, which begins behind what was taken before: how many bytes that was, and whether the head is whole. Then
+    /// its spans are of [`Reader::text`], and the body follows.
     ///
     /// # Errors
     /// When the rules are broken; then nothing on this connection can be trusted any more.
-    pub fn read(&mut self, input: &[u8], head: &mut Head) -> Result<Option<usize>, Refusal> {
-        self.begun |= !input.is_empty();
+    pub fn read(&mut self, input: &[u8], head: &mut Head) -> Result<(usize, bool), Refusal> {
         let limits = variables::Limits {
             count_max: self.limits.head.header_count_max + head::META_MAX,
             bytes_max: self.limits.head.header_bytes_max,
         };
-        let taken = match self.protocol {
-            Protocol::Scgi => scgi::read(input, limits, &mut self.given)?,
-            Protocol::Uwsgi => uwsgi::read(input, limits, &mut self.given)?,
+        self.begun |= !input.is_empty();
+        let taken = match &mut self.wire {
+            Wire::Scgi => scgi::read(input, limits, &mut self.given)?,
+            Wire::Uwsgi => uwsgi::read(input, limits, &mut self.given)?,
+            Wire::Ajp { .. } => return self.read_ajp(input, limits, head),
         };
-        let Some(taken) = taken else { return Ok(None) };
+        let Some(taken) = taken else { return Ok((0, false)) };
         self.text.clear();
         self.text.extend_from_slice(&input[..taken]);
-        head::fill(&mut self.text, &self.given, self.limits, head)?;
+        head::fill(&mut self.text, Given { variables: &self.given, fields: &[] }, self.limits, head)?;
         self.begun = false;
-        Ok(Some(taken))
+        Ok((taken, true))
+    }
+
+    /// Packets up to a request; those that are none are answered, or nothing to us.
+    fn read_ajp(&mut self, input: &[u8], limits: variables::Limits, head: &mut Head) -> Result<(usize, bool), Refusal> {
+        let Wire::Ajp { guard, request, .. } = &mut self.wire else { return Ok((0, false)) };
+        let mut at = 0;
+        loop {
+            let Some((wish, taken)) = ajp::read(&input[at..], limits, request)? else {
+                self.begun = at < input.len();
+                return Ok((at, false));
+            };
+            at += taken;
+            match wish {
+                Wish::Request => break,
+                Wish::Pong => self.replies.extend_from_slice(ajp::answer::PONG),
+                Wish::Nothing => {}
+            }
+        }
+        match guard {
+            Guard::Open => {}
+            Guard::Secret(secret) if request.knows(secret.as_bytes()) => {}
+            Guard::Secret(_) => return Err(Refusal { status: 403, why: "the web server does not know the secret" }),
+            Guard::Closed => {
+                return Err(Refusal { status: 403, why: "without a secret only trusted web servers are served" });
+            }
+        }
+        std::mem::swap(&mut self.text, &mut request.text);
+        let given = Given { variables: &request.variables, fields: &request.fields };
+        head::fill(&mut self.text, given, self.limits, head)?;
+        (head.framing, head.keep_alive) = (request.framing, true);
+        self.begun = false;
+        Ok((at, true))
+    }
+
+    /// Whether the wire itself says where a body ends, and not its Content-Length alone: then it is read here.
+    ///
+    /// # Errors
+    /// 413 when the Content-Length alone is over the limit.
+    pub fn open_body(&mut self, framing: Framing) -> Result<bool, Refusal> {
+        match &mut self.wire {
+            Wire::Scgi | Wire::Uwsgi => Ok(false),
+            Wire::Ajp { body, .. } => {
+                *body = Some(ajp::body::Reader::new(framing, self.limits.body.body_bytes_max)?);
+                Ok(true)
+            }
+        }
+    }
+
+    /// As [`body::Reader::read`], of a body that was opened.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_body(&mut self, input: &[u8]) -> Result<body::Piece, Refusal> {
+        match &mut self.wire {
+            Wire::Scgi | Wire::Uwsgi | Wire::Ajp { body: None, .. } => {
+                Ok(body::Piece { taken: 0, data: 0..0, complete: true })
+            }
+            Wire::Ajp { body: Some(body), .. } => {
+                let piece = body.read(input)?;
+                if piece.taken == 0 && !piece.complete {
+                    body.ask(&mut self.replies);
+                }
+                Ok(piece)
+            }
+        }
+    }
+
+    /// Takes what the wire itself has to say to the web server.
+    pub fn reply(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.replies);
     }
 
     /// What the spans of the last head are of.
@@ -85,10 +187,11 @@ impl Reader {
     }
 
     /// How answers are put.
-    pub fn manner(&self) -> answer::Manner {
-        match self.protocol {
-            Protocol::Scgi => answer::Manner::Cgi,
-            Protocol::Uwsgi => answer::Manner::Uwsgi,
+    pub fn manner(&self) -> Manner {
+        match &self.wire {
+            Wire::Scgi => Manner::Cgi,
+            Wire::Uwsgi => Manner::Uwsgi,
+            Wire::Ajp { .. } => Manner::Ajp,
         }
     }
 }

@@ -199,8 +199,14 @@ impl Draft {
         let (framing, own) = self.framing(Asked { version: Version::Http10, ..asked }, total);
         self.write(&own, out);
         out.extend_from_slice(b"\r\n");
-        asked.manner.dress(start, out);
-        Content::new(framing, asked.ending(), asked.manner)
+        if asked.manner.dress(start, out).is_ok() {
+            return Content::new(framing, asked.ending(), asked.manner);
+        }
+        self.status = 500;
+        out.extend_from_slice(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n");
+        let dressed = asked.manner.dress(start, out);
+        debug_assert_eq!(dressed, Ok(()), "it is short");
+        Content::new(Framing::Nothing, asked.ending(), asked.manner)
     }
 
     /// Writes what the application said, and what it left out.
@@ -366,7 +372,8 @@ pub fn plain(answer: Plain<'_>, asked: Asked, date: &[u8; 29], out: &mut Vec<u8>
         write_connection(asked, out);
     }
     out.extend_from_slice(b"\r\n");
-    asked.manner.dress(start, out);
+    let dressed = asked.manner.dress(start, out);
+    debug_assert_eq!(dressed, Ok(()), "it is short");
     if !asked.head {
         let length = answer.text.len() as u64 + 1;
         asked.manner.open(length, out);
@@ -374,7 +381,7 @@ pub fn plain(answer: Plain<'_>, asked: Asked, date: &[u8; 29], out: &mut Vec<u8>
         out.push(b'\n');
         asked.manner.close(length, out);
     }
-    asked.manner.end(out);
+    asked.manner.end(asked.ending(), out);
     asked.ending()
 }
 

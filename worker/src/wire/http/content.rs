@@ -104,7 +104,7 @@ impl Content {
         match self.framing {
             Framing::Length(1..) => return Ending::Short,
             Framing::Chunked => out.extend_from_slice(b"0\r\n\r\n"),
-            Framing::Nothing | Framing::Length(0) | Framing::UntilClose => self.manner.end(out),
+            Framing::Nothing | Framing::Length(0) | Framing::UntilClose => self.manner.end(self.after, out),
         }
         self.framing = Framing::Nothing;
         self.after
