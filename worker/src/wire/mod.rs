@@ -5,6 +5,7 @@
 
 pub mod ajp;
 pub mod demux;
+pub mod fastcgi;
 pub mod forwarded;
 pub mod gateway;
 pub mod http;
