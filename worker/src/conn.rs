@@ -241,6 +241,7 @@ impl Connection {
         loop {
             let sent = match self.turn.output().front() {
                 Piece::Nothing => return Flushed::All,
+                Piece::Broken => return Flushed::Gone,
                 Piece::Bytes(bytes) => self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL),
                 Piece::Stretch(stretch) => send_file(&self.socket, &stretch.file, stretch.offset, stretch.length),
             };

@@ -2,7 +2,7 @@
 
 use super::super::answer::{Answer, Broken};
 use super::super::client::Client;
-use super::{Asked, CLIENT, whole};
+use super::{ABSENT, Asked, CLIENT, whole};
 
 /// Content of one body packet at most: the packet's 8192 bytes without its head and the length.
 const BODY_MAX: usize = 8192 - 4 - 2;
@@ -85,7 +85,7 @@ pub fn forward(asked: &Asked, secret: Option<&str>) -> Vec<u8> {
     content.push(10);
     text("AJP_REMOTE_PORT", &mut content);
     text(CLIENT.1, &mut content);
-    for (name, value) in &asked.variables {
+    for (name, value) in asked.variables.iter().filter(|(_, value)| value != ABSENT) {
         content.push(10);
         text(name, &mut content);
         text(value, &mut content);
@@ -126,7 +126,7 @@ impl Reader<'_> {
         let (text, rest) = self.0.split_at(length);
         assert_eq!(rest.first(), Some(&0), "a text ends with NUL");
         self.0 = &rest[1..];
-        String::from_utf8_lossy(text).into_owned()
+        text.iter().map(|byte| char::from(*byte)).collect()
     }
 
     fn name(&mut self) -> String {
@@ -156,8 +156,7 @@ pub fn ask(client: &mut Client, asked: &Asked, secret: Option<&str>) -> Result<A
                 bytes.extend_from_slice(&rest.0[..length]);
             }
             4 => bytes.extend_from_slice(&head(&mut rest)),
-            5 if rest.0 == [1] => return whole(&seen, bytes, &asked.method),
-            5 => return Err(Broken::Rule("the connection can be used again", packet)),
+            5 if matches!(rest.0, [0 | 1]) => return whole(&seen, bytes, &asked.method),
             6 => {
                 client.send(body.next().map_or_else(|| self::packet(b""), body_packet));
             }
@@ -179,5 +178,5 @@ fn head(rest: &mut Reader<'_>) -> Vec<u8> {
         let name = rest.name();
         text += &format!("{name}: {}\r\n", rest.text());
     }
-    (text + "\r\n").into_bytes()
+    (text + "\r\n").chars().map(|c| c as u8).collect()
 }

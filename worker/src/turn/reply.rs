@@ -74,7 +74,16 @@ impl Reply {
         if stretch.length == 0 {
             return;
         }
+        let manner = self.asked.manner;
         let content = self.open(output);
+        if manner.is_packed() {
+            let allowed = content.admit(stretch.length);
+            if allowed > 0 {
+                output.push_packed(Stretch { length: allowed, ..stretch }, manner);
+            }
+            self.sent += allowed;
+            return;
+        }
         let allowed = content.open(stretch.length, output.tail());
         if allowed > 0 {
             output.push(Stretch { length: allowed, ..stretch });

@@ -32,6 +32,7 @@ fn sent(turn: &mut Turn) -> String {
                 bytes.len()
             }
             Piece::Stretch(stretch) => stretch.length as usize,
+            Piece::Broken => panic!("the file is whole"),
         };
         turn.output().sent(count);
     }

@@ -48,6 +48,14 @@ impl Manner {
         Ok(())
     }
 
+    /// Whether content goes in packets.
+    pub fn is_packed(self) -> bool {
+        match self {
+            Manner::Http | Manner::Cgi | Manner::Uwsgi => false,
+            Manner::Ajp => true,
+        }
+    }
+
     /// How much of so much content goes in one piece.
     pub fn fit(self, length: u64) -> u64 {
         match self {

@@ -58,6 +58,12 @@ impl Content {
         self.allow(length, out)
     }
 
+    /// As [`Content::open`], for so much content that others put into pieces. Writes nothing.
+    pub fn admit(&mut self, length: u64) -> u64 {
+        debug_assert!(self.manner.is_packed());
+        self.allow(length, &mut Vec::new())
+    }
+
     fn open_piece(&mut self, length: u64, out: &mut Vec<u8>) -> u64 {
         self.piece = self.allow(self.manner.fit(length), out);
         if self.piece > 0 {
