@@ -4,6 +4,7 @@
 //! worker does not know which one a client speaks.
 
 pub mod ajp;
+pub mod cgi;
 pub mod demux;
 pub mod fastcgi;
 pub mod forwarded;
