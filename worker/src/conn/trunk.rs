@@ -141,7 +141,8 @@ impl Trunk {
         for part in parts.drain(..) {
             match part {
                 Part::Begin(id) => {
-                    if home.is_some() && state.home.id.is_none() {
+                    if let Some((turn, _)) = home.as_mut().filter(|_| state.home.id.is_none()) {
+                        turn.expect(id);
                         (state.home.id, state.home.is_aborted) = (Some(id), false);
                         self.home.store(id, Ordering::Release);
                     } else {

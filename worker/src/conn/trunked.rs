@@ -38,6 +38,7 @@ impl Connection {
         let seed = &place.trunk.seed;
         let mut turn = Turn::new(seed.limits.clone());
         turn.speak(Protocol::FastCgi);
+        turn.expect(id);
         if let Some(way) = seed.way.clone() {
             turn.come_by(way);
         }

@@ -86,8 +86,12 @@ impl Runner {
             // Without the socket there is nothing more to come.
             place.trunk.end_of_input();
             let edge = Edge { readable: true, hangup: true, writable: true };
-            let woken: Vec<_> =
-                place.trunk.called().into_iter().filter_map(|index| self.engine.slots.wake(index as usize, edge)).collect();
+            let woken: Vec<_> = place
+                .trunk
+                .called()
+                .into_iter()
+                .filter_map(|index| self.engine.slots.wake(index as usize, edge))
+                .collect();
             woken.into_iter().for_each(|guest| self.settle(guest));
             return;
         };

@@ -7,6 +7,7 @@ use crate::body::Body;
 use crate::identity::{DIGITS, Identity};
 use crate::origin::Origin;
 use crate::output::Stretch;
+use crate::wire::fastcgi::answer::{self as fastcgi, Stream};
 use crate::wire::gateway::answer::Manner;
 use crate::wire::http::answer::{Asked, Ending, Fault};
 use crate::wire::http::hints::Hints;
@@ -173,9 +174,20 @@ impl Turn {
         }
     }
 
+    /// Gives the web server this for its log, if it wants such.
+    pub fn complain(&mut self, text: &[u8]) {
+        if let Manner::FastCgi(id) = self.manner() {
+            fastcgi::write(Stream::Stderr, id, text, self.output.tail());
+            self.complained |= !text.is_empty();
+        }
+    }
+
     /// The answer is complete.
     pub fn finish(&mut self) {
         self.hurry();
+        if let (true, Manner::FastCgi(id)) = (std::mem::take(&mut self.complained), self.manner()) {
+            fastcgi::close_stream(Stream::Stderr, id, self.output.tail());
+        }
         self.phase = Phase::Answered(self.reply.end(&mut self.output));
     }
 

@@ -150,6 +150,8 @@ pub struct Turn {
     identity: Identity,
     /// Whether the head is this request's; until it is read, it is the last one's.
     has_head: bool,
+    /// Whether the web server has something for its log.
+    complained: bool,
 }
 
 impl Turn {
@@ -174,6 +176,7 @@ impl Turn {
             origin: Origin::default(),
             identity: Identity::None,
             has_head: false,
+            complained: false,
         }
     }
 
@@ -195,6 +198,13 @@ impl Turn {
         match &self.wire {
             Wire::Http(_) => Manner::Http,
             Wire::Gateway(reader) => reader.manner(),
+        }
+    }
+
+    /// The next request has this number on its connection.
+    pub fn expect(&mut self, id: u16) {
+        if let Wire::Gateway(reader) = &mut self.wire {
+            reader.expect(id);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Requests that come by web servers: SCGI, uwsgi, FastCGI and AJP, asked by clients that were written from the specifications.
 
+mod fastcgi;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -176,7 +178,9 @@ fn answers_of_every_kind_reach_the_gateway_whole() {
             assert_eq!(fields(&answer), fields(&expected), "{what}");
         }
     };
-    for path in ["plain", "pieces", "single", "nothing", "lazy", "closed", "written", "custom_iterable", "repeated_fields"] {
+    for path in
+        ["plain", "pieces", "single", "nothing", "lazy", "closed", "written", "custom_iterable", "repeated_fields"]
+    {
         same(Asked::get(&format!("/{path}")));
         same(Asked::get(&format!("/{path}")).method("HEAD"));
     }
