@@ -4,6 +4,7 @@
 //! the socket itself, by a short read or EAGAIN. So a request costs one `recv` and its answer one `send`.
 
 mod introduced;
+mod routes;
 mod sealed;
 pub mod trunk;
 mod trunked;
@@ -12,7 +13,7 @@ mod voice;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use nix::sys::sendfile::sendfile;
 use socket2::Socket;
 
 pub use trunked::Place;
-pub use voice::Voice;
+pub use voice::{Voice, say};
 
 use crate::descriptors;
 use crate::lease::{Heard, Lease};
@@ -375,16 +376,6 @@ impl Drop for Connection {
             descriptors::forget(&self.socket);
         }
     }
-}
-
-/// Ends our side of a socket, or all of it, as the farewell says; a reset only when the socket is closed.
-pub fn say(socket: &Socket, farewell: Farewell) {
-    // It fails only when the client has ended it before us, which is as good.
-    let _ = match farewell {
-        Farewell::Linger => socket.shutdown(Shutdown::Write),
-        Farewell::Close => socket.shutdown(Shutdown::Both),
-        Farewell::Reset => socket.set_linger(Some(Duration::ZERO)),
-    };
 }
 
 fn send_file(socket: &Socket, file: &File, offset: u64, length: u64) -> io::Result<usize> {

@@ -12,19 +12,25 @@
 //! * While the home's request is with the application somebody else reads what comes, for the others' sake.
 //! * No branch ends the socket. The home does, when it is the last.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use socket2::Socket;
 
+use super::routes::{Branch, State, is_full, send};
 use super::{Peer, READS_MAX};
 use crate::origin::Way;
 use crate::output::{Output, Piece};
 use crate::turn::{Limits, Moment, Turn};
-use crate::wire::demux::{Demux, Part, end_of_record};
+use crate::wire::demux::{Part, end_of_record};
 use crate::wire::fastcgi::answer::{self, Status, Values};
+use crate::wire::variables::bad;
+
+/// Bytes that may be owed beside the requests' own output: the rest of one record, and answers of the connection itself. Less ends connections
+/// of web servers that are slow for a moment; more is memory for one that only asks.
+const OWED_MAX: usize = 256 * 1024;
 
 /// What is common to all requests of a connection.
 pub struct Seed {
@@ -51,41 +57,6 @@ pub struct Trunk {
     /// Its request is whole, so that it reads nothing until it has answered.
     busy: AtomicBool,
     state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    demux: Demux,
-    /// Kept for its memory.
-    parts: Vec<Part>,
-    home: Home,
-    branches: Vec<Branch>,
-    /// What must be written before anything else: the rest of a record, answers of the connection itself.
-    rest: Vec<u8>,
-    written: usize,
-    /// Nothing more comes.
-    is_over: bool,
-}
-
-#[derive(Default)]
-struct Home {
-    id: Option<u16>,
-    is_aborted: bool,
-    /// The slot that its edges come to.
-    place: Option<u32>,
-}
-
-/// A request beside the home's.
-struct Branch {
-    id: u16,
-    /// The slot of its connection, once it has one.
-    place: Option<u32>,
-    inbox: Vec<u8>,
-    is_aborted: bool,
-    /// There is something for it.
-    is_called: bool,
-    /// It waits for room in the socket.
-    waits: bool,
 }
 
 /// How far something written came.
@@ -158,6 +129,9 @@ impl Trunk {
             }
         }
         state.parts = parts;
+        if state.rest.len() > OWED_MAX {
+            taken = taken.and(Err(bad("the web server asks more than it reads answers")));
+        }
         if let Err(refusal) = taken {
             state.end();
             if let Some((turn, _)) = home {
@@ -329,76 +303,4 @@ impl Trunk {
         state.leave(id);
         state.home.place.filter(|_| state.branches.is_empty())
     }
-}
-
-impl Branch {
-    fn new(id: u16) -> Branch {
-        Branch { id, place: None, inbox: Vec::new(), is_aborted: false, is_called: false, waits: false }
-    }
-}
-
-impl State {
-    fn branch(&mut self, id: u16) -> Option<&mut Branch> {
-        self.branches.iter_mut().find(|branch| branch.id == id)
-    }
-
-    fn deliver(&mut self, id: u16, bytes: &[u8], home: &mut Option<(&mut Turn, &Moment)>) {
-        if self.home.id == Some(id) {
-            // While it is refused, what still comes of it is for nobody.
-            if let Some((turn, moment)) = home.as_mut().filter(|(turn, _)| turn.is_reading()) {
-                turn.receive(bytes, moment);
-            }
-        } else if let Some(branch) = self.branch(id) {
-            branch.inbox.extend_from_slice(bytes);
-            branch.is_called = true;
-        }
-    }
-
-    fn abort(&mut self, id: u16, home: &mut Option<(&mut Turn, &Moment)>) {
-        if self.home.id == Some(id) {
-            self.home.is_aborted = true;
-            if let Some((turn, _)) = home.as_mut().filter(|(turn, _)| turn.is_reading()) {
-                turn.abort();
-            }
-        } else if let Some(branch) = self.branch(id) {
-            (branch.is_aborted, branch.is_called) = (true, true);
-        }
-    }
-
-    fn end(&mut self) {
-        self.is_over = true;
-        self.branches.iter_mut().for_each(|branch| branch.is_called = true);
-    }
-
-    fn leave(&mut self, id: u16) {
-        self.branches.retain(|branch| branch.id != id);
-        self.demux.end(id);
-    }
-
-    fn pay(&mut self, socket: &Socket) -> Written {
-        while self.written < self.rest.len() {
-            match send(socket, &self.rest[self.written..]) {
-                Ok(count) => self.written += count,
-                Err(error) => return error,
-            }
-        }
-        self.rest.clear();
-        self.written = 0;
-        Written::All
-    }
-}
-
-fn send(socket: &Socket, bytes: &[u8]) -> Result<usize, Written> {
-    loop {
-        match socket.send_with_flags(bytes, libc::MSG_NOSIGNAL) {
-            Ok(count) => return Ok(count),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if is_full(&error) => return Err(Written::Full),
-            Err(_) => return Err(Written::Gone),
-        }
-    }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::WouldBlock
 }
