@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind};
 use socket2::Socket;
 
 use super::trunk::Written;
+use crate::output::{Output, Piece};
 use crate::turn::{Moment, Turn};
-use crate::wire::demux::{Demux, Part};
+use crate::wire::demux::{Demux, Part, end_of_record};
 
 #[derive(Default)]
 pub(super) struct State {
@@ -15,6 +16,10 @@ pub(super) struct State {
     pub parts: Vec<Part>,
     pub home: Home,
     pub branches: Vec<Branch>,
+    /// Branches that there were.
+    pub births: u64,
+    /// The home reads nothing, and whoever looks does so for it.
+    pub is_busy: bool,
     /// What must be written before anything else: the rest of a record, answers of the connection itself.
     pub rest: Vec<u8>,
     pub written: usize,
@@ -30,9 +35,20 @@ pub(super) struct Home {
     pub place: Option<u32>,
 }
 
+/// A branch's: of its request, which may come again, and its own, which does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// Of its request.
+    pub id: u16,
+    /// Its own.
+    pub birth: u64,
+}
+
 /// A request beside the home's.
 pub(super) struct Branch {
-    pub id: u16,
+    pub number: Number,
+    /// Its answer is out, and its number may be another's.
+    pub is_over: bool,
     /// The slot of its connection, once it has one.
     pub place: Option<u32>,
     pub inbox: Vec<u8>,
@@ -44,14 +60,70 @@ pub(super) struct Branch {
 }
 
 impl Branch {
-    pub fn new(id: u16) -> Branch {
-        Branch { id, place: None, inbox: Vec::new(), is_aborted: false, is_called: false, waits: false }
+    pub fn new(number: Number) -> Branch {
+        Branch {
+            number,
+            is_over: false,
+            place: None,
+            inbox: Vec::new(),
+            is_aborted: false,
+            is_called: false,
+            waits: false,
+        }
     }
 }
 
 impl State {
-    pub fn branch(&mut self, id: u16) -> Option<&mut Branch> {
-        self.branches.iter_mut().find(|branch| branch.id == id)
+    /// The branch of this number; `None` is the home, which is none.
+    pub fn branch(&mut self, number: Option<Number>) -> Option<&mut Branch> {
+        self.branches.iter_mut().find(|branch| Some(branch.number) == number)
+    }
+
+    /// The branch whose request has this number now.
+    fn branch_of(&mut self, id: u16) -> Option<&mut Branch> {
+        self.branches.iter_mut().find(|branch| branch.number.id == id && !branch.is_over)
+    }
+
+    /// The answer to a branch, or the home, is out: its number is free.
+    pub fn finish(&mut self, branch: Option<Number>) {
+        let id = match branch {
+            None => {
+                self.is_busy = false;
+                self.home.id.take()
+            }
+            Some(_) => {
+                let branch = self.branch(branch).filter(|branch| !branch.is_over);
+                branch.map(|branch| {
+                    branch.is_over = true;
+                    branch.number.id
+                })
+            }
+        };
+        id.into_iter().for_each(|id| self.demux.end(id));
+    }
+
+    /// Writes what a request has ready, and before it what is owed.
+    pub fn write(&mut self, socket: &Socket, output: &mut Output) -> Written {
+        loop {
+            let written = self.pay(socket);
+            if written != Written::All {
+                return written;
+            }
+            let bytes = match output.front() {
+                Piece::Bytes(bytes) => bytes,
+                Piece::Nothing => return Written::All,
+                // Files are in records too, so there are no stretches.
+                Piece::Stretch(_) | Piece::Broken => return Written::Gone,
+            };
+            match send(socket, bytes) {
+                Ok(count) => {
+                    let end = end_of_record(bytes, count);
+                    self.rest.extend_from_slice(&bytes[count..end]);
+                    output.sent(end);
+                }
+                Err(written) => return written,
+            }
+        }
     }
 
     pub fn deliver(&mut self, id: u16, bytes: &[u8], home: &mut Option<(&mut Turn, &Moment)>) {
@@ -60,7 +132,7 @@ impl State {
             if let Some((turn, moment)) = home.as_mut().filter(|(turn, _)| turn.is_reading()) {
                 turn.receive(bytes, moment);
             }
-        } else if let Some(branch) = self.branch(id) {
+        } else if let Some(branch) = self.branch_of(id) {
             branch.inbox.extend_from_slice(bytes);
             branch.is_called = true;
         }
@@ -72,7 +144,7 @@ impl State {
             if let Some((turn, _)) = home.as_mut().filter(|(turn, _)| turn.is_reading()) {
                 turn.abort();
             }
-        } else if let Some(branch) = self.branch(id) {
+        } else if let Some(branch) = self.branch_of(id) {
             (branch.is_aborted, branch.is_called) = (true, true);
         }
     }
@@ -82,9 +154,9 @@ impl State {
         self.branches.iter_mut().for_each(|branch| branch.is_called = true);
     }
 
-    pub fn leave(&mut self, id: u16) {
-        self.branches.retain(|branch| branch.id != id);
-        self.demux.end(id);
+    pub fn leave(&mut self, number: Number) {
+        self.finish(Some(number));
+        self.branches.retain(|branch| branch.number != number);
     }
 
     pub fn pay(&mut self, socket: &Socket) -> Written {
@@ -101,7 +173,7 @@ impl State {
 }
 
 /// Writes some.
-pub(super) fn send(socket: &Socket, bytes: &[u8]) -> Result<usize, Written> {
+fn send(socket: &Socket, bytes: &[u8]) -> Result<usize, Written> {
     loop {
         match socket.send_with_flags(bytes, libc::MSG_NOSIGNAL) {
             Ok(count) => return Ok(count),

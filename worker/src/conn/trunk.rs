@@ -12,19 +12,19 @@
 //! * While the home's request is with the application somebody else reads what comes, for the others' sake.
 //! * No branch ends the socket. The home does, when it is the last.
 
-use std::io::{ErrorKind, Read};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::io::{self, ErrorKind, Read};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use socket2::Socket;
 
-use super::routes::{Branch, State, is_full, send};
+pub use super::routes::Number;
+use super::routes::{Branch, State, is_full};
 use super::{Peer, READS_MAX};
 use crate::origin::Way;
-use crate::output::{Output, Piece};
 use crate::turn::{Limits, Moment, Turn};
-use crate::wire::demux::{Part, end_of_record};
+use crate::wire::demux::Part;
 use crate::wire::fastcgi::answer::{self, Status, Values};
 use crate::wire::variables::bad;
 
@@ -52,10 +52,8 @@ pub struct Seed {
 pub struct Trunk {
     /// What is common to them.
     pub seed: Seed,
-    /// The home's request, by its number.
+    /// The number of the home's request, or of the one before.
     home: AtomicU16,
-    /// Its request is whole, so that it reads nothing until it has answered.
-    busy: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -79,6 +77,8 @@ pub enum Tended {
     Empty,
     /// Nothing more will come.
     Over,
+    /// Whatever there is: it was not looked at, for the home reads itself.
+    Unread,
 }
 
 /// What there is for a branch to read.
@@ -96,16 +96,32 @@ pub enum Mail {
 impl Trunk {
     /// That of a new connection.
     pub fn new(seed: Seed) -> Trunk {
-        Trunk { seed, home: AtomicU16::new(0), busy: AtomicBool::new(false), state: Mutex::default() }
+        Trunk { seed, home: AtomicU16::new(0), state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread panics while it holds a lock")
     }
 
-    /// Takes what came; the home's share goes to its turn, if that is here.
-    pub fn route(&self, bytes: &[u8], home: Option<(&mut Turn, &Moment)>) {
+    /// Reads some of what comes, for the home's turn and for others. How much that was; 0: no more comes.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn receive(&self, socket: &Socket, scratch: &mut [u8], home: (&mut Turn, &Moment)) -> io::Result<usize> {
         let mut state = self.lock();
+        let mut input = socket;
+        let count = input.read(scratch)?;
+        if count == 0 {
+            state.end();
+        } else {
+            self.route(&mut state, &scratch[..count], Some(home));
+        }
+        Ok(count)
+    }
+
+    /// Takes what came, in the order in which it did: under the lock under which it was read. The home's share goes to its turn, if that is
+    /// here.
+    fn route(&self, state: &mut State, bytes: &[u8], home: Option<(&mut Turn, &Moment)>) {
         let mut parts = std::mem::take(&mut state.parts);
         let mut taken = state.demux.take(bytes, &mut parts);
         let mut home = home;
@@ -117,7 +133,8 @@ impl Trunk {
                         (state.home.id, state.home.is_aborted) = (Some(id), false);
                         self.home.store(id, Ordering::Release);
                     } else {
-                        state.branches.push(Branch::new(id));
+                        state.births += 1;
+                        state.branches.push(Branch::new(Number { id, birth: state.births }));
                     }
                 }
                 Part::Header(id, header) => state.deliver(id, &header, &mut home),
@@ -145,17 +162,21 @@ impl Trunk {
         self.lock().end();
     }
 
-    /// Reads some of what comes while the home does not, and writes what is owed.
+    /// Reads some of what comes while the home does not, if that is so, and writes what is owed.
     pub fn tend(&self, socket: &Socket, scratch: &mut [u8]) -> Tended {
-        self.pay(socket);
+        let mut state = self.lock();
+        state.pay(socket);
         for _ in 0..READS_MAX {
+            if !state.is_busy {
+                return Tended::Unread;
+            }
             let mut input = socket;
             match input.read(scratch) {
-                Ok(count) if count > 0 => self.route(&scratch[..count], None),
+                Ok(count) if count > 0 => self.route(&mut state, &scratch[..count], None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_full(&error) => return Tended::Empty,
                 Ok(_) | Err(_) => {
-                    self.end_of_input();
+                    state.end();
                     return Tended::Over;
                 }
             }
@@ -164,65 +185,52 @@ impl Trunk {
     }
 
     /// Ends a request of which there is no more, though it is not complete.
-    pub fn end_request(&self, socket: &Socket, id: u16) {
+    pub fn end_request(&self, socket: &Socket, branch: Option<Number>) {
         let mut words = Vec::new();
-        answer::end(id, Status::Complete, &mut words);
-        self.tell(socket, &words);
+        answer::end(branch.map_or_else(|| self.home(), |branch| branch.id), Status::Complete, &mut words);
+        self.tell(socket, branch, &words);
     }
 
-    /// Writes what must be written before anything else.
-    pub fn pay(&self, socket: &Socket) -> Written {
-        self.lock().pay(socket)
-    }
-
-    /// Writes what a request has ready, in whole records.
-    pub fn flush(&self, socket: &Socket, branch: Option<u16>, output: &mut Output) -> Written {
+    /// Writes what a request has ready, in whole records. With the last of an answer the request is over: the web server may use its
+    /// number again as soon as it has read that.
+    pub fn flush(&self, socket: &Socket, branch: Option<Number>, turn: &mut Turn) -> Written {
         let mut state = self.lock();
-        let mut written = state.pay(socket);
-        while written == Written::All {
-            let Piece::Bytes(bytes) = output.front() else { return Written::All };
-            match send(socket, bytes) {
-                Ok(count) => {
-                    let end = end_of_record(bytes, count);
-                    state.rest.extend_from_slice(&bytes[count..end]);
-                    output.sent(end);
-                    if end > count {
-                        written = Written::Full;
-                    }
-                }
-                Err(error) => written = error,
-            }
+        let written = state.write(socket, turn.output());
+        match written {
+            Written::Full => state.branch(branch).into_iter().for_each(|branch| branch.waits = true),
+            Written::All if turn.is_answered() => state.finish(branch),
+            Written::All | Written::Gone => {}
         }
-        if written == Written::Full {
-            state.branches.iter_mut().filter(|known| Some(known.id) == branch).for_each(|known| known.waits = true);
+        if written == Written::Full && turn.is_answered() && turn.output().is_empty() {
+            state.finish(branch);
         }
         written
     }
 
+    /// Writes what is owed.
+    pub fn pay(&self, socket: &Socket) -> Written {
+        self.lock().pay(socket)
+    }
+
     /// Writes a last word of a request, whose owner cannot: all that the socket does not take goes before what is written next.
-    pub fn tell(&self, socket: &Socket, words: &[u8]) -> bool {
+    pub fn tell(&self, socket: &Socket, branch: Option<Number>, words: &[u8]) -> bool {
         let mut state = self.lock();
         state.rest.extend_from_slice(words);
+        let was_busy = state.is_busy;
+        state.finish(branch);
+        // The home is still with the application.
+        state.is_busy = was_busy;
         state.pay(socket) != Written::Gone
     }
 
-    /// The home's request is whole.
+    /// The home reads nothing from now on, for its request is whole or its last: somebody else does for it.
     pub fn set_busy(&self) {
-        self.busy.store(true, Ordering::Release);
-    }
-
-    /// Whether somebody else is to read for the home.
-    pub fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire)
+        self.lock().is_busy = true;
     }
 
     /// The home's request is over, and it can take another.
     pub fn finish_home(&self) {
-        let mut state = self.lock();
-        if let Some(id) = state.home.id.take() {
-            state.demux.end(id);
-        }
-        self.busy.store(false, Ordering::Release);
+        self.lock().finish(None);
     }
 
     /// The home's edges come to this slot.
@@ -247,20 +255,20 @@ impl Trunk {
     }
 
     /// A request that has no connection yet.
-    pub fn newborn(&self) -> Option<u16> {
-        self.lock().branches.iter().find(|branch| branch.place.is_none()).map(|branch| branch.id)
+    pub fn newborn(&self) -> Option<Number> {
+        self.lock().branches.iter().find(|branch| branch.place.is_none()).map(|branch| branch.number)
     }
 
     /// Its connection is in this slot.
-    pub fn place(&self, id: u16, place: u32) {
-        self.lock().branch(id).into_iter().for_each(|branch| branch.place = Some(place));
+    pub fn place(&self, number: Number, place: u32) {
+        self.lock().branch(Some(number)).into_iter().for_each(|branch| branch.place = Some(place));
     }
 
     /// There is no room for it.
-    pub fn overload(&self, socket: &Socket, id: u16) {
+    pub fn overload(&self, socket: &Socket, number: Number) {
         let mut state = self.lock();
-        state.leave(id);
-        answer::end(id, Status::Overloaded, &mut state.rest);
+        state.leave(number);
+        answer::end(number.id, Status::Overloaded, &mut state.rest);
         // What is not out goes with what is written next.
         state.pay(socket);
     }
@@ -277,10 +285,10 @@ impl Trunk {
     }
 
     /// What there is for a branch to read.
-    pub fn mail(&self, id: u16) -> Mail {
+    pub fn mail(&self, number: Number) -> Mail {
         let mut state = self.lock();
         let is_over = state.is_over;
-        match state.branch(id) {
+        match state.branch(Some(number)) {
             Some(branch) if branch.is_aborted => Mail::Abort,
             Some(branch) if !branch.inbox.is_empty() => Mail::Bytes(std::mem::take(&mut branch.inbox)),
             Some(_) if !is_over => Mail::Nothing,
@@ -289,18 +297,18 @@ impl Trunk {
     }
 
     /// Whether the web server does not want the answer to this branch, or to the home, any more.
-    pub fn is_aborted(&self, branch: Option<u16>) -> bool {
+    pub fn is_aborted(&self, branch: Option<Number>) -> bool {
         let mut state = self.lock();
         match branch {
             None => state.home.is_aborted && state.home.id.is_some(),
-            Some(id) => state.branch(id).is_some_and(|branch| branch.is_aborted),
+            Some(_) => state.branch(branch).is_some_and(|branch| branch.is_aborted),
         }
     }
 
     /// A branch is over. The home's slot, if it may be waiting for that.
-    pub fn leave(&self, id: u16) -> Option<u32> {
+    pub fn leave(&self, number: Number) -> Option<u32> {
         let mut state = self.lock();
-        state.leave(id);
+        state.leave(number);
         state.home.place.filter(|_| state.branches.is_empty())
     }
 }

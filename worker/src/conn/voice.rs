@@ -30,14 +30,14 @@ impl Voice {
     pub fn manner(&self) -> Manner {
         match &self.place {
             None => self.manner,
-            Some(place) => Manner::FastCgi(place.branch.unwrap_or_else(|| place.trunk.home())),
+            Some(place) => Manner::FastCgi(place.branch.map_or_else(|| place.trunk.home(), |number| number.id)),
         }
     }
 
     /// Sends a short answer without waiting: whether all of it is out.
     pub fn tell(&self, answer: &[u8]) -> bool {
         if let Some(place) = &self.place {
-            return place.trunk.tell(&self.socket, answer);
+            return place.trunk.tell(&self.socket, place.branch, answer);
         }
         match &self.session {
             None => self.socket.send_with_flags(answer, libc::MSG_NOSIGNAL).is_ok_and(|count| count == answer.len()),
@@ -52,7 +52,7 @@ impl Voice {
     pub fn cut(&self, farewell: Farewell) {
         match &self.place {
             Some(place) if self.is_shared() => {
-                place.trunk.end_request(&self.socket, place.branch.unwrap_or_else(|| place.trunk.home()));
+                place.trunk.end_request(&self.socket, place.branch);
             }
             Some(_) | None => self.say(farewell),
         }

@@ -19,7 +19,7 @@ impl Runner {
     pub(super) fn stand_in_at_trunk(&mut self, index: usize) {
         let voice = u32::try_from(index).ok().and_then(|index| self.engine.slots.voice(index));
         let Some(Voice { socket, place: Some(place), .. }) = voice else { return };
-        while place.trunk.is_busy() {
+        loop {
             let tended = place.trunk.tend(&socket, &mut self.scratch);
             self.tend_branches(&place, &socket);
             if tended != Tended::More {
@@ -60,13 +60,13 @@ impl Runner {
 
     /// Settles new branches, and those that there is something for.
     fn tend_branches(&mut self, place: &Place, socket: &std::sync::Arc<socket2::Socket>) {
-        while let Some(id) = place.trunk.newborn() {
+        while let Some(number) = place.trunk.newborn() {
             let Some(key) = self.engine.slots.enter(Room::Usual) else {
-                place.trunk.overload(socket, id);
+                place.trunk.overload(socket, number);
                 continue;
             };
-            place.trunk.place(id, key.index);
-            let guest = Guest::new(key, Connection::branch(place, id, socket.clone()));
+            place.trunk.place(number, key.index);
+            let guest = Guest::new(key, Connection::branch(place, number, socket.clone()));
             self.engine.slots.know(&guest);
             lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
             self.settle(guest);
@@ -82,7 +82,7 @@ impl Runner {
     /// A branch is over. If it was the last the home may be waiting for that.
     pub(super) fn leave_trunk(&mut self, guest: &Guest) {
         let Some(place) = guest.connection.place() else { return };
-        let Some(id) = place.branch else {
+        let Some(number) = place.branch else {
             // Without the socket there is nothing more to come.
             place.trunk.end_of_input();
             let edge = Edge { readable: true, hangup: true, writable: true };
@@ -96,9 +96,9 @@ impl Runner {
             return;
         };
         if guest.connection.turn.is_cut() {
-            place.trunk.end_request(&guest.connection.voice().socket, id);
+            place.trunk.end_request(&guest.connection.voice().socket, Some(number));
         }
-        let home = place.trunk.leave(id);
+        let home = place.trunk.leave(number);
         let edge = Edge { readable: false, hangup: false, writable: true };
         if let Some(home) = home.and_then(|index| self.engine.slots.wake(index as usize, edge)) {
             self.settle(home);

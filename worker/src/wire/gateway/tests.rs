@@ -104,7 +104,7 @@ fn fields_are_fields_again_and_the_rest_is_passed_on() {
 #[test]
 fn what_cannot_be_what_it_says_is_refused() {
     let long = format!("/{}", "x".repeat(100));
-    type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
+    type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'static str);
     let cases: &[Case<'_>] = &[
         (&[("REQUEST_METHOD", "G T")], 400, "REQUEST_METHOD is no token"),
         (&[("REQUEST_URI", "/a b")], 400, "REQUEST_URI has a space or a control character"),
