@@ -36,6 +36,8 @@ mod access;
 mod faults;
 // Workers that die in every way, cannot be had, or hang.
 mod crashes;
+// Workers that are out of descriptors, or of room on the disk.
+mod exhausted;
 // Calls that take long, and what each timeout means.
 mod timeouts;
 // Signals, processes, descriptors.
