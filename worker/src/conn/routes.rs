@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 
 use socket2::Socket;
 
-use super::trunk::Written;
+use super::trunk::{Caller, Written};
 use crate::output::{Output, Piece};
 use crate::turn::{Moment, Turn};
 use crate::wire::demux::{Demux, Part, end_of_record};
@@ -25,6 +25,7 @@ pub(super) struct State {
     pub written: usize,
     /// Nothing more comes.
     pub is_over: bool,
+    pub caller: Option<Caller>,
 }
 
 #[derive(Default)]
@@ -129,8 +130,10 @@ impl State {
     pub fn deliver(&mut self, id: u16, bytes: &[u8], home: &mut Option<(&mut Turn, &Moment)>) {
         if self.home.id == Some(id) {
             // While it is refused, what still comes of it is for nobody.
-            if let Some((turn, moment)) = home.as_mut().filter(|(turn, _)| turn.is_reading()) {
-                turn.receive(bytes, moment);
+            match home {
+                Some((turn, moment)) if turn.is_reading() => turn.receive(bytes, moment),
+                Some((turn, _)) if turn.is_body_open() => turn.take_in(bytes),
+                Some(_) | None => {}
             }
         } else if let Some(branch) = self.branch_of(id) {
             branch.inbox.extend_from_slice(bytes);

@@ -15,13 +15,12 @@
 use std::io::{self, ErrorKind, Read};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use socket2::Socket;
 
 pub use super::routes::Number;
 use super::routes::{Branch, State, is_full};
-use super::{Peer, READS_MAX};
+use super::{Peer, READS_MAX, Waits};
 use crate::origin::Way;
 use crate::turn::{Limits, Moment, Turn};
 use crate::wire::demux::Part;
@@ -42,8 +41,8 @@ pub struct Seed {
     pub peer: Peer,
     /// Which of the assignment's listeners it came by.
     pub listener: usize,
-    /// How long `write()` waits.
-    pub write_timeout: Duration,
+    /// How long it is waited for.
+    pub waits: Waits,
     /// What a web server is told of us.
     pub values: Values,
 }
@@ -56,6 +55,9 @@ pub struct Trunk {
     home: AtomicU16,
     state: Mutex<State>,
 }
+
+/// Calls whoever sees to the requests beside a home.
+pub type Caller = Box<dyn Fn() + Send + Sync>;
 
 /// How far something written came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,9 +235,22 @@ impl Trunk {
         self.lock().finish(None);
     }
 
-    /// The home's edges come to this slot.
-    pub fn settle(&self, place: u32) {
-        self.lock().home.place = Some(place);
+    /// The home's edges come to this slot. Whoever sees to branches is called so, where nobody looks who could.
+    pub fn settle(&self, place: u32, caller: impl FnOnce() -> Caller) {
+        let mut state = self.lock();
+        if state.home.place != Some(place) {
+            state.home.place = Some(place);
+            state.caller = Some(caller());
+        }
+    }
+
+    /// Calls whoever sees to branches, if there is something for one of them.
+    pub fn call_if_needed(&self) {
+        let state = self.lock();
+        let is_needed = state.branches.iter().any(|branch| branch.is_called || branch.place.is_none());
+        if let Some(caller) = state.caller.as_ref().filter(|_| is_needed) {
+            caller();
+        }
     }
 
     /// The number of the home's request, or of the one before.

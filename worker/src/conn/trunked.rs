@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::trunk::{Mail, Number, Seed, Tended, Trunk, Written};
 use super::{Connection, Flushed};
-use crate::turn::{Moment, Turn};
+use monoceros_shared::config::Bodies;
+
+use crate::turn::{Limits, Moment, Turn};
 use crate::wire::fastcgi::answer::Values;
 use crate::wire::gateway::Protocol;
 
@@ -27,7 +29,7 @@ impl Connection {
             way: self.turn.way().cloned(),
             peer: self.peer.clone(),
             listener: self.listener,
-            write_timeout: self.write_timeout,
+            waits: self.waits,
             values,
         });
         self.place = Some(Box::new(Place { trunk: Arc::new(trunk), branch: None }));
@@ -36,16 +38,27 @@ impl Connection {
     /// The connection of a request beside the home's; the socket stays the home's.
     pub fn branch(place: &Place, number: Number, socket: Arc<socket2::Socket>) -> Connection {
         let seed = &place.trunk.seed;
-        let mut turn = Turn::new(seed.limits.clone());
+        let mut turn = Turn::new(whole(&seed.limits));
         turn.speak(Protocol::FastCgi);
         turn.expect(number.id);
         if let Some(way) = seed.way.clone() {
             turn.come_by(way);
         }
         let place = Place { trunk: place.trunk.clone(), branch: Some(number) };
-        let mut connection = Connection::over(socket, seed.peer.clone(), (seed.listener, turn), seed.write_timeout);
+        let mut connection = Connection::over(socket, seed.peer.clone(), (seed.listener, turn), seed.waits);
         connection.place = Some(Box::new(place));
         connection
+    }
+
+    /// Waits for what comes of the body of the request that it is at.
+    ///
+    /// # Errors
+    /// The socket's. `WouldBlock` too when what came was for others.
+    pub(super) fn receive_within_call(&mut self, scratch: &mut [u8], moment: &Moment) -> io::Result<usize> {
+        let Some(place) = &self.place else { return Ok(0) };
+        let came = place.trunk.receive(&self.socket, scratch, (&mut self.turn, moment));
+        place.trunk.call_if_needed();
+        came
     }
 
     /// Its place on a trunk, if it has one.
@@ -93,7 +106,8 @@ impl Connection {
 
     /// Its request is whole: until it has answered somebody else reads what comes for others.
     pub(super) fn note_call(&self) {
-        if let Some(place) = self.place.as_ref().filter(|place| place.branch.is_none()) {
+        // A body that the application reads itself is read by the home alone, and what comes between with it.
+        if let Some(place) = self.place.as_ref().filter(|place| place.branch.is_none() && !self.turn.is_body_open()) {
             place.trunk.set_busy();
         }
     }
@@ -156,5 +170,14 @@ impl Connection {
             Written::Full => Flushed::Full,
             Written::Gone => Flushed::Gone,
         }
+    }
+}
+
+/// The same limits for a request whose body is read before its call, whatever the application wants: nobody but the home can wait for the
+/// socket.
+fn whole(limits: &Arc<Limits>) -> Arc<Limits> {
+    match limits.bodies {
+        Bodies::Buffer => limits.clone(),
+        Bodies::Stream => Arc::new(Limits { bodies: Bodies::Buffer, ..Limits::clone(limits) }),
     }
 }

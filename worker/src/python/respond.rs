@@ -17,7 +17,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use super::deadline::RequestTimeout;
 use super::{hints, latin1};
 use crate::clock;
-use crate::conn::Connection;
+use crate::conn::{self, Connection};
 use crate::lease::Lease;
 use crate::wire::http::answer::Fault;
 use crate::wire::http::hints::Hints;
@@ -138,6 +138,23 @@ impl Respond {
         }
         self.said.is_client_gone = sent.is_err();
         Ok(sent?)
+    }
+
+    /// Up to `max` bytes of the body, once some have come; none at its end.
+    #[pyo3(signature = (max, /))]
+    fn receive<'py>(&mut self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let connection = self.connection()?;
+        let lease = connection.lease;
+        if !lease.is_none_or(Lease::pause) {
+            return Err(RequestTimeout::new_err("the body is read too late: the client has been told"));
+        }
+        let mut bytes = Vec::new();
+        let read = py.detach(|| connection.read_body(max, &mut bytes));
+        if let Some(lease) = lease {
+            lease.resume(connection.heard(), clock::now());
+        }
+        read.map_err(conn::as_error)?;
+        Ok(PyBytes::new(py, &bytes))
     }
 }
 

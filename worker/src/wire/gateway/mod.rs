@@ -204,14 +204,25 @@ impl Reader {
             Wire::Scgi | Wire::Uwsgi | Wire::FastCgi { body: None, .. } | Wire::Ajp { body: None, .. } => {
                 Ok(body::Piece { taken: 0, data: 0..0, complete: true })
             }
-            Wire::Ajp { body: Some(body), .. } => {
-                let piece = body.read(input)?;
-                if piece.taken == 0 && !piece.complete {
-                    body.ask(&mut self.replies);
-                }
-                Ok(piece)
-            }
+            Wire::Ajp { body: Some(body), .. } => body.read(input),
         }
+    }
+
+    /// Asks for more of the body, where that has to be asked for.
+    pub fn ask_for_body(&mut self) {
+        if let Wire::Ajp { body: Some(body), .. } = &mut self.wire {
+            body.ask(&mut self.replies);
+        }
+    }
+
+    /// Whether more of the body would have to be asked for, and was not.
+    pub fn is_body_unasked(&self) -> bool {
+        matches!(&self.wire, Wire::Ajp { body: Some(body), .. } if body.is_owed())
+    }
+
+    /// Whether the body that was opened ends where `input` begins.
+    pub fn is_body_empty(&self, input: &[u8]) -> bool {
+        matches!((&self.wire, input), (Wire::FastCgi { .. }, [1, 5, _, _, 0, 0, ..]))
     }
 
     /// Takes what the wire itself has to say to the web server.
