@@ -9,7 +9,7 @@ use crate::harness::gateway::{Asked, Wire};
 use crate::harness::{Answer, Client, Ending, Server, Site};
 
 /// The wires that are served.
-const SERVED: &[Wire] = &[Wire::Http, Wire::Scgi, Wire::Uwsgi, Wire::Ajp];
+const SERVED: &[Wire] = &[Wire::Http, Wire::Scgi, Wire::Uwsgi, Wire::FastCgi, Wire::Ajp];
 
 /// A site of this application with a listener for each wire, and these lines more.
 fn site(wsgi: &str, lines: &str) -> (Site, BTreeMap<&'static str, SocketAddr>) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use socket2::Socket;
 
-use super::say;
+use super::{Place, say};
 use crate::tls::Session;
 use crate::turn::Farewell;
 use crate::wire::gateway::answer::Manner;
@@ -17,6 +17,8 @@ pub struct Voice {
     pub socket: Arc<Socket>,
     /// Its TLS, if it speaks it.
     pub(super) session: Option<Arc<Mutex<Session>>>,
+    /// Its place among the requests of one FastCGI connection, if it is one.
+    pub place: Option<Place>,
     /// How answers are put there.
     pub(super) manner: Manner,
 }
@@ -24,11 +26,17 @@ pub struct Voice {
 impl Voice {
     /// How its client wants answers to be put.
     pub fn manner(&self) -> Manner {
-        self.manner
+        match &self.place {
+            None => self.manner,
+            Some(place) => Manner::FastCgi(place.branch.unwrap_or_else(|| place.trunk.home())),
+        }
     }
 
     /// Sends a short answer without waiting: whether all of it is out.
     pub fn tell(&self, answer: &[u8]) -> bool {
+        if let Some(place) = &self.place {
+            return place.trunk.tell(&self.socket, answer);
+        }
         match &self.session {
             None => self.socket.send_with_flags(answer, libc::MSG_NOSIGNAL).is_ok_and(|count| count == answer.len()),
             Some(session) => {
@@ -38,8 +46,27 @@ impl Voice {
         }
     }
 
+    /// Ends a request of whose answer there is no more, so that it does not look complete; where others share the connection by its end alone.
+    pub fn cut(&self, farewell: Farewell) {
+        match &self.place {
+            Some(place) if self.is_shared() => {
+                place.trunk.end_request(&self.socket, place.branch.unwrap_or_else(|| place.trunk.home()));
+            }
+            Some(_) | None => self.say(farewell),
+        }
+    }
+
+    /// Whether requests beside this one go on.
+    pub fn is_shared(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.branch.is_some() || place.trunk.has_branches())
+    }
+
     /// Ends our side, or all, as the farewell says: by close_notify too, if TLS is spoken and there is room for it.
     pub fn say(&self, farewell: Farewell) {
+        // The connection goes on for others; what was told them of this request is all.
+        if self.is_shared() {
+            return;
+        }
         if let (Some(session), Farewell::Linger | Farewell::Close) = (&self.session, farewell) {
             let mut session = lock(session);
             session.finish();

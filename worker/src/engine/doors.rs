@@ -8,6 +8,7 @@ use super::estate::Relayed;
 use crate::conn::Connection;
 use crate::origin::{Policy, Scheme, Way};
 use crate::relay::{Relay, address_of};
+use crate::wire::fastcgi::answer::Values;
 use crate::wire::gateway::{Guard, Protocol};
 use crate::wire::proxy::Reader;
 
@@ -16,6 +17,10 @@ pub struct Doors {
     policy: Arc<Policy>,
     /// For each listener.
     doors: Vec<Option<Door>>,
+    /// Whether connections can carry requests beside each other.
+    pub have_trunks: bool,
+    /// What web servers are told of us that ask.
+    values: Values,
 }
 
 /// How connections come in by one listener.
@@ -42,7 +47,11 @@ impl Doors {
                 secret: listener.secret.as_deref().map(Arc::from),
             })
         };
-        Doors { policy, doors: listeners.iter().map(of).collect() }
+        let doors: Vec<Option<Door>> = listeners.iter().map(of).collect();
+        let have_trunks = doors.iter().flatten().any(|door| door.protocol == config::Protocol::FastCgi);
+        let requests_max = app.limits.connections_max.min(app.threads + app.limits.queue_max) as u64;
+        let values = Values { connections_max: app.limits.connections_max as u64, requests_max, multiplexes: 1 };
+        Doors { policy, doors, have_trunks, values }
     }
 
     /// Prepares a new connection for its first byte. False: it is not let in.
@@ -50,7 +59,7 @@ impl Doors {
         let address = address_of(&connection.peer);
         connection.turn.come_by(self.policy.way(address));
         let Some(door) = self.door(connection.listener) else { return true };
-        speak(connection, door);
+        self.speak(connection, door);
         if door.proxies.is_some() {
             connection.relay = Some(Box::new(Relay::Awaited(Reader::default())));
         }
@@ -72,7 +81,7 @@ impl Doors {
         connection.relay = relay.map(Box::new);
         connection.turn.come_by(way);
         if let Some(door) = self.door(connection.listener) {
-            speak(connection, door);
+            self.speak(connection, door);
         }
     }
 
@@ -84,20 +93,20 @@ impl Doors {
     fn door(&self, listener: usize) -> Option<&Door> {
         self.doors.get(listener)?.as_ref()
     }
-}
 
-/// The connection's requests are read as the protocol of this door has them.
-fn speak(connection: &mut Connection, door: &Door) {
-    let protocol = match door.protocol {
-        config::Protocol::Http => return,
-        config::Protocol::Scgi => Protocol::Scgi,
-        config::Protocol::Uwsgi => Protocol::Uwsgi,
-        config::Protocol::Ajp => Protocol::Ajp(match &door.secret {
-            Some(secret) => Guard::Secret(secret.clone()),
-            None if connection.turn.way().is_some_and(Way::is_trusted) => Guard::Open,
-            None => Guard::Closed,
-        }),
-        config::Protocol::FastCgi => todo!(),
-    };
-    connection.turn.speak(protocol);
+    /// The connection's requests are read as the protocol of this door has them.
+    fn speak(&self, connection: &mut Connection, door: &Door) {
+        let protocol = match door.protocol {
+            config::Protocol::Http => return,
+            config::Protocol::FastCgi => return connection.speak_fastcgi(self.values),
+            config::Protocol::Scgi => Protocol::Scgi,
+            config::Protocol::Uwsgi => Protocol::Uwsgi,
+            config::Protocol::Ajp => Protocol::Ajp(match &door.secret {
+                Some(secret) => Guard::Secret(secret.clone()),
+                None if connection.turn.way().is_some_and(Way::is_trusted) => Guard::Open,
+                None => Guard::Closed,
+            }),
+        };
+        connection.turn.speak(protocol);
+    }
 }

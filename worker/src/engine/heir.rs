@@ -143,6 +143,9 @@ impl Runner {
         if !guest.connection.may_travel() {
             guest.connection.turn.make_last();
         }
+        if !guest.connection.stands_alone() {
+            return Some(guest);
+        }
         let turn = &guest.connection.turn;
         if guest.lingering || guest.rest.is_some() || turn.is_last() || !turn.may_travel() {
             return Some(guest);

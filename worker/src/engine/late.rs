@@ -256,12 +256,12 @@ fn end(voice: &Voice, heard: Heard, request: &str) -> &'static str {
             voice.say(if voice.tell(&text) { Farewell::Linger } else { Farewell::Close });
             "504"
         }
-        Heard::Part(Farewell::Reset) => {
+        Heard::Part(Farewell::Reset) if !voice.is_shared() => {
             reset(&voice.socket);
             "cut"
         }
-        Heard::Part(farewell @ (Farewell::Close | Farewell::Linger)) => {
-            voice.say(farewell);
+        Heard::Part(farewell) => {
+            voice.cut(farewell);
             "cut"
         }
         // Only close() is late, which is no concern of the client's.

@@ -182,8 +182,10 @@ impl Runner {
                     hangup: event.is_read_closed(),
                     writable: event.is_writable() || event.is_error(),
                 };
-                if let Some(guest) = self.engine.slots.wake(index, edge) {
-                    self.settle(guest);
+                match self.engine.slots.wake(index, edge) {
+                    Some(guest) => self.settle(guest),
+                    None if self.engine.settings.doors.have_trunks => self.stand_in_at_trunk(index),
+                    None => {}
                 }
                 Ok(())
             }

@@ -18,6 +18,7 @@
 
 mod account;
 pub mod apology;
+mod branches;
 mod crowd;
 pub mod deadlines;
 mod deputy;

@@ -101,6 +101,10 @@ impl Runner {
     pub(super) fn settle(&mut self, mut guest: Box<Guest>) {
         let mut files = 0;
         loop {
+            if guest.connection.place().is_some() {
+                self.tend_trunk(&mut guest);
+                self.heed_abort(&mut guest);
+            }
             if guest.lingering {
                 if !guest.connection.discard(&mut self.scratch) {
                     return self.close(guest, Farewell::Close);
@@ -129,7 +133,12 @@ impl Runner {
                 if let Some(refusal) = guest.connection.turn.take_refusal() {
                     self.engine.count_refusal(&mut guest, refusal);
                 }
+                if guest.connection.place().is_some() {
+                    self.tend_trunk(&mut guest);
+                }
                 match standing {
+                    Standing::Refused => continue,
+                    Standing::End(farewell) if guest.connection.is_branch() => return self.close(guest, farewell),
                     Standing::Edge => self.engine.call_again_if_more(&guest),
                     Standing::Running => unreachable!("a turn without a rest is not with the application"),
                     Standing::Call => {
@@ -190,16 +199,23 @@ impl Runner {
             self.batch.push(Task::Abandon(rest));
         }
         self.tell_end(&mut guest);
-        self.engine.deregister(&guest);
+        if !guest.connection.is_branch() {
+            self.engine.deregister(&guest);
+        }
         guest.connection.say(farewell);
+        if guest.connection.place().is_some() {
+            self.leave_trunk(&guest);
+        }
         self.forget(guest);
     }
 
     /// Lets go of a connection without a word: it has ended, or goes on elsewhere. It is out of the poll.
     pub(super) fn forget(&mut self, guest: Box<Guest>) {
         let key = guest.key;
+        if !guest.connection.is_branch() {
+            self.engine.count_closed();
+        }
         drop(guest);
-        self.engine.count_closed();
         self.engine.slots.leave(key);
         self.engine.end_if_empty();
     }

@@ -290,6 +290,13 @@ impl Request<'_> {
                 None => return Ok(()),
             },
             Framing::Length(length) => length,
+            // A gateway's stream without a length, of which nothing came, is no body.
+            Framing::Chunked if self.body_length == 0 && self.head.meta.is_some() => {
+                match self.field(b"content-length") {
+                    Some(_) => 0,
+                    None => return Ok(()),
+                }
+            }
             Framing::Chunked => self.body_length,
         };
         environ

@@ -191,6 +191,34 @@ impl Turn {
         }
     }
 
+    /// The web server does not want the answer, or what there is of the request, any more: all that it is told is that this was heard.
+    pub fn abort(&mut self) {
+        self.output.clear();
+        self.body = Body::Empty;
+        self.unread = self.input.len();
+        let (manner, keeps) = match &mut self.wire {
+            Wire::Http(_) => (Manner::Http, false),
+            Wire::Gateway(reader) => {
+                reader.forget();
+                (reader.manner(), reader.keeps())
+            }
+        };
+        let ending = if keeps && !self.is_last() { Ending::KeepAlive } else { Ending::Close };
+        manner.end(ending, self.output.tail());
+        self.phase = Phase::Answered(ending);
+    }
+
+    /// Its client was told by somebody else, and nothing more is said.
+    pub fn fall_silent(&mut self) {
+        self.output.clear();
+        self.end_here();
+    }
+
+    /// Nothing follows it on this connection, and there is nothing to be said to that.
+    pub fn end_here(&mut self) {
+        self.phase = Phase::Answered(Ending::Close);
+    }
+
     /// Whether the answer is complete, though some of it may still have to leave.
     pub fn is_answered(&self) -> bool {
         matches!(self.phase, Phase::Answered(_))

@@ -198,6 +198,16 @@ impl Turn {
         }
     }
 
+    /// What it may take.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// Whether a refusal was not told of, though another request may follow.
+    pub fn owes_refusal(&self) -> bool {
+        self.refusal.is_some() && self.may_restart()
+    }
+
     /// Its requests come this way from now on.
     pub fn come_by(&mut self, way: Way) {
         self.way = Some(way);

@@ -3,6 +3,7 @@
 use super::{INPUT_TRAVELS_MAX, Moment, Phase, Turn, Wire};
 use crate::body::Body;
 use crate::identity::Identity;
+use crate::wire::gateway::answer::Manner;
 use crate::wire::http::answer::{self, Ending};
 use crate::wire::http::{body, head};
 use crate::wire::{Framing, Refusal};
@@ -41,6 +42,11 @@ impl Turn {
             self.input = Vec::new();
         }
         self.output.shrink(self.limits.idle_buffer_max);
+    }
+
+    /// Whether it takes what comes for its request.
+    pub fn is_reading(&self) -> bool {
+        matches!(self.phase, Phase::Head | Phase::Body)
     }
 
     /// Whether some of a request has come, and not all of it.
@@ -243,9 +249,16 @@ impl Turn {
     }
 
     fn refuse(&mut self, refusal: Refusal, moment: &Moment) {
-        answer::refuse(refusal, self.manner(), &moment.date, self.output.tail());
+        let (manner, is_last) = (self.manner(), self.is_last());
+        answer::refuse(refusal, manner, &moment.date, self.output.tail());
         self.refusal = Some(refusal);
         self.body = Body::Empty;
         self.phase = Phase::Refused;
+        if let (Wire::Gateway(reader), Manner::FastCgi(_)) = (&mut self.wire, manner) {
+            // What is framed by the connection leaves no doubt where the next request begins.
+            self.unread = self.input.len();
+            reader.forget();
+            self.phase = Phase::Answered(if reader.keeps() && !is_last { Ending::KeepAlive } else { Ending::Close });
+        }
     }
 }

@@ -170,6 +170,16 @@ impl Demux {
     }
 }
 
+/// Where the record ends that the first `count` bytes end in, of whole records; `count`, if that is between two of them.
+pub fn end_of_record(records: &[u8], count: usize) -> usize {
+    let mut end = 0;
+    while end < count {
+        let Some(&[_, _, _, _, high, low, padding, _]) = records[end..].first_chunk() else { return count };
+        end += HEADER + usize::from(u16::from_be_bytes([high, low])) + usize::from(padding);
+    }
+    end.min(records.len())
+}
+
 /// Adds bytes to a stream, in one part with those before them if they stand beside each other.
 fn stream(id: u16, bytes: Range<usize>, parts: &mut Vec<Part>) {
     match parts.last_mut() {
@@ -225,6 +235,14 @@ mod tests {
         assert_eq!(taken(&bytes.chunks(1).collect::<Vec<_>>()), Ok(expected.clone()));
         for cut in 0..bytes.len() {
             assert_eq!(taken(&[&bytes[..cut], &bytes[cut..]]), Ok(expected.clone()), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_in_a_record_ends_with_it() {
+        let records = [record(6, 1, b"abc", 5), record(3, 1, &[0; 8], 0)].concat();
+        for (count, end) in [(0, 0), (1, 16), (15, 16), (16, 16), (17, 32), (32, 32)] {
+            assert_eq!(end_of_record(&records, count), end, "{count}");
         }
     }
 

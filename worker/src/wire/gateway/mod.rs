@@ -15,6 +15,7 @@ mod tests;
 use std::sync::Arc;
 
 use super::ajp::{self, Wish};
+use super::fastcgi::{self, Role};
 use super::http::{body, head as http};
 use super::{Field, Framing, Head, Refusal, scgi, uwsgi, variables};
 use answer::Manner;
@@ -27,6 +28,8 @@ pub enum Protocol {
     Scgi,
     /// uwsgi.
     Uwsgi,
+    /// FastCGI: one request's stream of it.
+    FastCgi,
     /// AJP, for whoever passes this guard.
     Ajp(Guard),
 }
@@ -51,6 +54,18 @@ pub struct Limits {
     pub body: body::Limits,
 }
 
+impl Limits {
+    fn variables(&self) -> variables::Limits {
+        variables::Limits {
+            count_max: self.head.header_count_max + head::META_MAX,
+            bytes_max: self.head.header_bytes_max,
+        }
+    }
+}
+
+/// The status that stands for a role that is not ours, which has no other answer than that.
+pub const UNKNOWN_ROLE: u16 = 501;
+
 /// Reads the requests of one connection.
 pub struct Reader {
     wire: Wire,
@@ -68,6 +83,7 @@ pub struct Reader {
 enum Wire {
     Scgi,
     Uwsgi,
+    FastCgi { reader: fastcgi::Reader, request: Box<fastcgi::Request>, body: Option<fastcgi::body::Reader> },
     Ajp { guard: Guard, request: Box<ajp::Request>, body: Option<ajp::body::Reader> },
 }
 
@@ -77,6 +93,11 @@ impl Reader {
         let wire = match protocol {
             Protocol::Scgi => Wire::Scgi,
             Protocol::Uwsgi => Wire::Uwsgi,
+            Protocol::FastCgi => Wire::FastCgi {
+                reader: fastcgi::Reader::new(limits.variables()),
+                request: Box::default(),
+                body: None,
+            },
             Protocol::Ajp(guard) => Wire::Ajp { guard, request: Box::default(), body: None },
         };
         Reader { wire, limits, text: Vec::new(), given: Vec::new(), replies: Vec::new(), begun: false }
@@ -88,20 +109,45 @@ impl Reader {
     /// # Errors
     /// When the rules are broken; then nothing on this connection can be trusted any more.
     pub fn read(&mut self, input: &[u8], head: &mut Head) -> Result<(usize, bool), Refusal> {
-        let limits = variables::Limits {
-            count_max: self.limits.head.header_count_max + head::META_MAX,
-            bytes_max: self.limits.head.header_bytes_max,
-        };
+        let limits = self.limits.variables();
         self.begun |= !input.is_empty();
         let taken = match &mut self.wire {
             Wire::Scgi => scgi::read(input, limits, &mut self.given)?,
             Wire::Uwsgi => uwsgi::read(input, limits, &mut self.given)?,
+            Wire::FastCgi { .. } => return self.read_fastcgi(input, head),
             Wire::Ajp { .. } => return self.read_ajp(input, limits, head),
         };
         let Some(taken) = taken else { return Ok((0, false)) };
         self.text.clear();
         self.text.extend_from_slice(&input[..taken]);
         head::fill(&mut self.text, Given { variables: &self.given, fields: &[] }, self.limits, head)?;
+        self.begun = false;
+        Ok((taken, true))
+    }
+
+    /// A request's own records.
+    fn read_fastcgi(&mut self, input: &[u8], head: &mut Head) -> Result<(usize, bool), Refusal> {
+        let Wire::FastCgi { reader, request, body } = &mut self.wire else { return Ok((0, false)) };
+        // It is answered under its number even if its first record is wrong.
+        if let Some(&[_, _, high, low]) = input.first_chunk() {
+            request.id = u16::from_be_bytes([high, low]);
+        }
+        let Some(taken) = reader.read(input, request)? else { return Ok((0, false)) };
+        if request.role != Role::Responder {
+            return Err(Refusal { status: UNKNOWN_ROLE, why: "the web server wants a role that is not ours" });
+        }
+        std::mem::swap(&mut self.text, &mut request.text);
+        let given = Given { variables: &request.variables, fields: &[] };
+        head::fill(&mut self.text, given, self.limits, head)?;
+        let length = match head.framing {
+            Framing::Length(length) => Some(length),
+            Framing::None if head.fields.iter().any(|field| field.name.of(&self.text) == b"CONTENT-LENGTH") => Some(0),
+            Framing::None | Framing::Chunked => None,
+        };
+        *body = Some(fastcgi::body::Reader::new(request.id, length, self.limits.body.body_bytes_max)?);
+        // Its end is a record of its own, always.
+        head.framing = Framing::Chunked;
+        head.keep_alive = request.keeps;
         self.begun = false;
         Ok((taken, true))
     }
@@ -145,6 +191,8 @@ impl Reader {
     pub fn open_body(&mut self, framing: Framing) -> Result<bool, Refusal> {
         match &mut self.wire {
             Wire::Scgi | Wire::Uwsgi => Ok(false),
+            // It was opened with the head, whose length it must have.
+            Wire::FastCgi { .. } => Ok(true),
             Wire::Ajp { body, .. } => {
                 *body = Some(ajp::body::Reader::new(framing, self.limits.body.body_bytes_max)?);
                 Ok(true)
@@ -158,7 +206,8 @@ impl Reader {
     /// As there.
     pub fn read_body(&mut self, input: &[u8]) -> Result<body::Piece, Refusal> {
         match &mut self.wire {
-            Wire::Scgi | Wire::Uwsgi | Wire::Ajp { body: None, .. } => {
+            Wire::FastCgi { body: Some(body), .. } => body.read(input),
+            Wire::Scgi | Wire::Uwsgi | Wire::FastCgi { body: None, .. } | Wire::Ajp { body: None, .. } => {
                 Ok(body::Piece { taken: 0, data: 0..0, complete: true })
             }
             Wire::Ajp { body: Some(body), .. } => {
@@ -186,11 +235,29 @@ impl Reader {
         self.begun
     }
 
+    /// Forgets what it has read of a request.
+    pub fn forget(&mut self) {
+        self.begun = false;
+        if let Wire::FastCgi { reader, body, .. } = &mut self.wire {
+            (*reader, *body) = (fastcgi::Reader::new(self.limits.variables()), None);
+        }
+    }
+
+    /// Whether the web server wants to keep the connection behind its request.
+    pub fn keeps(&self) -> bool {
+        match &self.wire {
+            Wire::Scgi | Wire::Uwsgi => false,
+            Wire::FastCgi { request, .. } => request.keeps,
+            Wire::Ajp { .. } => true,
+        }
+    }
+
     /// How answers are put.
     pub fn manner(&self) -> Manner {
         match &self.wire {
             Wire::Scgi => Manner::Cgi,
             Wire::Uwsgi => Manner::Uwsgi,
+            Wire::FastCgi { request, .. } => Manner::FastCgi(request.id),
             Wire::Ajp { .. } => Manner::Ajp,
         }
     }

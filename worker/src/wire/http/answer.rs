@@ -391,6 +391,9 @@ const RETRY_AFTER: &[u8] = b"Retry-After: 2\r\n";
 
 /// Writes the whole answer to a message that is refused. Nothing of the request is known for sure, so it closes.
 pub fn refuse(refusal: Refusal, manner: Manner, date: &[u8; 29], out: &mut Vec<u8>) {
+    if manner.refuse(refusal.status, out) {
+        return;
+    }
     let asked = Asked { version: Version::Http11, head: false, keep_alive: false, manner };
     plain(Plain { status: refusal.status, text: refusal.why }, asked, date, out);
 }
