@@ -3,6 +3,7 @@
 mod ajp;
 mod fastcgi;
 mod reload;
+mod streamed;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,6 +45,11 @@ impl Gateways {
     #[track_caller]
     fn asked(&self, wire: Wire, asked: &Asked) -> Answer {
         wire.asked(self.address(wire), asked)
+    }
+
+    /// Whether the one worker is in a call.
+    fn is_in_a_call(&self) -> bool {
+        crate::timeouts::is_busy(&self.server, 1)
     }
 
     /// The same by every gateway.
