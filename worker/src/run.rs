@@ -50,7 +50,8 @@ pub fn run() -> i32 {
 fn live() -> io::Result<i32> {
     let Ok(carrier) = Carrier::adopt_stdin() else {
         eprintln!(
-            "worker: the supervisor starts me; run `supervisor run -c FILE`, or `supervisor run MODULE:CALLABLE`"
+            "worker: the supervisor starts me; run `supervisor run -c FILE`, or `supervisor run MODULE:CALLABLE`; \
+            `worker --cgi MODULE:CALLABLE` answers one CGI request"
         );
         return Ok(exit::USAGE);
     };

@@ -24,6 +24,7 @@ mod latin1;
 mod meta;
 mod modules;
 mod names;
+mod once;
 pub mod probe;
 mod ready;
 mod respond;
@@ -47,6 +48,7 @@ pub use deadline::{raise_in, take_back};
 pub use fork::{has_forked, on_fork};
 pub use iterate::Rest;
 pub use modules::files;
+pub use once::{finish, load_once};
 pub use ready::check;
 pub use shutdown::finalize;
 
@@ -80,6 +82,15 @@ pub struct Served {
 /// # Errors
 /// What a person needs to see why the application cannot be had: see [`Failure`].
 pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failure> {
+    load_with(assignment, log, |_| Ok(()))
+}
+
+/// The same, with something done before the application is imported.
+fn load_with(
+    assignment: &Assignment,
+    log: &Logger,
+    prepare: impl FnOnce(Python<'_>) -> PyResult<()>,
+) -> Result<Application, Failure> {
     let app = &assignment.app;
     if let Some(root) = &app.virtualenv {
         interpreter::check_virtualenv(root)?;
@@ -94,11 +105,13 @@ pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failur
         if let Err(error) = interpreter::write_line_by_line(py) {
             slog::warn!(log, "what is printed may come late"; "why" => error::one_line(py, &error));
         }
-        let callable = import::application(py, app)?;
-        Application::new(py, callable, assignment, log.clone()).map_err(|error| Failure {
+        let unprepared = |error: PyErr| Failure {
             why: format!("cannot prepare Python: {}", error::one_line(py, &error)),
             detail: error::traceback(py, &error),
-        })
+        };
+        prepare(py).map_err(unprepared)?;
+        let callable = import::application(py, app)?;
+        Application::new(py, callable, assignment, log.clone()).map_err(unprepared)
     })
 }
 

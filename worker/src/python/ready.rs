@@ -28,7 +28,6 @@ use socket2::Socket;
 use super::{Application, environ, error, input};
 use crate::clock::Clock;
 use crate::conn::{Connection, Peer, Waits};
-use crate::lease::{Heard, Lease};
 use crate::turn::{Farewell, Limits, Next, Turn};
 use crate::wire::Framing;
 use crate::wire::http::{body, head};
@@ -94,7 +93,7 @@ impl Application {
         let alone = Assignment { listeners: vec![String::new()], ..assignment.clone() };
         let mut environs = environ::Environs::new(py, &alone, &log)?;
         if assignment.app.reload.ready.as_ref().is_some_and(|ready| ready.scheme == "https") {
-            environs.assume_https(py)?;
+            environs.change(|template| template.assume_https(py))?;
         }
         let inputs = input::Inputs::new(py)?;
         let (callable, noted) = (self.callable.clone_ref(py), self.noted.clone());
@@ -112,26 +111,10 @@ impl Application {
         }
         let reader = thread::Builder::new().name("ready".into()).spawn(move || read(client))?;
         connection.turn.run(&moment);
-        // Here `timeouts.boot` is the only deadline, but an application may ask for more time all the same.
-        let lease: &'static Lease = Box::leak(Box::new(Lease::new(u64::MAX)));
-        lease.adopt(super::this_thread(py));
-        lease.begin(None, Heard::Nothing, 0);
-        let mut served = self.call(py, connection);
-        loop {
-            let connection = &mut served.connection;
-            let sent = py.detach(|| connection.flush_waiting());
-            match served.rest {
-                Some(rest) if sent.is_ok() => served = self.pull(py, served.connection, rest),
-                Some(rest) => {
-                    self.abandon(py, rest);
-                    break;
-                }
-                None => break,
-            }
-        }
+        let connection = self.answer_all(py, connection);
         // By shutdown, so that the reader comes to an end although a child of the application's may hold the socket.
-        served.connection.say(Farewell::Close);
-        let status = served.connection.turn.status();
+        connection.say(Farewell::Close);
+        let status = connection.turn.status();
         let bytes = py.detach(|| reader.join()).expect("a panic ends the process");
         Ok(Answer { status, bytes })
     }

@@ -75,6 +75,25 @@ impl Template {
         debug_assert!(dict.len() >= KEYS_MIN, "{} keys", dict.len());
         Ok(Template { dict: dict.unbind(), is_named_by_host, scheme_port: if is_sealed { b"443" } else { b"80" } })
     }
+
+    /// Has every request from now on come by https.
+    ///
+    /// # Errors
+    /// When Python has no memory.
+    pub fn assume_https(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.scheme_port = b"443";
+        self.dict.bind(py).set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))
+    }
+
+    /// Has the process end behind its first request, whose complaints are for standard error.
+    ///
+    /// # Errors
+    /// When Python has no memory, or no standard error.
+    pub fn serve_once(&mut self, py: Python<'_>) -> PyResult<()> {
+        let dict = self.dict.bind(py);
+        dict.set_item(intern!(py, "wsgi.run_once"), true)?;
+        dict.set_item(intern!(py, "wsgi.errors"), py.import("sys")?.getattr("stderr")?)
+    }
 }
 
 /// What the commonest request has, so that it need not be set again.
