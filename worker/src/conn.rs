@@ -173,6 +173,11 @@ impl Connection {
         self.hangup |= edge.hangup;
     }
 
+    /// How long the application waits for its client at most when it writes.
+    pub fn write_timeout(&self) -> Duration {
+        self.write_timeout
+    }
+
     /// Moves bytes for as long as the socket and the turn want to. `scratch` is the thread's own.
     pub fn advance(&mut self, scratch: &mut [u8], moment: &Moment) -> Standing {
         let mut reads = 0;

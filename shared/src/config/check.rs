@@ -25,7 +25,7 @@ use super::tls;
 use super::tree;
 use super::value::{Count, EngineName, PathText, Principal, Principals, Size, Surge, Workers};
 use super::{
-    Address, App, Config, Engine, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, StaticFiles, Timeouts,
+    Address, App, Config, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, StaticFiles, Timeouts,
     Tls,
 };
 
@@ -126,7 +126,7 @@ impl Check<'_> {
             statics: self.statics(raw.statics)?,
             workers,
             threads,
-            engine: Engine::Threads,
+            engine: raw.engine.value.engine(),
             limits: limits(or_defaults(raw.limits, name.place)?)?,
             timeouts: timeouts(or_defaults(raw.timeouts, name.place)?),
             reload: self::reload(reload),
@@ -269,9 +269,15 @@ pub(super) fn cause(why: &io::Error) -> String {
 
 fn threads(raw: &raw::App) -> Result<usize, Fault> {
     let threads = raw.threads.value.get();
-    if raw.engine.value == EngineName::Sync && threads > 1 {
-        let text =
-            format!("`engine: sync` has one thread, not {threads}: remove one of the two, or write `engine: threads`");
+    let is_one = match raw.engine.value {
+        EngineName::Threads => false,
+        EngineName::Sync | EngineName::Gevent | EngineName::Eventlet | EngineName::Tornado => true,
+    };
+    if is_one && threads > 1 {
+        let text = format!(
+            "`engine: {}` has one thread, not {threads}: remove one of the two, or write `engine: threads`",
+            raw.engine.value.word()
+        );
         return Err(Fault::at(raw.threads.place, text).of_key("threads"));
     }
     Ok(threads)

@@ -94,10 +94,10 @@ section! {
         /// Worker processes; `auto` is as many as the CPU quota allows.
         // None serves nobody. Above 512, processes that wait for each other's processors and memory for as many imports.
         workers: At<Workers> = "1", "1" to "512";
-        /// Threads that run Python in each worker.
+        /// Threads that run Python in each worker, with `engine: threads`.
         // None runs nothing. Above 512, stacks and a lock (GIL) that so many wait for cost more than they serve.
         threads: At<Count> = "1", "1" to "512";
-        /// How a worker runs its calls; `sync` is `threads` with one thread.
+        /// How a worker runs its calls; `sync` is `threads` with one thread. The last three need the package of their name.
         engine: At<EngineName> = "threads";
         /// What a client may cost.
         limits: Option<At<Limits>> = "the default of each";

@@ -10,7 +10,7 @@ use super::quantity;
 use super::request::Scheme;
 use super::section::{At, Read, instead, list, written};
 use super::tree::{Kind, Node, Value};
-use super::{BrokenStart, ClientCertificates, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion, Underscores};
+use super::{BrokenStart, ClientCertificates, Engine, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion, Underscores};
 
 impl Read for String {
     const FORM: &'static str = "text";
@@ -336,6 +336,35 @@ pub(super) enum EngineName {
     Threads,
     /// One thread, under the name that gunicorn's users know.
     Sync,
+    /// Greenlets on gevent's hub.
+    Gevent,
+    /// Greenlets on eventlet's hub.
+    Eventlet,
+    /// Tornado's IOLoop.
+    Tornado,
+}
+
+impl EngineName {
+    /// Its word in the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            EngineName::Threads => "threads",
+            EngineName::Sync => "sync",
+            EngineName::Gevent => "gevent",
+            EngineName::Eventlet => "eventlet",
+            EngineName::Tornado => "tornado",
+        }
+    }
+
+    /// The engine that it names.
+    pub fn engine(self) -> Engine {
+        match self {
+            EngineName::Threads | EngineName::Sync => Engine::Threads,
+            EngineName::Gevent => Engine::Gevent,
+            EngineName::Eventlet => Engine::Eventlet,
+            EngineName::Tornado => Engine::Tornado,
+        }
+    }
 }
 
 /// Makes an enum readable: the words of the file, and those that a later version will have.
@@ -373,8 +402,11 @@ choice!(LogLevel:
     later []);
 choice!(EngineName:
     "threads" => EngineName::Threads,
-    "sync" => EngineName::Sync;
-    later ["gevent", "eventlet", "tornado"]);
+    "sync" => EngineName::Sync,
+    "gevent" => EngineName::Gevent,
+    "eventlet" => EngineName::Eventlet,
+    "tornado" => EngineName::Tornado;
+    later []);
 choice!(BrokenStart: "apologise" => BrokenStart::Apologise, "exit" => BrokenStart::Exit; later []);
 choice!(Underscores:
     "drop" => Underscores::Drop,

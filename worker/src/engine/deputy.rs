@@ -57,6 +57,8 @@ impl Watchman {
         // In this order: whoever sees that somebody leads sees who.
         engine.deputy.store(true, Ordering::SeqCst);
         engine.led.store(true, Ordering::SeqCst);
+        // A foreign loop that comes round asks us to step down.
+        engine.foreign.ring();
         while engine.deputy.load(Ordering::SeqCst) && !engine.mode_is(Mode::Done) {
             let mut patience = self.until_next(clock::now());
             if self.tend_queue() {
@@ -74,10 +76,11 @@ impl Watchman {
         // The lock orders this after the look of a runner that is about to rest.
         drop(lock(&engine.ready));
         engine.idle.notify_one();
+        engine.foreign.ring();
     }
 
     /// Ends or passes on what waits in the queue in vain. Says whether some is still to be passed on.
-    fn tend_queue(&mut self) -> bool {
+    pub(super) fn tend_queue(&mut self) -> bool {
         let now = clock::now();
         self.hands.moment = self.hands.clock.moment();
         let is_over = self.engine.drain_ends().is_some_and(|end| end <= now);

@@ -25,6 +25,8 @@ mod doors;
 mod drain;
 mod estate;
 mod files;
+mod foreign;
+pub mod greenlets;
 pub mod guest;
 mod heir;
 mod inheritance;
@@ -56,6 +58,7 @@ use monoceros_shared::scoreboard::Scoreboard;
 use slog::Logger;
 
 use deadlines::Deadlines;
+use foreign::Foreign;
 use guest::Guest;
 use heir::Heir;
 use leader::Leader;
@@ -101,6 +104,8 @@ pub struct Engine {
     idle: Condvar,
     idlers: AtomicU32,
     watch: Watch,
+    /// Where a loop of Python's waits for us.
+    foreign: Foreign,
     mode: AtomicU8,
     /// The word to serve has come, though the word to drain may have come before anybody could follow it.
     adopted: AtomicBool,
@@ -196,6 +201,11 @@ impl Engine {
         let settings = Settings::new(app, siblings, (names, parts.policy));
         let shortest = settings.patiences.shortest().min(guest::LINGER);
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
+        let watch = Watch::new(app.calls_max(), app.timeouts.request);
+        if !app.engine.has_greenlets() {
+            parts.scoreboard.use_row(app.threads - 1);
+            watch.lease(app.threads - 1);
+        }
         Ok(Engine {
             registry,
             waker,
@@ -207,7 +217,8 @@ impl Engine {
             ready: Mutex::new(Ready::default()),
             idle: Condvar::new(),
             idlers: AtomicU32::new(0),
-            watch: Watch::new(app.threads, app.timeouts.request),
+            watch,
+            foreign: Foreign::new(app)?,
             mode: AtomicU8::new(Mode::Loaded as u8),
             leaving: AtomicBool::new(false),
             adopted: AtomicBool::new(false),

@@ -54,7 +54,12 @@ impl Watchman {
         if is_old(counters.io_beat.load(Ordering::Relaxed)) {
             self.engine.wake_leader();
         }
-        if is_old(counters.python_beat.load(Ordering::Relaxed)) && !self.pulse.is_asked.swap(true, Ordering::AcqRel) {
+        if !is_old(counters.python_beat.load(Ordering::Relaxed)) {
+            return;
+        }
+        if self.engine.foreign.ring() {
+            // Its Python lives as long as its loop comes round, whoever has the GIL.
+        } else if !self.pulse.is_asked.swap(true, Ordering::AcqRel) {
             let (engine, is_asked) = (self.engine.clone(), self.pulse.is_asked.clone());
             probe::ask(move |_| {
                 if !engine.mode_is(Mode::Done) {

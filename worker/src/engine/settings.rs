@@ -44,6 +44,8 @@ pub(super) struct Settings {
     pub accept_max: usize,
     /// Threads that run Python.
     pub threads: usize,
+    /// How calls are run.
+    pub engine: config::Engine,
     /// The field that tells a request's identifier, if requests have one.
     pub id_field: Option<String>,
 }
@@ -67,6 +69,7 @@ impl Settings {
             drain: app.timeouts.drain,
             accept_max: if siblings > 1 { app.threads } else { 64 },
             threads: app.threads,
+            engine: app.engine,
         }
     }
 }

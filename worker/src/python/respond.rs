@@ -10,14 +10,15 @@
 use std::io;
 use std::thread;
 
+use pyo3::intern;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use super::deadline::RequestTimeout;
+use super::deadline::{RequestTimeout, extend};
 use super::{hints, latin1};
 use crate::clock;
-use crate::conn::Connection;
+use crate::conn::{Connection, Flushed};
 use crate::lease::Lease;
 use crate::wire::http::answer::Fault;
 use crate::wire::http::hints::Hints;
@@ -28,6 +29,8 @@ use crate::wire::http::hints::Hints;
 pub struct Respond {
     connection: Option<Box<Connection>>,
     said: Said,
+    /// The function that waits for the client in the place of `write()`, where no thread may: see `greenlets`.
+    writer: Option<Py<PyAny>>,
 }
 
 /// What the application's calls came to so far.
@@ -42,7 +45,12 @@ pub struct Said {
 }
 
 impl Respond {
-    fn connection(&mut self) -> PyResult<&mut Connection> {
+    /// One whose `write()` is a method made of this function.
+    pub fn with_writer(writer: Py<PyAny>) -> Respond {
+        Respond { writer: Some(writer), ..Respond::default() }
+    }
+
+    pub(super) fn connection(&mut self) -> PyResult<&mut Connection> {
         self.connection.as_deref_mut().ok_or_else(|| PyRuntimeError::new_err("this request is over"))
     }
 
@@ -64,6 +72,34 @@ impl Respond {
             lease.resume(connection.heard(), clock::now());
         }
         Ok(())
+    }
+
+    /// The application writes: from here on its client is waited for, not it.
+    fn begin_to_write(&mut self, data: &Bound<'_, PyAny>) -> PyResult<&mut Connection> {
+        let data = data
+            .cast::<PyBytes>()
+            .map_err(|_| PyTypeError::new_err(format!("write() takes bytes, not {}", type_name(data))))?;
+        if self.said.is_refused {
+            return Err(PyAssertionError::new_err(
+                "write() was called although start_response() had refused its arguments",
+            ));
+        }
+        let connection = self.connection()?;
+        if !connection.lease.is_none_or(Lease::pause) {
+            return Err(RequestTimeout::new_err("write() is too late: the client has been told"));
+        }
+        connection.turn.write(data.as_bytes());
+        Ok(connection)
+    }
+
+    /// It has what it can have, and the application goes on.
+    fn end_to_write(&mut self, is_client_gone: bool) {
+        self.said.is_client_gone = is_client_gone;
+        if let Some(connection) = &self.connection
+            && let Some(lease) = connection.lease
+        {
+            lease.resume(connection.heard(), clock::now());
+        }
     }
 
     fn begin(&mut self, status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -91,12 +127,13 @@ impl Respond {
 impl Respond {
     #[pyo3(signature = (status, headers, exc_info = None, /))]
     fn start_response<'py>(
-        mut slf: PyRefMut<'py, Self>,
+        slf: Bound<'py, Self>,
         status: &Bound<'py, PyAny>,
         headers: &Bound<'py, PyAny>,
         exc_info: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<PyRefMut<'py, Self>> {
-        let turn = &slf.connection()?.turn;
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut this = slf.try_borrow_mut()?;
+        let turn = &this.connection()?.turn;
         let (has_begun, is_head_out) = (turn.has_begun(), turn.is_head_out());
         match exc_info {
             Some(given) if is_head_out => return Err(raise_again(given)),
@@ -105,32 +142,68 @@ impl Respond {
             }
             Some(_) | None => {}
         }
-        slf.begin(status, headers)?;
-        Ok(slf)
+        this.begin(status, headers)?;
+        let writer = this.writer.as_ref().map(|writer| writer.clone_ref(slf.py()));
+        drop(this);
+        match writer {
+            None => Ok(slf.into_any()),
+            Some(writer) => writer.bind(slf.py()).call_method1(intern!(slf.py(), "__get__"), (slf,)),
+        }
     }
 
     /// PEP 3333's `write()`: gives the bytes to the client before it returns.
     fn __call__(&mut self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let data = data
-            .cast::<PyBytes>()
-            .map_err(|_| PyTypeError::new_err(format!("write() takes bytes, not {}", type_name(data))))?;
-        if self.said.is_refused {
-            return Err(PyAssertionError::new_err(
-                "write() was called although start_response() had refused its arguments",
-            ));
-        }
-        let connection = self.connection()?;
-        let lease = connection.lease;
-        if !lease.is_none_or(Lease::pause) {
-            return Err(RequestTimeout::new_err("write() is too late: the client has been told"));
-        }
-        connection.turn.write(data.as_bytes());
+        let connection = self.begin_to_write(data)?;
         let sent: io::Result<()> = py.detach(|| connection.flush_waiting());
-        if let Some(lease) = lease {
-            lease.resume(connection.heard(), clock::now());
-        }
-        self.said.is_client_gone = sent.is_err();
+        self.end_to_write(sent.is_err());
         Ok(sent?)
+    }
+
+    /// `write()` in steps, none of which waits. Call `push` until all has left, and `written` when it has, or when nobody waits for
+    /// that any more.
+    fn begin_to_put(&mut self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.begin_to_write(data).map(drop)
+    }
+
+    /// Sends what the socket takes now. Says whether all has left.
+    fn push(&mut self) -> PyResult<bool> {
+        match self.connection()?.flush() {
+            Flushed::All => Ok(true),
+            Flushed::Full => Ok(false),
+            Flushed::Gone => {
+                self.said.is_client_gone = true;
+                Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
+            }
+        }
+    }
+
+    /// The client took nothing for `timeouts.write`.
+    fn lose(&mut self) -> PyResult<()> {
+        self.said.is_client_gone = true;
+        Err(io::Error::from(io::ErrorKind::TimedOut).into())
+    }
+
+    /// The application goes on.
+    fn written(&mut self) {
+        self.end_to_write(self.said.is_client_gone);
+    }
+
+    /// The descriptor that has room when `push` is to be called, and for how many seconds that is waited for.
+    fn room(&mut self) -> PyResult<(i32, f64)> {
+        let connection = self.connection()?;
+        Ok((connection.raw_fd(), connection.write_timeout().as_secs_f64()))
+    }
+
+    /// `environ["monoceros.extend_timeout"]` where a thread has many requests.
+    #[pyo3(signature = (seconds, /))]
+    fn extend_timeout(&mut self, seconds: f64) -> PyResult<()> {
+        extend(self.connection()?.lease, seconds)
+    }
+
+    /// `environ["wsgi.early_hints"]` there.
+    #[pyo3(signature = (headers, /))]
+    fn early_hints(&mut self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.hint(headers)
     }
 }
 

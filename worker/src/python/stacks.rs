@@ -39,6 +39,7 @@ const TELLER_SOURCE: &std::ffi::CStr = c"
 import linecache
 import sys
 import threading
+from _thread import get_ident
 
 def stack(frame, limit):
     lines = []
@@ -60,7 +61,7 @@ def every(known, limit):
     names = {number: thread._name for number, thread in list(threading._active.items())}
     parts = []
     frames = sys._current_frames()
-    frames.pop(threading.get_ident(), None)
+    frames.pop(get_ident(), None)
     for number, frame in frames.items():
         about = known.get(number) or names.get(number, 'a thread without a name')
         parts.append(f'Thread {number:#x}, {about} (most recent call last):\\n{stack(frame, limit)}')
@@ -93,6 +94,20 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
         faulthandler.call_method("register", (signal(),), Some(&arguments))?;
     }
     teller(py).map(drop)
+}
+
+/// The number that Python has for this thread, also where `threading` was patched to number greenlets.
+pub fn this_thread(py: Python<'_>) -> u64 {
+    let number = || teller(py)?.bind(py).call_method0("get_ident")?.extract();
+    number().unwrap_or_default()
+}
+
+/// What a frame and those that led to it are at.
+///
+/// # Errors
+/// When Python has no memory.
+pub fn of_frame(py: Python<'_>, frame: Bound<'_, PyAny>) -> PyResult<String> {
+    teller(py)?.bind(py).call_method1("stack", (frame, FRAMES_MAX))?.extract()
 }
 
 fn teller(py: Python<'_>) -> PyResult<&Py<PyModule>> {

@@ -440,6 +440,21 @@ fn sync_means_one_thread() {
 }
 
 #[test]
+fn each_engine_can_be_named() {
+    for (word, engine) in [
+        ("threads", Engine::Threads),
+        ("gevent", Engine::Gevent),
+        ("eventlet", Engine::Eventlet),
+        ("tornado", Engine::Tornado),
+    ] {
+        let app = app(&format!("engine: {word}\nthreads: 1\nlimits: {{connections_max: 70000}}"));
+        assert_eq!((app.engine, app.engine.word()), (engine, word));
+        let calls = if app.engine.has_greenlets() { CALLS_MAX } else { 1 };
+        assert_eq!(app.calls_max(), calls);
+    }
+}
+
+#[test]
 fn a_value_behind_an_alias_is_the_same_value() {
     let app = app("environment: {A: &a 3, B: *a}\ntimeouts: &t {head: 7s}");
     assert_eq!(app.environment["B"], "3");

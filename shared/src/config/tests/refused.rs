@@ -182,14 +182,20 @@ const LINES: &[(&str, &str)] = &[
         "5:22: `boot`: expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `-3s`: it does not begin with a whole number",
     ),
     ("timeouts: {boot: 99999999999999999999d}", "5:22: `boot`: `99999999999999999999d` is out of range: 100ms to 1h"),
-    ("engine: gevent", "5:13: `engine`: this version does not have `gevent` yet: expected one of `threads`, `sync`"),
-    (
-        "engine: eventlet",
-        "5:13: `engine`: this version does not have `eventlet` yet: expected one of `threads`, `sync`",
-    ),
-    ("engine: tornado", "5:13: `engine`: this version does not have `tornado` yet: expected one of `threads`, `sync`"),
     ("engine: thread", "5:13: `engine`: unknown value `thread`: did you mean `threads`?"),
-    ("engine: asyncio", "5:13: `engine`: unknown value `asyncio`: expected one of `threads`, `sync`"),
+    ("engine: asyncio", "5:13: `engine`: unknown value `asyncio`: expected one of `threads`, `sync`, `gevent`, `eventlet`, `tornado`"),
+    (
+        "engine: gevent\nthreads: 2",
+        "6:14: `threads`: `engine: gevent` has one thread, not 2: remove one of the two, or write `engine: threads`",
+    ),
+    (
+        "threads: 2\nengine: eventlet",
+        "5:14: `threads`: `engine: eventlet` has one thread, not 2: remove one of the two, or write `engine: threads`",
+    ),
+    (
+        "engine: tornado\nthreads: 2",
+        "6:14: `threads`: `engine: tornado` has one thread, not 2: remove one of the two, or write `engine: threads`",
+    ),
     (
         "engine: sync\nthreads: 2",
         "6:14: `threads`: `engine: sync` has one thread, not 2: remove one of the two, or write `engine: threads`",

@@ -1,0 +1,61 @@
+"""gevent's hub."""
+
+import gevent
+from gevent import monkey
+from gevent.event import Event
+from gevent.hub import Waiter
+
+monkey.patch_all()
+
+
+class Hub:
+    """What serve.py needs of gevent."""
+
+    def __init__(self):
+        self.hub = gevent.get_hub()
+        self.waiters = {}
+        self.done = Event()
+        self.spawn = gevent.spawn
+
+    def run(self, descriptors, come_round):
+        watchers = [self.hub.loop.io(descriptor, 1) for descriptor in descriptors]
+        for watcher in watchers:
+            watcher.start(come_round)
+        self.done.wait()
+        for watcher in watchers:
+            watcher.close()
+
+    def stop(self):
+        self.done.set()
+
+    def wait(self, place):
+        waiter = self.waiters[place] = Waiter(self.hub)
+        try:
+            waiter.get()
+        finally:
+            del self.waiters[place]
+
+    def wake(self, place):
+        waiter = self.waiters.get(place)
+        if waiter is not None:
+            waiter.switch(None)
+
+    def throw(self, greenlet, exception):
+        gevent.kill(greenlet, exception, block=False)
+
+    def pause(self):
+        gevent.sleep(0)
+
+    def room(self, descriptor, seconds):
+        watcher = self.hub.loop.io(descriptor, 2)
+        timeout = gevent.Timeout.start_new(seconds)
+        try:
+            self.hub.wait(watcher)
+            return True
+        except gevent.Timeout as raised:
+            if raised is not timeout:
+                raise
+            return False
+        finally:
+            timeout.close()
+            watcher.close()
