@@ -20,6 +20,8 @@ mod http;
 mod conformance;
 // More requests than threads.
 mod crowd;
+// gevent, eventlet, tornado: calls that wait without a thread.
+mod engines;
 // Files that are served without Python.
 mod static_files;
 // TLS: certificates, clients that show them, sessions that go on, strangers.

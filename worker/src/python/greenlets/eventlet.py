@@ -1,9 +1,15 @@
 """eventlet's hub."""
 
-import eventlet
-from eventlet import hubs
-from eventlet.event import Event
-from eventlet.timeout import Timeout
+import warnings
+
+with warnings.catch_warnings():
+    # That it is old stands in our README, and need not in the log of each worker.
+    warnings.simplefilter('ignore')
+    import eventlet
+    from eventlet import hubs
+    from eventlet.event import Event
+    from eventlet.timeout import Timeout
+
 from greenlet import getcurrent
 
 eventlet.monkey_patch()

@@ -41,7 +41,7 @@ class Hub:
             waiter.switch(None)
 
     def throw(self, greenlet, exception):
-        gevent.kill(greenlet, exception, block=False)
+        greenlet.kill(exception, block=False)
 
     def pause(self):
         gevent.sleep(0)
