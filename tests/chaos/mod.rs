@@ -92,7 +92,7 @@ fn nobody_notices_twenty_reloads() {
     expect_nothing_left(&server, before);
 }
 
-/// The same with calls in greenlets, by this engine.
+/// The same by another engine.
 fn storm_over(engine: &str) {
     for kills in [false, true] {
         let storm = Storm { seed: seed(), reloads: 8, idle: 50, each: 2, calm: 100, kills, ..Storm::default() };
@@ -118,6 +118,11 @@ fn nobody_notices_reloads_of_gevent() {
 #[test]
 fn nobody_notices_reloads_of_eventlet() {
     storm_over("eventlet");
+}
+
+#[test]
+fn nobody_notices_reloads_of_tornado() {
+    storm_over("tornado");
 }
 
 #[test]

@@ -105,8 +105,8 @@ fn every_rule_is_kept_when_the_bytes_come_one_by_one_and_by_several_threads() {
 }
 
 #[test]
-fn every_rule_is_kept_by_greenlets() {
-    for engine in ["gevent", "eventlet"] {
+fn every_rule_is_kept_by_every_engine() {
+    for engine in ["gevent", "eventlet", "tornado"] {
         let environment = target_folder().join("venv");
         let settings = format!("engine: {engine}\nvirtualenv: {}", environment.display());
         let mut broken = broken(Manner::Whole, &settings);

@@ -2,3 +2,5 @@
 
 mod greenlets;
 mod missing;
+mod native;
+mod tornado;

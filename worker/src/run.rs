@@ -27,7 +27,7 @@ use crate::access::Access;
 use crate::access::line::Form;
 use crate::descriptors::Noted;
 use crate::engine::pulse::Heart;
-use crate::engine::{Engine, Entrance, Leave, Mode, Parts, Say, apology, greenlets, threads};
+use crate::engine::{Engine, Entrance, Leave, Mode, Parts, Say, apology, greenlets, threads, tornado};
 use crate::keeper::Keeper;
 use crate::origin::Policy;
 use crate::python::Application;
@@ -173,7 +173,8 @@ impl Worker {
             engine.begin_to_beat(Heart::Python);
             say(&self.sender, &FromWorker::Loaded { files })?;
             match self.assignment.app.engine {
-                config::Engine::Threads | config::Engine::Tornado => threads::run(&engine, &application)?,
+                config::Engine::Threads => threads::run(&engine, &application)?,
+                config::Engine::Tornado => tornado::run(&engine, &application)?,
                 config::Engine::Gevent | config::Engine::Eventlet => greenlets::run(&engine, &application)?,
             }
         }

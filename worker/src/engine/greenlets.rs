@@ -54,8 +54,7 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
             Ok(Py::new(py, Crew(Arc::new(shop)))?.into_any())
         });
         if let Err(error) = ran {
-            slog::crit!(engine.log, "the loop has ended"; "traceback" => python::traceback(py, &error));
-            engine.break_off(&io::Error::other("the loop has ended"));
+            engine.end_with_loop(py, &error);
         }
         engine.stop_beating();
         python::finalize(py, PYTHON_PATIENCE, &engine.log);
@@ -165,9 +164,7 @@ impl Crew {
 
     /// Ends the worker for a bug of ours.
     fn break_off(&self, py: Python<'_>, error: Bound<'_, PyAny>) {
-        let error = PyErr::from_value(error);
-        slog::crit!(self.0.engine.log, "the loop has failed"; "traceback" => python::traceback(py, &error));
-        self.0.engine.break_off(&io::Error::other("the loop has failed"));
+        self.0.engine.end_with_loop(py, &PyErr::from_value(error));
     }
 
     /// The next request, if there is one and a place for it: the call, its place, and what to call the application with.

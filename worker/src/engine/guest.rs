@@ -183,6 +183,11 @@ impl Patiences {
         }
     }
 
+    /// How long between two requests, in seconds.
+    pub fn keepalive_seconds(&self) -> f64 {
+        self.keepalive as f64 / 1000.0
+    }
+
     /// Until when a body is fast enough that began then and of which so much has come. The time for one piece of it is for nothing.
     fn pace(&self, began: u64, length: u64) -> u64 {
         match length.saturating_mul(1000).checked_div(self.body_rate) {

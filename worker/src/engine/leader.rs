@@ -205,6 +205,9 @@ impl Runner {
     }
 
     fn join(&mut self, leader: &mut Leader) -> io::Result<()> {
+        if self.engine.is_native.load(Ordering::Acquire) {
+            return Ok(());
+        }
         for (index, listener) in leader.listeners.iter_mut().enumerate().filter(|_| leader.joined) {
             listener.join(&leader.epoll, LISTENER + index)?;
         }

@@ -41,6 +41,7 @@ pub mod slots;
 mod stacks;
 mod succession;
 pub mod threads;
+pub mod tornado;
 mod watch;
 
 use std::io;
@@ -111,6 +112,8 @@ pub struct Engine {
     adopted: AtomicBool,
     /// The drain has begun, and an heir is known if there is one: until then a turn goes on as ever.
     leaving: AtomicBool,
+    /// The listeners are another server's, in this process.
+    is_native: AtomicBool,
     /// The listeners are left, and what waited in them is taken.
     drained: AtomicBool,
     /// Workers that may still hand connections over to us.
@@ -222,6 +225,7 @@ impl Engine {
             mode: AtomicU8::new(Mode::Loaded as u8),
             leaving: AtomicBool::new(false),
             adopted: AtomicBool::new(false),
+            is_native: AtomicBool::new(false),
             drained: AtomicBool::new(false),
             givers: AtomicUsize::new(0),
             stuck: AtomicUsize::new(0),

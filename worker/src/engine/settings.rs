@@ -34,6 +34,8 @@ pub(super) struct Settings {
     pub request: u64,
     /// How long a request waits for a thread, and what it is told then.
     pub wait: (u64, Refusal),
+    /// Connections that there may be.
+    pub connections_max: usize,
     /// Requests that may wait for a thread.
     pub queue_max: usize,
     /// `timeouts.heartbeat`.
@@ -64,6 +66,7 @@ impl Settings {
             write_timeout: app.timeouts.write,
             request: app.timeouts.request.as_millis() as u64,
             wait: crowd::patience(&app.timeouts),
+            connections_max: app.limits.connections_max,
             queue_max: app.limits.queue_max,
             heartbeat: app.timeouts.heartbeat,
             drain: app.timeouts.drain,

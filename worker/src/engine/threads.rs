@@ -58,13 +58,18 @@ impl Runner {
                         None => return,
                     },
                 };
-                match task {
-                    Task::Serve(guest) => self.serve(py, application, guest),
-                    Task::Abandon(rest) => self.abandon(py, application, rest),
-                }
-                self.flush_batch();
+                self.work(py, application, task);
             }
         });
+    }
+
+    /// Does one piece of work.
+    pub(super) fn work(&mut self, py: Python<'_>, application: &Application, task: Task) {
+        match task {
+            Task::Serve(guest) => self.serve(py, application, guest),
+            Task::Abandon(rest) => self.abandon(py, application, rest),
+        }
+        self.flush_batch();
     }
 
     /// Calls the application, or pulls at its answer, for as long as its client takes what comes of it.

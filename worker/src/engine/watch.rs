@@ -97,7 +97,8 @@ impl Watch {
         }
     }
 
-    fn is_quiet(&self) -> bool {
+    /// Whether no call runs.
+    pub fn is_quiet(&self) -> bool {
         self.leases().all(|lease| lease.look() == Sight::Idle)
     }
 }

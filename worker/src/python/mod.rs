@@ -13,6 +13,7 @@ mod deadline;
 mod environ;
 mod error;
 mod file;
+mod foreign;
 mod fork;
 pub mod greenlets;
 mod hints;
@@ -30,6 +31,7 @@ pub mod respond;
 mod shutdown;
 pub mod stacks;
 mod template;
+pub mod tornado;
 #[cfg(test)]
 mod tests;
 
@@ -93,11 +95,12 @@ pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failur
     interpreter::start(app)?;
     watch_over()?;
     Python::attach(|py| {
-        greenlets::prepare(py, app)?;
+        foreign::prepare(py, app)?;
         if let Err(error) = interpreter::write_line_by_line(py) {
             slog::warn!(log, "what is printed may come late"; "why" => error::one_line(py, &error));
         }
         let callable = import::application(py, app)?;
+        tornado::expect_servable(callable.bind(py), app)?;
         Application::new(py, callable, assignment, log.clone()).map_err(|error| Failure {
             why: format!("cannot prepare Python: {}", error::one_line(py, &error)),
             detail: traceback(py, &error),

@@ -11,18 +11,16 @@
 //! Known fault: what the application says of an exception (`__str__`), and what Python collects as garbage, runs within a method of ours
 //! all the same; a switch in there keeps only its own request.
 
-use std::ffi::CString;
-
 use monoceros_shared::config::{App, Engine};
 use monoceros_shared::link::Failure;
-use pyo3::exceptions::PyModuleNotFoundError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
 
 use super::respond::{self, Respond, Said};
-use super::{Application, error, interpreter, note, stacks};
+use super::foreign::{self, known, module};
+use super::{Application, note, stacks};
 use crate::conn::Connection;
 
 /// What serves requests, and what it needs of the package.
@@ -60,36 +58,7 @@ pub fn prepare(py: Python<'_>, app: &App) -> Result<(), Failure> {
         let _ = SERVE.set(py, serve.unbind());
         Ok(())
     };
-    load().map_err(|raised| failure(py, app, &raised))
-}
-
-/// A module of ours, which nobody can import.
-fn module<'py>(py: Python<'py>, source: &str, file: &str) -> PyResult<Bound<'py, PyModule>> {
-    let (code, file_name) = (CString::new(source)?, CString::new(file)?);
-    let name = CString::new(file.trim_end_matches(".py").replace('/', "_"))?;
-    let module = PyModule::from_code(py, &code, &file_name, &name)?;
-    py.import("sys")?.getattr("modules")?.call_method1("pop", (module.name()?, py.None()))?;
-    Ok(module)
-}
-
-/// Why an engine cannot be used.
-fn failure(py: Python<'_>, app: &App, raised: &PyErr) -> Failure {
-    let package = app.engine.word();
-    let missing = raised.value(py).getattr("name").and_then(|name| name.extract::<String>()).unwrap_or_default();
-    let is_missing = raised.is_instance_of::<PyModuleNotFoundError>(py) && missing == package;
-    if !is_missing {
-        let why = format!("cannot use engine {package}: {}", error::one_line(py, raised));
-        return Failure::new(why, error::traceback(py, raised));
-    }
-    let (place, python) = match &app.virtualenv {
-        Some(root) => (format!("in the virtualenv {}", root.display()), root.join("bin/python").display().to_string()),
-        None => (format!("among those of Python {}", interpreter::VERSION), "python3".to_owned()),
-    };
-    let remedy = if app.virtualenv.is_some() { "" } else { "; or name a `virtualenv` that has it" };
-    Failure::new(
-        format!("cannot use engine {package}: the package is not {place}: {python} -m pip install {package}{remedy}"),
-        "",
-    )
+    load().map_err(|raised| foreign::failure(py, app, &raised))
 }
 
 /// Serves on this thread until the crew says that it is done.
@@ -100,10 +69,6 @@ pub fn run(py: Python<'_>, application: &Application, make: impl FnOnce(Py<PyAny
     let (serve, hub) = (known(py, &SERVE)?, known(py, &HUB)?.call0(py)?);
     let crew = make(serve.call_method1(py, intern!(py, "writer"), (&hub,))?)?;
     serve.call_method1(py, intern!(py, "run"), (crew, &application.callable, hub)).map(drop)
-}
-
-fn known<'a, T>(py: Python<'_>, what: &'a PyOnceLock<T>) -> PyResult<&'a T> {
-    what.get(py).ok_or_else(|| pyo3::exceptions::PyRuntimeError::new_err("this engine has no greenlets"))
 }
 
 /// Whether the call at this place has the thread now.
