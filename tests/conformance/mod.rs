@@ -111,7 +111,8 @@ fn every_rule_is_kept_by_every_engine() {
         let settings = format!("engine: {engine}\nvirtualenv: {}", environment.display());
         let mut broken = broken(Manner::Whole, &settings);
         // gevent closes descriptors in its hub, so that a pipe which is read without the hub has no end, and its thread is kept.
-        broken.retain(|case| engine != "gevent" || !(case.contains("a pipe:") || case.contains("an object in memory:")));
+        broken
+            .retain(|case| engine != "gevent" || !(case.contains("a pipe:") || case.contains("an object in memory:")));
         assert!(broken.is_empty(), "{engine}: {} rules are broken:\n{}", broken.len(), broken.join("\n"));
     }
 }

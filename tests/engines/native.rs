@@ -83,7 +83,9 @@ fn a_websocket_echoes_through_a_reload_until_the_drain_ends() {
     let (status, said) = server.command(&["reload", "--wait"]);
     assert_eq!(status, 0, "{said}");
     expect_echo(&mut socket, "during");
-    eventually("new connections to be served by the new worker", || (server.get("/pid").text() != before).then_some(()));
+    eventually("new connections to be served by the new worker", || {
+        (server.get("/pid").text() != before).then_some(())
+    });
     expect_echo(&mut socket, "still");
     assert_eq!(socket.take(4).expect("a close frame"), [0x88, 2 + 15, 0x03, 0xe9], "1001, going away");
     assert_eq!(socket.take(15).expect("its reason"), b"the server ends");

@@ -371,7 +371,8 @@ mod tests {
         let last = leases.get(BLOCK);
         last.begin(None, Heard::Nothing, 0);
         assert_eq!(leases.used().count(), BLOCK + 1);
-        let busy: Vec<usize> = (0..).zip(leases.used()).filter(|(_, lease)| lease.look() != Sight::Idle).map(|(place, _)| place).collect();
+        let busy: Vec<usize> =
+            (0..).zip(leases.used()).filter(|(_, lease)| lease.look() != Sight::Idle).map(|(place, _)| place).collect();
         assert_eq!(busy, [BLOCK]);
         assert!(std::ptr::eq(last, leases.get(BLOCK)));
     }

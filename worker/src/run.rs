@@ -9,7 +9,6 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use monoceros_shared::{config, exit};
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::link::{
@@ -19,6 +18,7 @@ use monoceros_shared::log::{self, Outlet};
 use monoceros_shared::scoreboard::Scoreboard;
 use monoceros_shared::stdio::Stream;
 use monoceros_shared::tls::Parcel;
+use monoceros_shared::{config, exit};
 use nix::sys::signal::SigSet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};

@@ -25,8 +25,7 @@ use super::tls;
 use super::tree;
 use super::value::{Count, EngineName, PathText, Principal, Principals, Size, Surge, Workers};
 use super::{
-    Address, App, Config, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, StaticFiles, Timeouts,
-    Tls,
+    Address, App, Config, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, StaticFiles, Timeouts, Tls,
 };
 
 /// What the check knows of the machine.

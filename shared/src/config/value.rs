@@ -10,7 +10,9 @@ use super::quantity;
 use super::request::Scheme;
 use super::section::{At, Read, instead, list, written};
 use super::tree::{Kind, Node, Value};
-use super::{BrokenStart, ClientCertificates, Engine, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion, Underscores};
+use super::{
+    BrokenStart, ClientCertificates, Engine, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion, Underscores,
+};
 
 impl Read for String {
     const FORM: &'static str = "text";

@@ -26,6 +26,7 @@ use pyo3::Python;
 use super::Engine;
 use super::runner::Runner;
 use super::slots::lock;
+use crate::clock;
 use crate::lease::Call;
 use crate::python;
 
@@ -69,7 +70,6 @@ impl Foreign {
     pub fn take_overdue(&self) -> Vec<(usize, Call)> {
         std::mem::take(&mut *lock(&self.overdue))
     }
-
 }
 
 impl Engine {
@@ -98,6 +98,14 @@ impl Engine {
 }
 
 impl Runner {
+    /// What was done outside of leading may have left a deadline that the timer does not know: in a drain, those of idle connections.
+    pub(super) fn leave_loop(&mut self) {
+        self.flush_batch();
+        if self.engine.is_leaving() {
+            self.engine.foreign.ring();
+        }
+    }
+
     /// The loop has come round: takes in what has come. What is ready for the application is in the queue afterwards.
     pub(super) fn come_round(&mut self) {
         let engine = self.engine.clone();
@@ -108,6 +116,9 @@ impl Runner {
             Some(mut leader) => {
                 engine.led.store(true, Ordering::Release);
                 let led = self.lead(&mut leader, Some(Duration::ZERO));
+                // The loop waits now, and not we.
+                let next = lock(&engine.deadlines).next();
+                let led = led.and_then(|()| leader.arm(next, clock::now()));
                 engine.led.store(false, Ordering::Release);
                 led
             }

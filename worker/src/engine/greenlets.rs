@@ -289,7 +289,7 @@ impl Shop {
     /// The place is free again.
     fn dismiss(&self, place: usize) -> usize {
         let mut hands = self.hands();
-        hands.runner.flush_batch();
+        hands.runner.leave_loop();
         hands.free.push(Reverse(place));
         hands.wanted()
     }

@@ -71,18 +71,18 @@ impl Crew {
         let Ok(mut runner) = self.runner.try_lock() else { return false };
         let runner = &mut *runner;
         py.detach(|| runner.come_round());
-        let mut is_more = true;
-        for _ in 0..CALLS_MAX {
-            let Some(task) = runner.pop().or_else(|| self.engine.pop_later()) else {
-                is_more = false;
-                break;
+        let next = |runner: &Runner| runner.pop().or_else(|| self.engine.pop_later());
+        for calls in 0..CALLS_MAX {
+            let Some(task) = next(runner) else {
+                if calls > 0 {
+                    runner.leave_loop();
+                }
+                self.engine.relieve_deputy();
+                return false;
             };
             runner.work(py, &self.application, task);
         }
-        if !is_more {
-            self.engine.relieve_deputy();
-        }
-        is_more
+        true
     }
 
     fn mode(&self) -> &'static str {

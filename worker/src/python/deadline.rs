@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyType};
 use pyo3::{create_exception, ffi, wrap_pyfunction};
 
-use crate::lease::{self, Lease};
 use crate::clock;
+use crate::lease::{self, Lease};
 
 create_exception!(
     monoceros,

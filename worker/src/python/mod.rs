@@ -31,9 +31,9 @@ pub mod respond;
 mod shutdown;
 pub mod stacks;
 mod template;
-pub mod tornado;
 #[cfg(test)]
 mod tests;
+pub mod tornado;
 
 use std::sync::Arc;
 

@@ -183,7 +183,10 @@ const LINES: &[(&str, &str)] = &[
     ),
     ("timeouts: {boot: 99999999999999999999d}", "5:22: `boot`: `99999999999999999999d` is out of range: 100ms to 1h"),
     ("engine: thread", "5:13: `engine`: unknown value `thread`: did you mean `threads`?"),
-    ("engine: asyncio", "5:13: `engine`: unknown value `asyncio`: expected one of `threads`, `sync`, `gevent`, `eventlet`, `tornado`"),
+    (
+        "engine: asyncio",
+        "5:13: `engine`: unknown value `asyncio`: expected one of `threads`, `sync`, `gevent`, `eventlet`, `tornado`",
+    ),
     (
         "engine: gevent\nthreads: 2",
         "6:14: `threads`: `engine: gevent` has one thread, not 2: remove one of the two, or write `engine: threads`",

@@ -18,8 +18,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
 
-use super::respond::{self, Respond, Said};
 use super::foreign::{self, known, module};
+use super::respond::{self, Respond, Said};
 use super::{Application, note, stacks};
 use crate::conn::Connection;
 
@@ -65,7 +65,11 @@ pub fn prepare(py: Python<'_>, app: &App) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When the package raises, which is no fault of a request's.
-pub fn run(py: Python<'_>, application: &Application, make: impl FnOnce(Py<PyAny>) -> PyResult<Py<PyAny>>) -> PyResult<()> {
+pub fn run(
+    py: Python<'_>,
+    application: &Application,
+    make: impl FnOnce(Py<PyAny>) -> PyResult<Py<PyAny>>,
+) -> PyResult<()> {
     let (serve, hub) = (known(py, &SERVE)?, known(py, &HUB)?.call0(py)?);
     let crew = make(serve.call_method1(py, intern!(py, "writer"), (&hub,))?)?;
     serve.call_method1(py, intern!(py, "run"), (crew, &application.callable, hub)).map(drop)
