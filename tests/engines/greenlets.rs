@@ -193,12 +193,12 @@ fn a_thread_that_is_kept_for_too_long_is_seen_by_its_heart() {
     for engine in ENGINES {
         let server = site(engine).app("timeouts: {heartbeat: 1s}").serve();
         let pid = server.get("/pid").text().to_owned();
-        let mut kept = begin(&server, "/c");
+        let kept = begin(&server, "/c");
         server.logged("worker silent");
         let stacks = server.logged("stacks of a silent worker").to_string();
         assert!(stacks.contains("in in_c"), "{stacks}");
         eventually("another worker to serve", || (server.get("/pid").text() != pid).then_some(()));
-        let _ = kept.try_answer("GET");
+        drop(kept);
     }
 }
 
@@ -309,5 +309,42 @@ fn nobody_notices_a_reload_while_calls_wait() {
             assert_eq!(client.answer().expect_status(200).text(), "ok");
             assert_ne!(client.get("/pid").text(), before, "and goes over when its answer is out");
         }
+    }
+}
+
+#[test]
+fn bodies_that_are_read_while_they_come_hold_up_nobody() {
+    for engine in ENGINES {
+        let site = Site::new("uploads:application").engine(engine).app("body: stream\ntimeouts: {body: 500ms}");
+        let server = site.serve();
+        let post = |path: &str, framing: &str| format!("POST /{path} HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n");
+        let mut echoes: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+        for client in &mut echoes {
+            client.send(post("echo", "Transfer-Encoding: chunked")).send("3\r\none\r\n");
+        }
+        for client in &mut echoes {
+            client.head().expect_status(200);
+            assert_eq!(client.chunk().expect("the first piece"), b"one");
+        }
+        let told = server.connect().post("/whole", &vec![b'x'; 5_000_000]).expect_status(200);
+        assert!(told.text().starts_with("5000000 5000000 "), "{told}");
+        for client in &mut echoes {
+            client.send("3\r\ntwo\r\n0\r\n\r\n");
+            assert_eq!(client.chunk().expect("the second piece"), b"two");
+            assert_eq!(client.chunk().expect("the end"), b"");
+            assert_eq!(client.get("/ignore").text(), "ignored");
+        }
+        let mut asked = server.connect();
+        asked.send(post("whole", "Content-Length: 3\r\nExpect: 100-continue"));
+        assert_eq!(asked.take(25).expect("a 100"), b"HTTP/1.1 100 Continue\r\n\r\n");
+        asked.send("abc").answer().expect_status(200);
+        let mut never = server.connect();
+        never.send(post("strict", "Content-Length: 3")).send("a");
+        never.answer().expect_status(408);
+        let mut broken = server.connect();
+        broken.send(post("strict", "Transfer-Encoding: chunked")).send("xyz\r\n");
+        broken.answer().expect_status(400);
+        let record = server.site().read("record");
+        assert!(record.contains("TimeoutError") && record.contains("ConnectionAbortedError"), "{record}");
     }
 }

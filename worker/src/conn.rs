@@ -5,6 +5,7 @@
 
 mod introduced;
 mod sealed;
+mod upload;
 mod voice;
 
 use std::fmt;
@@ -13,12 +14,13 @@ use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile;
 use socket2::Socket;
 
+pub use upload::{Waits, as_error};
 pub use voice::Voice;
 
 use crate::descriptors;
@@ -108,7 +110,9 @@ pub struct Connection {
     hangup: bool,
     /// Whether bytes have gone either way since this was last asked.
     moved: bool,
-    write_timeout: Duration,
+    waits: Waits,
+    /// When the body that the application reads began to be waited for.
+    body_began: Option<Instant>,
     /// Its TLS, if it speaks it.
     session: Option<Arc<Mutex<Session>>>,
     /// What the application is told of that, once it is agreed on.
@@ -130,7 +134,7 @@ pub struct Connection {
 
 impl Connection {
     /// A connection just accepted; its socket does not block.
-    pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, write_timeout: Duration) -> Connection {
+    pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, waits: Waits) -> Connection {
         descriptors::note(&socket);
         // What a client sends with its connection is there already, as a rule: the first recv is worth its try.
         let socket = Arc::new(socket);
@@ -139,7 +143,8 @@ impl Connection {
             readable: true,
             hangup: false,
             moved: false,
-            write_timeout,
+            waits,
+            body_began: None,
             session: None,
             variables: None,
             failure: None,
@@ -173,9 +178,9 @@ impl Connection {
         self.hangup |= edge.hangup;
     }
 
-    /// How long the application waits for its client at most when it writes.
-    pub fn write_timeout(&self) -> Duration {
-        self.write_timeout
+    /// How long its client is waited for within a call.
+    pub fn waits(&self) -> Waits {
+        self.waits
     }
 
     /// Moves bytes for as long as the socket and the turn want to. `scratch` is the thread's own.
@@ -189,7 +194,10 @@ impl Connection {
             }
             match self.turn.next() {
                 Next::Call => return Standing::Call,
-                Next::Wait if self.turn.may_restart() => self.turn.restart(moment),
+                Next::Wait if self.turn.may_restart() => {
+                    self.body_began = None;
+                    self.turn.restart(moment);
+                }
                 Next::Wait => return Standing::Running,
                 Next::End(farewell) => return Standing::End(farewell),
                 Next::Send => match self.flush() {
@@ -266,7 +274,7 @@ impl Connection {
     /// # Errors
     /// When the client is gone, or takes nothing for `timeouts.write`.
     pub fn flush_waiting(&mut self) -> io::Result<()> {
-        let patience = PollTimeout::try_from(self.write_timeout).unwrap_or(PollTimeout::MAX);
+        let patience = PollTimeout::try_from(self.waits.write).unwrap_or(PollTimeout::MAX);
         loop {
             match self.flush() {
                 Flushed::All => return Ok(()),

@@ -126,6 +126,7 @@ impl Check<'_> {
             workers,
             threads,
             engine: raw.engine.value.engine(),
+            body: raw.body.value,
             limits: limits(or_defaults(raw.limits, name.place)?)?,
             timeouts: timeouts(or_defaults(raw.timeouts, name.place)?),
             reload: self::reload(reload),

@@ -105,6 +105,8 @@ pub struct App {
     pub threads: usize,
     /// How a worker runs its calls.
     pub engine: Engine,
+    /// When the body of a request is read.
+    pub body: Bodies,
     /// What a client may cost.
     pub limits: Limits,
     /// How long each thing may take.
@@ -271,6 +273,15 @@ impl App {
     pub fn calls_max(&self) -> usize {
         if self.engine.has_greenlets() { self.limits.connections_max.min(CALLS_MAX) } else { self.threads }
     }
+}
+
+/// When the body of a request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bodies {
+    /// Before the application is called.
+    Buffer,
+    /// By the application.
+    Stream,
 }
 
 /// One listening socket.

@@ -11,7 +11,8 @@ use super::request::Scheme;
 use super::section::{At, Read, instead, list, written};
 use super::tree::{Kind, Node, Value};
 use super::{
-    BrokenStart, ClientCertificates, Engine, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion, Underscores,
+    Bodies, BrokenStart, ClientCertificates, Engine, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion,
+    Underscores,
 };
 
 impl Read for String {
@@ -410,6 +411,7 @@ choice!(EngineName:
     "tornado" => EngineName::Tornado;
     later []);
 choice!(BrokenStart: "apologise" => BrokenStart::Apologise, "exit" => BrokenStart::Exit; later []);
+choice!(Bodies: "buffer" => Bodies::Buffer, "stream" => Bodies::Stream; later []);
 choice!(Underscores:
     "drop" => Underscores::Drop,
     "refuse" => Underscores::Refuse,

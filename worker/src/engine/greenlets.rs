@@ -29,7 +29,7 @@ use super::threads::{PIECES_MAX, PYTHON_PATIENCE};
 use super::{Engine, Mode, Task, watch};
 use crate::conn::{Connection, Flushed};
 use crate::lease::{Ending, Heard};
-use crate::python::respond::{self, Respond, Said};
+use crate::python::respond::{self, Respond, Said, Waiting};
 use crate::python::{self, Application, EMPTY_MAX, Next, Progress, Rest, Whole};
 use crate::turn::Farewell;
 
@@ -40,7 +40,7 @@ use crate::turn::Farewell;
 pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<()> {
     watch::start(engine)?;
     Python::attach(|py| {
-        let ran = python::greenlets::run(py, application, |writer| {
+        let ran = python::greenlets::run(py, application, |waiting| {
             let hands = Hands {
                 runner: Runner::new(engine.clone(), 0),
                 free: BinaryHeap::new(),
@@ -50,7 +50,7 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
             };
             let (engine, application) = (engine.clone(), application.clone());
             let thread = python::this_thread(py);
-            let shop = Shop { engine, application, thread, writer, hands: Mutex::new(hands) };
+            let shop = Shop { engine, application, thread, waiting: Arc::new(waiting), hands: Mutex::new(hands) };
             Ok(Py::new(py, Crew(Arc::new(shop)))?.into_any())
         });
         if let Err(error) = ran {
@@ -68,8 +68,8 @@ struct Shop {
     application: Arc<Application>,
     /// The number that Python has for the thread.
     thread: u64,
-    /// The function that `write()` is made of.
-    writer: Py<PyAny>,
+    /// How clients are waited for within calls.
+    waiting: Arc<Waiting>,
     hands: Mutex<Hands>,
 }
 
@@ -171,7 +171,7 @@ impl Crew {
     fn take(&self, py: Python<'_>) -> PyResult<Option<(Py<Call>, usize, Py<PyAny>, Py<PyAny>)>> {
         let shop = &self.0;
         let Some((place, connection, absent)) = shop.take_up() else { return Ok(None) };
-        match shop.application.begin(py, connection, &shop.writer) {
+        match shop.application.begin(py, connection, &shop.waiting) {
             Ok(begun) => {
                 let call = Call {
                     shop: shop.clone(),

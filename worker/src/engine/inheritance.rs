@@ -125,8 +125,7 @@ impl Runner {
         let peer = estate.peer.map_or(Peer::Unix, Peer::Tcp);
         let input = if estate.relayed == Relayed::Awaited { &[] } else { estate.input };
         let turn = Turn::inherit(self.engine.settings.limits.clone(), estate.served, input, &self.moment);
-        let mut connection =
-            Connection::new(Socket::from(socket), peer, listener, turn, self.engine.settings.write_timeout);
+        let mut connection = Connection::new(Socket::from(socket), peer, listener, turn, self.engine.settings.waits);
         self.engine.settings.doors.let_on(&mut connection, &estate.relayed, estate.input);
         let guest = Guest::new(key, connection);
         self.engine.slots.know(&guest);

@@ -310,7 +310,7 @@ impl Runner {
             }
         };
         let turn = Turn::new(self.engine.settings.limits.clone());
-        let mut connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
+        let mut connection = Connection::new(socket, peer, index, turn, self.engine.settings.waits);
         if !self.engine.settings.doors.let_in(&mut connection) {
             self.engine.slots.leave(key);
             self.keep_out(leader, &connection);

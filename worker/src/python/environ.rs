@@ -10,7 +10,7 @@
 //! * SERVER_NAME and SERVER_PORT are the listener's, as gunicorn's are; on a wildcard address or a Unix socket, where those say
 //!   nothing, the Host's, its port the scheme's if it names none. An IPv6 literal stands in brackets (RFC 3875 4.1.14).
 //! * CONTENT_LENGTH is there for every request with a body, for a chunked one too: the body is read before the application is
-//!   called, so its length is known and its coding gone.
+//!   called, so its length is known and its coding gone. Only where the application reads the body itself a chunked one has none.
 //! * The request can set no variable but `HTTP_*`, CONTENT_TYPE and CONTENT_LENGTH; `Proxy` sets none, and names with `_` only where
 //!   the config keeps them, and they hide no other.
 //! * What proxies say of their clients (X-Forwarded-For and its like) is there only if a trusted one said it; what of it is
@@ -54,8 +54,8 @@ pub struct Request<'a> {
     pub listener: usize,
     /// Its identifier, if it has one.
     pub id: Option<&'a [u8]>,
-    /// Bytes of its decoded body.
-    pub body_length: u64,
+    /// Bytes of its decoded body, if it is in.
+    pub body_length: Option<u64>,
     /// What is told of its TLS, if it came by that.
     pub tls: Option<&'a Variables>,
 }
@@ -277,7 +277,10 @@ impl Request<'_> {
                 None => return Ok(()),
             },
             Framing::Length(length) => length,
-            Framing::Chunked => self.body_length,
+            Framing::Chunked => match self.body_length {
+                Some(length) => length,
+                None => return Ok(()),
+            },
         };
         environ
             .set_item(intern!(py, "CONTENT_LENGTH"), latin1::decode(py, itoa::Buffer::new().format(length).as_bytes())?)

@@ -8,7 +8,9 @@
 //! Faults of status and headers are raised inside the application's own call, where its traceback says who gave them.
 
 use std::io;
+use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -18,7 +20,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use super::deadline::{RequestTimeout, extend};
 use super::{hints, latin1};
 use crate::clock;
-use crate::conn::{Connection, Flushed};
+use crate::conn::{self, Connection, Flushed};
 use crate::lease::Lease;
 use crate::wire::http::answer::Fault;
 use crate::wire::http::hints::Hints;
@@ -29,8 +31,16 @@ use crate::wire::http::hints::Hints;
 pub struct Respond {
     connection: Option<Box<Connection>>,
     said: Said,
-    /// The function that waits for the client in the place of `write()`, where no thread may: see `greenlets`.
-    writer: Option<Py<PyAny>>,
+    /// What waits for the client where no thread may: see `greenlets`.
+    waiting: Option<Arc<Waiting>>,
+}
+
+/// Functions that wait for a client in their own way, and become methods of what answers its request.
+pub struct Waiting {
+    /// In the place of `write()`.
+    pub write: Py<PyAny>,
+    /// In the place of what a streamed body is read by.
+    pub receive: Py<PyAny>,
 }
 
 /// What the application's calls came to so far.
@@ -45,9 +55,22 @@ pub struct Said {
 }
 
 impl Respond {
-    /// One whose `write()` is a method made of this function.
-    pub fn with_writer(writer: Py<PyAny>) -> Respond {
-        Respond { writer: Some(writer), ..Respond::default() }
+    /// One whose client is waited for in this way.
+    pub fn waiting(waiting: Arc<Waiting>) -> Respond {
+        Respond { waiting: Some(waiting), ..Respond::default() }
+    }
+
+    /// What a streamed body is read by: a function of how much, that waits for some of it.
+    ///
+    /// # Errors
+    /// When Python has no memory.
+    pub fn receiver<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let receive = slf.try_borrow()?.waiting.as_ref().map(|waiting| waiting.receive.clone_ref(py));
+        match receive {
+            None => slf.getattr(intern!(py, "receive")),
+            Some(receive) => receive.bind(py).call_method1(intern!(py, "__get__"), (slf,)),
+        }
     }
 
     pub(super) fn connection(&mut self) -> PyResult<&mut Connection> {
@@ -143,7 +166,7 @@ impl Respond {
             Some(_) | None => {}
         }
         this.begin(status, headers)?;
-        let writer = this.writer.as_ref().map(|writer| writer.clone_ref(slf.py()));
+        let writer = this.waiting.as_ref().map(|waiting| waiting.write.clone_ref(slf.py()));
         drop(this);
         match writer {
             None => Ok(slf.into_any()),
@@ -191,7 +214,41 @@ impl Respond {
     /// The descriptor that has room when `push` is to be called, and for how many seconds that is waited for.
     fn room(&mut self) -> PyResult<(i32, f64)> {
         let connection = self.connection()?;
-        Ok((connection.raw_fd(), connection.write_timeout().as_secs_f64()))
+        Ok((connection.raw_fd(), connection.waits().write.as_secs_f64()))
+    }
+
+    /// A streamed body is read in steps, none of which waits. Call `receive_now` until there is some, and `received` when there is,
+    /// or when nobody waits for that any more.
+    fn begin_to_receive(&mut self) -> PyResult<()> {
+        if self.connection()?.lease.is_none_or(Lease::pause) {
+            return Ok(());
+        }
+        Err(RequestTimeout::new_err("the body is read too late: the client has been told"))
+    }
+
+    /// Up to `max` bytes of the body, if some have come; none at its end.
+    fn receive_now<'py>(&mut self, py: Python<'py>, max: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let mut bytes = Vec::new();
+        let has_come = self.connection()?.read_body_now(max, &mut bytes).map_err(conn::as_error)?;
+        Ok(has_come.then(|| PyBytes::new(py, &bytes)))
+    }
+
+    /// The descriptor that is readable when `receive_now` is to be called again, and for how many seconds that is waited for.
+    fn source(&mut self) -> PyResult<(i32, f64)> {
+        let connection = self.connection()?;
+        let due = connection.body_is_due().saturating_duration_since(Instant::now());
+        Ok((connection.raw_fd(), due.as_secs_f64()))
+    }
+
+    /// It does not come.
+    fn miss(&mut self) -> PyResult<()> {
+        let fault = self.connection()?.miss_body();
+        Err(conn::as_error(fault).into())
+    }
+
+    /// The application goes on.
+    fn received(&mut self) {
+        self.end_to_write(self.said.is_client_gone);
     }
 
     /// `environ["monoceros.extend_timeout"]` where a thread has many requests.
@@ -204,6 +261,23 @@ impl Respond {
     #[pyo3(signature = (headers, /))]
     fn early_hints(&mut self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         self.hint(headers)
+    }
+
+    /// Up to `max` bytes of the body, once some have come; none at its end.
+    #[pyo3(signature = (max, /))]
+    fn receive<'py>(&mut self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let connection = self.connection()?;
+        let lease = connection.lease;
+        if !lease.is_none_or(Lease::pause) {
+            return Err(RequestTimeout::new_err("the body is read too late: the client has been told"));
+        }
+        let mut bytes = Vec::new();
+        let read = py.detach(|| connection.read_body(max, &mut bytes));
+        if let Some(lease) = lease {
+            lease.resume(connection.heard(), clock::now());
+        }
+        read.map_err(conn::as_error)?;
+        Ok(PyBytes::new(py, &bytes))
     }
 }
 

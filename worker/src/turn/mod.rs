@@ -15,6 +15,7 @@
 mod answering;
 mod reading;
 mod reply;
+mod streaming;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use reply::Reply;
+pub use streaming::Fed;
+
+use monoceros_shared::config::Bodies;
 
 use crate::body::Body;
 use crate::identity::Identity;
@@ -38,6 +42,8 @@ pub struct Limits {
     pub head: head::Limits,
     /// Of a body.
     pub body: body::Limits,
+    /// When a body is read.
+    pub bodies: Bodies,
     /// Bytes of a body kept in memory.
     pub body_memory_max: usize,
     /// Bytes of buffer that an idle connection may keep. Less costs an allocation per request, more costs memory per idle client.
@@ -106,6 +112,8 @@ enum Phase {
     Ready,
     Running,
     Answered(Ending),
+    /// The answer is out, and of the body that nobody read the rest is still to come.
+    Discard,
     Refused,
 }
 
@@ -119,7 +127,14 @@ pub struct Turn {
     unread: usize,
     heads: head::Reader,
     head: Head,
+    /// Where in the input the body begins.
+    body_at: usize,
+    /// Reads the body, until it is complete.
     bodies: Option<body::Reader>,
+    /// Bytes of the body that the application has read, or that were thrown away.
+    fed: u64,
+    /// What is wrong with a body that the application reads.
+    fault: Option<Refusal>,
     body: Body,
     reply: Reply,
     output: Output,
@@ -145,7 +160,10 @@ impl Turn {
             start: 0,
             unread: 0,
             head: Head::default(),
+            body_at: 0,
             bodies: None,
+            fed: 0,
+            fault: None,
             body: Body::Empty,
             reply: Reply::default(),
             output: Output::default(),
@@ -194,7 +212,7 @@ impl Turn {
             return Next::Send;
         }
         match self.phase {
-            Phase::Head | Phase::Body => Next::Receive,
+            Phase::Head | Phase::Body | Phase::Discard => Next::Receive,
             Phase::Ready => Next::Call,
             Phase::Running | Phase::Answered(Ending::KeepAlive) => Next::Wait,
             Phase::Answered(Ending::Short) if self.reply.shows_its_end() => Next::End(Farewell::Close),
@@ -207,14 +225,15 @@ impl Turn {
 
     /// A client that did not ask for the close may have sent its next request already.
     fn expects_more_of_client(&self) -> bool {
-        self.head.keep_alive || self.unread < self.input.len()
+        let has_body_to_come = self.bodies.is_some() || self.fault.is_some();
+        self.head.keep_alive || self.unread < self.input.len() || has_body_to_come
     }
 
     /// What the client is waited for, and so how long.
     pub fn patience(&self) -> Patience {
         match self.next() {
             Next::Send => Patience::Write,
-            Next::Receive if self.phase == Phase::Body => Patience::Body,
+            Next::Receive if matches!(self.phase, Phase::Body | Phase::Discard) => Patience::Body,
             Next::Receive if self.is_idle() && self.served > 0 => Patience::Keepalive,
             Next::Receive | Next::Call | Next::Wait | Next::End(_) => Patience::Head,
         }

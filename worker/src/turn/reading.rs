@@ -1,5 +1,7 @@
 //! The reading half of a turn: from the client's bytes to a whole request, or to a refusal.
 
+use monoceros_shared::config::Bodies;
+
 use super::{INPUT_TRAVELS_MAX, Moment, Phase, Turn};
 use crate::body::Body;
 use crate::identity::Identity;
@@ -27,11 +29,13 @@ impl Turn {
     pub fn restart(&mut self, moment: &Moment) {
         debug_assert_eq!(self.phase, Phase::Answered(Ending::KeepAlive));
         self.body = Body::Empty;
-        self.bodies = None;
         self.phase = Phase::Head;
         self.has_head = false;
         self.identity = Identity::None;
         self.start = self.unread;
+        if self.is_body_open() {
+            self.begin_to_discard();
+        }
         if self.start < self.input.len() {
             return self.advance(moment);
         }
@@ -48,7 +52,7 @@ impl Turn {
         match self.phase {
             Phase::Head => self.heads.has_begun(),
             Phase::Body => true,
-            Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Refused => false,
+            Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Discard | Phase::Refused => false,
         }
     }
 
@@ -56,6 +60,7 @@ impl Turn {
     pub fn end_of_input(&mut self, moment: &Moment) {
         match self.phase {
             Phase::Head if !self.heads.has_begun() => self.phase = Phase::Answered(Ending::Close),
+            Phase::Discard => self.end_discarding(),
             Phase::Head => self.refuse(Refusal { status: 400, why: "the request ended within its head" }, moment),
             Phase::Body => self.refuse(Refusal { status: 400, why: "the request ended within its body" }, moment),
             Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Refused => {}
@@ -66,6 +71,7 @@ impl Turn {
     pub fn expire(&mut self, moment: &Moment) {
         match self.phase {
             Phase::Head if !self.heads.has_begun() => self.phase = Phase::Answered(Ending::Close),
+            Phase::Discard => self.end_discarding(),
             Phase::Head => {
                 self.refuse(Refusal { status: 408, why: "the head of the request did not come in time" }, moment)
             }
@@ -104,12 +110,16 @@ impl Turn {
     }
 
     fn advance(&mut self, moment: &Moment) {
-        if self.phase == Phase::Head {
+        if self.phase == Phase::Discard {
+            self.discard();
+        }
+        if self.phase == Phase::Head && self.start < self.input.len() {
             match self.heads.read(&self.input[self.start..], &mut self.head) {
                 Err(refusal) => return self.refuse(refusal, moment),
                 Ok(None) => return,
                 Ok(Some(length)) => {
                     self.unread = self.start + length;
+                    self.body_at = self.unread;
                     self.has_head = true;
                 }
             }
@@ -149,6 +159,10 @@ impl Turn {
             return Ok(());
         }
         self.bodies = Some(body::Reader::new(self.head.framing, self.limits.body)?);
+        if self.limits.bodies == Bodies::Stream {
+            (self.phase, self.fed, self.fault) = (Phase::Ready, 0, None);
+            return Ok(());
+        }
         if let Framing::Length(length) = self.head.framing {
             self.body.expect(length, self.limits.body_memory_max);
         }
@@ -190,6 +204,7 @@ impl Turn {
     }
 
     fn complete_body(&mut self, moment: &Moment) {
+        self.bodies = None;
         match self.body.complete() {
             Ok(()) => self.phase = Phase::Ready,
             Err(_) => self.refuse(CANNOT_STORE, moment),
@@ -200,6 +215,7 @@ impl Turn {
         answer::refuse(refusal, &moment.date, self.output.tail());
         self.refusal = Some(refusal);
         self.body = Body::Empty;
+        self.bodies = None;
         self.phase = Phase::Refused;
     }
 }

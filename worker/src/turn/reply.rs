@@ -99,6 +99,11 @@ impl Reply {
         self.content.get_or_insert_with(|| self.draft.finish(self.asked, self.total, &self.date, output.tail()))
     }
 
+    /// The value of its Date field.
+    pub(super) fn date(&self) -> &[u8; 29] {
+        &self.date
+    }
+
     /// Whether the application has begun a head.
     pub(super) fn has_begun(&self) -> bool {
         self.draft.is_begun()

@@ -69,10 +69,16 @@ class Hub:
     def pause(self):
         eventlet.sleep(0)
 
-    def room(self, descriptor, seconds):
+    def is_readable(self, descriptor, seconds):
+        return self.ready(descriptor, seconds, read=True)
+
+    def is_writable(self, descriptor, seconds):
+        return self.ready(descriptor, seconds, write=True)
+
+    def ready(self, descriptor, seconds, **event):
         timeout = Timeout(seconds)
         try:
-            hubs.trampoline(descriptor, write=True)
+            hubs.trampoline(descriptor, **event)
             return True
         except Timeout as raised:
             if raised is not timeout:

@@ -7,6 +7,9 @@ from gevent.hub import Waiter
 
 monkey.patch_all()
 
+# The events that a watcher may be for.
+READ, WRITE = 1, 2
+
 
 class Hub:
     """What serve.py needs of gevent."""
@@ -18,7 +21,7 @@ class Hub:
         self.spawn = gevent.spawn
 
     def run(self, descriptors, come_round):
-        watchers = [self.hub.loop.io(descriptor, 1) for descriptor in descriptors]
+        watchers = [self.hub.loop.io(descriptor, READ) for descriptor in descriptors]
         for watcher in watchers:
             watcher.start(come_round)
         self.done.wait()
@@ -46,8 +49,14 @@ class Hub:
     def pause(self):
         gevent.sleep(0)
 
-    def room(self, descriptor, seconds):
-        watcher = self.hub.loop.io(descriptor, 2)
+    def is_readable(self, descriptor, seconds):
+        return self.ready(descriptor, READ, seconds)
+
+    def is_writable(self, descriptor, seconds):
+        return self.ready(descriptor, WRITE, seconds)
+
+    def ready(self, descriptor, events, seconds):
+        watcher = self.hub.loop.io(descriptor, events)
         timeout = gevent.Timeout.start_new(seconds)
         try:
             self.hub.wait(watcher)

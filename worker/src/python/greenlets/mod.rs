@@ -11,6 +11,8 @@
 //! Known fault: what the application says of an exception (`__str__`), and what Python collects as garbage, runs within a method of ours
 //! all the same; a switch in there keeps only its own request.
 
+use std::sync::Arc;
+
 use monoceros_shared::config::{App, Engine};
 use monoceros_shared::link::Failure;
 use pyo3::intern;
@@ -19,7 +21,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
 
 use super::foreign::{self, known, module};
-use super::respond::{self, Respond, Said};
+use super::respond::{self, Respond, Said, Waiting};
 use super::{Application, note, stacks};
 use crate::conn::Connection;
 
@@ -68,10 +70,11 @@ pub fn prepare(py: Python<'_>, app: &App) -> Result<(), Failure> {
 pub fn run(
     py: Python<'_>,
     application: &Application,
-    make: impl FnOnce(Py<PyAny>) -> PyResult<Py<PyAny>>,
+    make: impl FnOnce(Waiting) -> PyResult<Py<PyAny>>,
 ) -> PyResult<()> {
     let (serve, hub) = (known(py, &SERVE)?, known(py, &HUB)?.call0(py)?);
-    let crew = make(serve.call_method1(py, intern!(py, "writer"), (&hub,))?)?;
+    let (write, receive) = serve.call_method1(py, intern!(py, "waiting"), (&hub,))?.extract(py)?;
+    let crew = make(Waiting { write, receive })?;
     serve.call_method1(py, intern!(py, "run"), (crew, &application.callable, hub)).map(drop)
 }
 
@@ -112,11 +115,11 @@ impl Application {
         &self,
         py: Python<'_>,
         mut connection: Box<Connection>,
-        writer: &Py<PyAny>,
+        waiting: &Arc<Waiting>,
     ) -> Result<Begun, Box<Connection>> {
-        let prepared = self.environ(py, &mut connection).and_then(|environ| {
-            let respond = Py::new(py, Respond::with_writer(writer.clone_ref(py)))?;
+        let prepared = Py::new(py, Respond::waiting(waiting.clone())).and_then(|respond| {
             let bound = respond.bind(py);
+            let environ = self.environ(&mut connection, bound)?;
             environ.set_item(intern!(py, "monoceros.extend_timeout"), bound.getattr(intern!(py, "extend_timeout"))?)?;
             environ.set_item(intern!(py, "wsgi.early_hints"), bound.getattr(intern!(py, "early_hints"))?)?;
             let start_response = bound.getattr(intern!(py, "start_response"))?.unbind();

@@ -69,20 +69,29 @@ def close(call, place, iterable, hub):
         call.fail_to_close(error)
 
 
-def writer(hub):
-    """What becomes PEP 3333's write(), as a method of what answers the request."""
+def waiting(hub):
+    """What become methods of what answers a request: PEP 3333's write(), and what a streamed body is read by."""
 
     def write(respond, data, /):
         respond.begin_to_put(data)
         try:
             while not respond.push():
-                descriptor, seconds = respond.room()
-                if not hub.room(descriptor, seconds):
+                if not hub.is_writable(*respond.room()):
                     respond.lose()
         finally:
             respond.written()
 
-    return write
+    def receive(respond, most, /):
+        respond.begin_to_receive()
+        try:
+            while (data := respond.receive_now(most)) is None:
+                if not hub.is_readable(*respond.source()):
+                    respond.miss()
+            return data
+        finally:
+            respond.received()
+
+    return write, receive
 
 
 def staff(count, crew, application, hub):
