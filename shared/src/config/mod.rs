@@ -13,6 +13,7 @@ mod access;
 mod address;
 mod callable;
 mod check;
+mod engine;
 mod expand;
 mod fault;
 mod network;
@@ -41,6 +42,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Atom, Piece};
+pub use engine::{CALLS_MAX, Engine};
 pub use fault::{Error, Warning};
 pub use network::{Network, Proxies};
 pub use origin::{Origin, REQUEST_ID, RequestId, Underscores};
@@ -230,49 +232,6 @@ pub struct RunAs {
     pub groups: Option<Vec<u32>>,
     /// The user's home, for `HOME`.
     pub home: PathBuf,
-}
-
-/// How a worker runs its calls. `sync` in the file is `Threads` with one thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Engine {
-    /// Runner threads that share one poll.
-    Threads,
-    /// A greenlet for each request, on gevent's hub.
-    Gevent,
-    /// The same on eventlet's.
-    Eventlet,
-    /// On the thread of tornado's IOLoop: calls of a WSGI application one at a time, or tornado's own server.
-    Tornado,
-}
-
-impl Engine {
-    /// Its word in the file, and the name of the package that it needs, if it needs one.
-    pub fn word(self) -> &'static str {
-        match self {
-            Engine::Threads => "threads",
-            Engine::Gevent => "gevent",
-            Engine::Eventlet => "eventlet",
-            Engine::Tornado => "tornado",
-        }
-    }
-
-    /// Whether each request has a greenlet.
-    pub fn has_greenlets(self) -> bool {
-        match self {
-            Engine::Gevent | Engine::Eventlet => true,
-            Engine::Threads | Engine::Tornado => false,
-        }
-    }
-}
-
-/// Calls that can be told of at once. Beyond any sensible number of greenlets; more would make a scoreboard megabytes.
-pub const CALLS_MAX: usize = 65_536;
-
-impl App {
-    /// How many calls one worker can have under way at once.
-    pub fn calls_max(&self) -> usize {
-        if self.engine.has_greenlets() { self.limits.connections_max.min(CALLS_MAX) } else { self.threads }
-    }
 }
 
 /// When the body of a request is read.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::access::{AccessLog, AccessOrNot};
+use super::engine::EngineName;
 use super::fault::{Fault, shown};
 use super::network::{Proxies, ProxyProtocol};
 use super::origin::{Forwarded, Mount, SchemeHeaders};
@@ -15,8 +16,7 @@ use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::statics::{StaticFolder, StaticFolders};
 use super::tree::{self, Node, Value};
 use super::value::{
-    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers,
-    one_or_more,
+    AddressText, Count, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers, one_or_more,
 };
 use super::{
     Bodies, BrokenStart, Callable, ClientCertificates, LogFormat, LogLevel, Protocol, RequestId, SupervisorLoss,

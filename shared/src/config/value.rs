@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::engine::EngineName;
 use super::fault::{Fault, shown};
 use super::quantity;
 use super::request::Scheme;
 use super::section::{At, Read, instead, list, written};
 use super::tree::{Kind, Node, Value};
 use super::{
-    Bodies, BrokenStart, ClientCertificates, Engine, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion,
-    Underscores,
+    Bodies, BrokenStart, ClientCertificates, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion, Underscores,
 };
 
 impl Read for String {
@@ -328,44 +328,6 @@ impl Read for TlsVersion {
             Value::Scalar(Kind::Number | Kind::Text | Kind::Expanded, text) if text == "1.2" => Ok(TlsVersion::Tls12),
             Value::Scalar(Kind::Number | Kind::Text | Kind::Expanded, text) if text == "1.3" => Ok(TlsVersion::Tls13),
             Value::Scalar(..) | Value::List(_) | Value::Map(_) => Err(node.expected("1.2 or 1.3")),
-        }
-    }
-}
-
-/// How a worker runs its calls, as the file names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EngineName {
-    /// Runner threads.
-    Threads,
-    /// One thread, under the name that gunicorn's users know.
-    Sync,
-    /// Greenlets on gevent's hub.
-    Gevent,
-    /// Greenlets on eventlet's hub.
-    Eventlet,
-    /// Tornado's IOLoop.
-    Tornado,
-}
-
-impl EngineName {
-    /// Its word in the file.
-    pub fn word(self) -> &'static str {
-        match self {
-            EngineName::Threads => "threads",
-            EngineName::Sync => "sync",
-            EngineName::Gevent => "gevent",
-            EngineName::Eventlet => "eventlet",
-            EngineName::Tornado => "tornado",
-        }
-    }
-
-    /// The engine that it names.
-    pub fn engine(self) -> Engine {
-        match self {
-            EngineName::Threads | EngineName::Sync => Engine::Threads,
-            EngineName::Gevent => Engine::Gevent,
-            EngineName::Eventlet => Engine::Eventlet,
-            EngineName::Tornado => Engine::Tornado,
         }
     }
 }

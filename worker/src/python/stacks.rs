@@ -180,7 +180,7 @@ mod tests {
         thread::scope(|scope| {
             let running = scope.spawn(move || {
                 Python::attach(|py| {
-                    let number = super::super::this_thread(py);
+                    let number = this_thread(py);
                     let ready =
                         pyo3::types::PyCFunction::new_closure(py, None, None, move |_, _| sender.send(number).unwrap());
                     let globals = PyDict::new(py);

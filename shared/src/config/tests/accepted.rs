@@ -5,9 +5,9 @@ use std::fs;
 use std::time::Duration;
 
 use super::super::{
-    Access, Address, Atom, Bodies, BrokenStart, Callable, ClientCertificates, Engine, Limits, Listener, Log, LogFormat,
-    LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId, RunAs, StaticFiles,
-    SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
+    Access, Address, Atom, Bodies, BrokenStart, CALLS_MAX, Callable, ClientCertificates, Engine, Limits, Listener, Log,
+    LogFormat, LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId, RunAs,
+    StaticFiles, SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
 };
 use super::*;
 use crate::tls::Material;
