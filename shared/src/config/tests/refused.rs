@@ -590,7 +590,7 @@ fn a_unix_path_above_what_the_kernel_takes_is_refused() {
 
 #[test]
 fn a_long_value_is_cut_in_the_error() {
-    let error = app_error(&format!("engine: {}", "é".repeat(1000)));
+    let error = app_error(&format!("body: {}", "é".repeat(1000)));
     assert!(error.chars().count() < 300 && error.contains("é…`"), "{error}");
 }
 
