@@ -348,3 +348,15 @@ fn bodies_that_are_read_while_they_come_hold_up_nobody() {
         assert!(record.contains("TimeoutError") && record.contains("ConnectionAbortedError"), "{record}");
     }
 }
+
+#[test]
+fn who_finds_no_place_for_a_greenlet_is_told_to_come_again() {
+    for engine in ENGINES {
+        let server = site(engine).app("limits: {connections_max: 2}\ntimeouts: {queue: 300ms}").serve();
+        let mut held = begin_all(&server, ["/hold".to_owned(), "/hold".to_owned()]);
+        // Some are taken beyond the limit, for the wake that was meant for them; they wait for a place.
+        let mut beyond = begin(&server, "/nap?0");
+        assert_eq!(beyond.answer().expect_status(503).field("retry-after"), Some("2"));
+        assert!(!held.iter_mut().any(Client::has_something), "the others have theirs");
+    }
+}

@@ -167,6 +167,8 @@ impl Watchman {
             let found = self.look();
             match found {
                 Found::NobodyFree => self.stand_in(),
+                // Each place may have a call, and what waits for one has its time too.
+                Found::Busy | Found::Blocked if engine.settings.engine.has_greenlets() => drop(self.tend_queue()),
                 Found::Quiet | Found::Busy | Found::Blocked => {}
             }
             let blocks = matches!(found, Found::Blocked | Found::NobodyFree);
