@@ -102,7 +102,7 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<Outcome, Fault
 
 impl Check<'_> {
     fn app(&mut self, name: tree::Key, raw: raw::App) -> Result<App, Fault> {
-        let threads = engine::threads(&raw)?;
+        let (threads_min, threads) = engine::threads(&raw)?;
         let origin = origin::origin(&raw)?;
         let reload = or_defaults(raw.reload, name.place)?;
         expect_ready_below_mount(&reload, &origin.mount)?;
@@ -126,6 +126,8 @@ impl Check<'_> {
             statics: self.statics(raw.statics)?,
             workers,
             threads,
+            threads_min,
+            switch_interval: raw.switch_interval.map(|interval| interval.value),
             engine: raw.engine.value.engine(),
             body: raw.body.value,
             limits: limits(or_defaults(raw.limits, name.place)?)?,

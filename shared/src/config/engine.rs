@@ -86,22 +86,26 @@ impl App {
     }
 }
 
-/// The threads of an application whose engine has so many.
+/// The threads of an application, from the start and at most.
 ///
 /// # Errors
-/// When it has one, and more are asked for.
-pub(super) fn threads(raw: &raw::App) -> Result<usize, Fault> {
-    let threads = raw.threads.value.get();
+/// When its engine has one, and more are asked for; when there are to be more from the start than at most.
+pub(super) fn threads(raw: &raw::App) -> Result<(usize, usize), Fault> {
+    let raw::Threads { min, max } = &raw.threads.value.0;
+    let (least, most) = (min.value.get(), max.value.get());
     let is_one = match raw.engine.value {
         EngineName::Threads => false,
         EngineName::Sync | EngineName::Gevent | EngineName::Eventlet | EngineName::Tornado => true,
     };
-    if is_one && threads > 1 {
+    if is_one && most > 1 {
         let text = format!(
-            "`engine: {}` has one thread, not {threads}: remove one of the two, or write `engine: threads`",
+            "`engine: {}` has one thread, not {most}: remove one of the two, or write `engine: threads`",
             raw.engine.value.word()
         );
         return Err(Fault::at(raw.threads.place, text).of_key("threads"));
     }
-    Ok(threads)
+    if least > most {
+        return Err(Fault::at(min.place, format!("{least} is above `max`, {most}")).of_key("min"));
+    }
+    Ok((least, most))
 }

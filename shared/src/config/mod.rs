@@ -103,8 +103,12 @@ pub struct App {
     pub statics: Vec<StaticFiles>,
     /// Worker processes, at least 1; `auto` is already resolved.
     pub workers: usize,
-    /// Threads that run Python in each worker, at least 1.
+    /// Threads that run Python in each worker at most, at least 1.
     pub threads: usize,
+    /// Those of them that are there from the start, at least 1.
+    pub threads_min: usize,
+    /// How long one of them runs Python's code before the next has its turn; `None` is Python's own.
+    pub switch_interval: Option<Duration>,
     /// How a worker runs its calls.
     pub engine: Engine,
     /// When the body of a request is read.

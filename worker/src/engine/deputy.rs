@@ -18,8 +18,8 @@ use std::time::Duration;
 use super::guest::Guest;
 use super::queue::unbegun;
 use super::slots::lock;
-use super::watch::Watchman;
-use super::{Engine, Mode, Task};
+use super::watch::{Found, Watchman};
+use super::{Engine, Mode, Task, growth};
 use crate::clock;
 
 /// How soon another try is made to hand over requests for which the heir had no room. Less spins, more makes them wait.
@@ -64,10 +64,15 @@ impl Watchman {
             if self.tend_queue() {
                 patience = patience.min(RETRY);
             }
+            if engine.growth.may_grow() && !engine.is_queue_empty() {
+                patience = patience.min(growth::PATIENCE);
+            }
             if let Err(error) = self.hands.lead(&mut leader, Some(patience)) {
                 engine.break_off(&error);
             }
-            self.look();
+            if self.look() == Found::NobodyFree {
+                self.grow(clock::now());
+            }
             self.attend();
         }
         engine.deputy.store(false, Ordering::SeqCst);

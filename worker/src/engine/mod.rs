@@ -27,6 +27,7 @@ mod estate;
 mod files;
 mod foreign;
 pub mod greenlets;
+mod growth;
 pub mod guest;
 mod heir;
 mod inheritance;
@@ -60,6 +61,7 @@ use slog::Logger;
 
 use deadlines::Deadlines;
 use foreign::Foreign;
+use growth::Growth;
 use guest::Guest;
 use heir::Heir;
 use leader::Leader;
@@ -105,6 +107,8 @@ pub struct Engine {
     idle: Condvar,
     idlers: AtomicU32,
     watch: Watch,
+    /// The threads that there are, and how more are made.
+    growth: Growth,
     /// Where a loop of Python's waits for us.
     foreign: Foreign,
     mode: AtomicU8,
@@ -206,8 +210,8 @@ impl Engine {
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
         let watch = Watch::new(app.calls_max(), app.timeouts.request);
         if !app.engine.has_greenlets() {
-            parts.scoreboard.use_row(app.threads - 1);
-            watch.lease(app.threads - 1);
+            parts.scoreboard.use_row(app.threads_min - 1);
+            watch.lease(app.threads_min - 1);
         }
         Ok(Engine {
             registry,
@@ -221,6 +225,7 @@ impl Engine {
             idle: Condvar::new(),
             idlers: AtomicU32::new(0),
             watch,
+            growth: Growth::new(app.threads),
             foreign: Foreign::new(app)?,
             mode: AtomicU8::new(Mode::Loaded as u8),
             leaving: AtomicBool::new(false),

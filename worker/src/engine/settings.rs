@@ -45,8 +45,10 @@ pub(super) struct Settings {
     pub drain: Duration,
     /// Connections taken from a listener at one wake. More would take from the other workers what they could begin with now.
     pub accept_max: usize,
-    /// Threads that run Python.
+    /// Threads that run Python, at most.
     pub threads: usize,
+    /// Those that are there from the start.
+    pub threads_min: usize,
     /// How calls are run.
     pub engine: config::Engine,
     /// The field that tells a request's identifier, if requests have one.
@@ -73,6 +75,7 @@ impl Settings {
             drain: app.timeouts.drain,
             accept_max: if siblings > 1 { app.threads } else { 64 },
             threads: app.threads,
+            threads_min: app.threads_min,
             engine: app.engine,
         }
     }

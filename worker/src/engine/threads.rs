@@ -30,24 +30,25 @@ pub(super) const PIECES_MAX: usize = 16;
 /// When a thread cannot be made.
 pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<()> {
     watch::start(engine)?;
-    let mut others = Vec::new();
-    for index in 1..engine.settings.threads {
-        let (engine, application) = (engine.clone(), application.clone());
-        let runner = thread::Builder::new().name(format!("runner-{index}"));
-        others.push(runner.spawn(move || Runner::new(engine, index).run(&application))?);
+    let parts = (engine.clone(), application.clone());
+    engine.growth.begin(Box::new(move |index| {
+        let (engine, application) = parts.clone();
+        engine.scoreboard.use_row(index);
+        let mut runner = Runner::new(engine, index);
+        thread::Builder::new().name(format!("runner-{index}")).spawn(move || runner.run(&application))
+    }));
+    for _ in 1..engine.settings.threads_min {
+        engine.growth.hire()?;
     }
     Runner::new(engine.clone(), 0).run(application);
-    for other in others {
-        // A panic has ended the process already.
-        let _ = other.join();
-    }
+    engine.growth.join();
     engine.stop_beating();
     Python::attach(|py| python::finalize(py, PYTHON_PATIENCE, &engine.log));
     Ok(())
 }
 
 impl Runner {
-    fn run(mut self, application: &Application) {
+    fn run(&mut self, application: &Application) {
         Python::attach(|py| {
             self.lease().adopt(python::this_thread(py));
             loop {

@@ -96,6 +96,7 @@ pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failur
     watch_over()?;
     Python::attach(|py| {
         foreign::prepare(py, app)?;
+        interpreter::set_switch_interval(py, app)?;
         if let Err(error) = interpreter::write_line_by_line(py) {
             slog::warn!(log, "what is printed may come late"; "why" => error::one_line(py, &error));
         }

@@ -57,6 +57,8 @@ fn four_lines_are_enough() {
         statics: vec![],
         workers: 1,
         threads: 1,
+        threads_min: 1,
+        switch_interval: None,
         engine: Engine::Threads,
         body: Bodies::Buffer,
         limits: default_limits(),
@@ -147,7 +149,8 @@ apps:
       /: {path: lib, cache_control: "public, max-age=60"}
     backlog: 8
     workers: 3
-    threads: 4
+    threads: {min: 2, max: 4}
+    switch_interval: 20ms
     engine: threads
     body: stream
     limits:
@@ -312,6 +315,8 @@ fn every_key_is_taken() {
         ],
         workers: 3,
         threads: 4,
+        threads_min: 2,
+        switch_interval: Some(Duration::from_millis(20)),
         engine: Engine::Threads,
         body: Bodies::Stream,
         limits: shop_limits(),
@@ -434,6 +439,17 @@ fn keys_are_not_expanded() {
 fn auto_is_what_the_machine_leaves_us() {
     assert_eq!(app("workers: auto").workers, 2);
     assert_eq!(app("workers: ${NO:-auto}").workers, 2);
+}
+
+#[test]
+fn threads_are_a_number_or_what_it_may_grow_to() {
+    let app_with = |threads: &str| {
+        let app = app(&format!("threads: {threads}"));
+        (app.threads_min, app.threads)
+    };
+    assert_eq!(app_with("7"), (7, 7));
+    assert_eq!(app_with("{max: 7}"), (1, 7));
+    assert_eq!(app_with("{min: 7, max: 7}"), (7, 7));
 }
 
 #[test]

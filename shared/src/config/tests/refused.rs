@@ -13,7 +13,7 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `switch_interval`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
     ),
     ("tls: 3", "5:5: unknown key `tls`: it belongs to apps.NAME.listen"),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
@@ -187,6 +187,13 @@ const LINES: &[(&str, &str)] = &[
     (
         "engine: asyncio",
         "5:13: `engine`: unknown value `asyncio`: expected one of `threads`, `sync`, `gevent`, `eventlet`, `tornado`",
+    ),
+    ("threads: {min: 3, max: 2}", "5:20: `min`: 3 is above `max`, 2"),
+    ("threads: {min: 3}", "5:5: missing key `max`: add it, with a whole number"),
+    ("threads: {maximum: 3}", "5:15: unknown key `maximum`: did you mean `max`?"),
+    (
+        "engine: tornado\nthreads: {max: 2}",
+        "6:14: `threads`: `engine: tornado` has one thread, not 2: remove one of the two, or write `engine: threads`",
     ),
     (
         "engine: gevent\nthreads: 2",
@@ -599,6 +606,9 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
     HashMap::from([
         ("workers", ("0", "513")),
         ("threads", ("0", "513")),
+        ("min", ("0", "513")),
+        ("max", ("0", "513")),
+        ("switch_interval", ("0ms", "1001ms")),
         ("backlog", ("0", "65536")),
         // Not out of range: no number is, below.
         ("mode", ("\"-1\"", "\"1000\"")),
@@ -647,6 +657,7 @@ fn with(key: &Key, value: &str) -> String {
                 "apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, tls: {{{certificate}{name}: {value}}}}}\n"
             )
         }
+        ".threads" if *name == "min" => app_with(&format!("threads: {{min: {value}, max: 512}}")),
         ".static.PATH" if *name == "path" => app_with(&format!("static: {{/s: {{path: {value}}}}}")),
         ".static.PATH" => app_with(&format!("static: {{/s: {{path: ., {name}: {value}}}}}")),
         ".reload.ready" if name == &"path" => app_with(&format!("reload: {{ready: {{path: {value}}}}}")),
