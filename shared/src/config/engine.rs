@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
+use super::section::{At, Read};
+use super::tree::{Node, Value};
+use super::value::Count;
 use super::{App, raw};
 
 /// How a worker runs its calls, as the file names it.
@@ -83,6 +86,26 @@ impl App {
     /// How many calls one worker can have under way at once.
     pub fn calls_max(&self) -> usize {
         if self.engine.has_greenlets() { self.limits.connections_max.min(CALLS_MAX) } else { self.threads }
+    }
+}
+
+/// Threads, written as their number or as a map.
+#[derive(Clone, Debug)]
+pub(super) struct CountOrThreads(pub raw::Threads);
+
+impl Read for CountOrThreads {
+    const FORM: &'static str = "a whole number, or a map";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        if let Value::Map(_) = node.value {
+            return raw::Threads::read(node).map(CountOrThreads);
+        }
+        let count = At { place: node.place, given: true, value: Count::read(node)? };
+        Ok(CountOrThreads(raw::Threads { min: count.clone(), max: count }))
+    }
+
+    fn magnitude(&self) -> Option<i128> {
+        self.0.max.value.magnitude()
     }
 }
 

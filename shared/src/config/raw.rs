@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use super::access::{AccessLog, AccessOrNot};
-use super::engine::EngineName;
+use super::engine::{CountOrThreads, EngineName};
 use super::fault::{Fault, shown};
 use super::network::{Proxies, ProxyProtocol};
 use super::origin::{Forwarded, Mount, SchemeHeaders};
 use super::pattern::Patterns;
-use super::request::{HostText, Scheme, TargetText};
+use super::request::{HostText, PathOrReady, Scheme, TargetText};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::statics::{StaticFolder, StaticFolders};
 use super::tree::{self, Node, Value};
@@ -376,38 +376,6 @@ impl Read for ShortOrLong {
 
     fn read(node: &Node) -> Result<Self, Fault> {
         short_or_long::<AddressText, Listener>(node, "address").map(ShortOrLong)
-    }
-}
-
-/// Threads, written as their number or as a map.
-#[derive(Clone, Debug)]
-pub(super) struct CountOrThreads(pub Threads);
-
-impl Read for CountOrThreads {
-    const FORM: &'static str = "a whole number, or a map";
-
-    fn read(node: &Node) -> Result<Self, Fault> {
-        if let Value::Map(_) = node.value {
-            return Threads::read(node).map(CountOrThreads);
-        }
-        let count = At { place: node.place, given: true, value: Count::read(node)? };
-        Ok(CountOrThreads(Threads { min: count.clone(), max: count }))
-    }
-
-    fn magnitude(&self) -> Option<i128> {
-        self.0.max.value.magnitude()
-    }
-}
-
-/// A readiness request, written as its path alone or as a map.
-#[derive(Clone, Debug)]
-pub(super) struct PathOrReady(pub Ready);
-
-impl Read for PathOrReady {
-    const FORM: &'static str = "a path, or a map";
-
-    fn read(node: &Node) -> Result<Self, Fault> {
-        short_or_long::<TargetText, Ready>(node, "path").map(PathOrReady)
     }
 }
 
