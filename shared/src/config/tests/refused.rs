@@ -190,7 +190,7 @@ const LINES: &[(&str, &str)] = &[
     ),
     ("threads: {min: 3, max: 2}", "5:20: `min`: 3 is above `max`, 2"),
     ("threads: {min: 3}", "5:5: missing key `max`: add it, with a whole number"),
-    ("threads: {maximum: 3}", "5:15: unknown key `maximum`: did you mean `max`?"),
+    ("threads: {maximum: 3}", "5:15: unknown key `maximum`: expected one of `min`, `max`"),
     (
         "engine: tornado\nthreads: {max: 2}",
         "6:14: `threads`: `engine: tornado` has one thread, not 2: remove one of the two, or write `engine: threads`",
