@@ -193,7 +193,7 @@ const LINES: &[(&str, &str)] = &[
     ("threads: {maximum: 3}", "5:15: unknown key `maximum`: expected one of `min`, `max`"),
     (
         "engine: tornado\nthreads: {max: 2}",
-        "6:14: `threads`: `engine: tornado` has one thread, not 2: remove one of the two, or write `engine: threads`",
+        "6:5: `threads`: `engine: tornado` has one thread, not 2: remove one of the two, or write `engine: threads`",
     ),
     (
         "engine: gevent\nthreads: 2",
