@@ -72,9 +72,9 @@ systemd:
 	@command -v systemd-analyze >/dev/null && command -v systemd-socket-activate >/dev/null || \
 	    { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends systemd; }
 
-bench: build $(BENCH_VENV)/ready-$(VERSION) ## hello world beside bjoern, granian and gunicorn (FLAGS=--help)
+bench: build $(BENCH_VENV)/ready-$(VERSION) ## what a request costs, beside nine other servers (FLAGS=--help)
 	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }
-	@$(PYTHON) tests/bench/hello.py --programs $(TARGET)/release --rivals $(BENCH_VENV) $(FLAGS)
+	@$(PYTHON) tests/bench/table.py --programs $(TARGET)/release --rivals $(BENCH_VENV) $(FLAGS)
 
 slow: build ## the latency of good clients beside 5,000 that hardly send (FLAGS=--help)
 	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }
@@ -107,7 +107,7 @@ fuzz: ## SECONDS=600: each fuzz target for so long
 	        -dict=tests/fuzz/http.dict -artifact_prefix=$(TARGET)/fuzz/found/$$target/ -print_final_stats=1; \
 	done
 
-# bjoern is compiled where it is installed, against libev.
+# bjoern and uWSGI are compiled where they are installed, bjoern against libev.
 $(BENCH_VENV)/ready-$(VERSION): tests/bench/requirements.txt
 	@test -e /usr/include/ev.h || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes gcc libev-dev; }
 	$(call environment,$(BENCH_VENV),$^)

@@ -20,6 +20,8 @@ mod http;
 mod conformance;
 // More requests than threads.
 mod crowd;
+// Bodies that the application reads itself.
+mod streamed;
 // Files that are served without Python.
 mod static_files;
 // TLS: certificates, clients that show them, sessions that go on, strangers.
@@ -38,6 +40,8 @@ mod access;
 mod faults;
 // Workers that die in every way, cannot be had, or hang.
 mod crashes;
+// Workers that are out of descriptors, or of room on the disk.
+mod exhausted;
 // Calls that take long, and what each timeout means.
 mod timeouts;
 // Signals, processes, descriptors.

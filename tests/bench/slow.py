@@ -12,14 +12,15 @@ import resource
 import select
 import socket
 import statistics
-import tempfile
 
-import hello
+import machine
+from rows import REPORT, Row
+from servers import Server, Task
 
 YAML = """\
 apps:
   hello:
-    wsgi: "hello:application"
+    wsgi: "apps:hello"
     listen: "127.0.0.1:{port}"
     limits: {{connections_max: 20000, body_rate_min: 240B}}
     timeouts: {{head: 10s, body: 5s}}
@@ -33,14 +34,12 @@ TRICKLE_SECONDS = 2.0
 OTHER_DESCRIPTORS = 200
 
 
-def serve(arguments, port, folder):
-    (folder / "server.yaml").write_text(YAML.format(port=port))
-    return [arguments.programs / "supervisor", "run", "-c", folder / "server.yaml"]
+WARM_UP_SECONDS = 1
 
 
-def allow_descriptors():
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def serve(arguments, task):
+    (task.folder / "server.yaml").write_text(YAML.format(port=task.port))
+    return [arguments.programs / "supervisor", "run", "-c", task.folder / "server.yaml"]
 
 
 def opened(port, index):
@@ -53,7 +52,7 @@ def opened(port, index):
 
 def be_slow(port, count, ready, done, cut):
     """Keeps so many slow sockets open until it is done; counts those that were cut off."""
-    allow_descriptors()
+    machine.allow_descriptors()
     sockets = [opened(port, index) for index in range(count)]
     ready.set()
     while not done.wait(TRICKLE_SECONDS):
@@ -73,16 +72,19 @@ def be_slow(port, count, ready, done, cut):
             cut.value += 1
 
 
-def measure(arguments, script, count):
+def measure(arguments, folder, count):
     """Requests per second, p50 and p99 in µs, failures, and slow sockets cut off, beside so many slow ones."""
-    with hello.running("slow", arguments) as (_, port):
+    task, row = Task("hello", machine.free_port(), folder), Row("", connections=arguments.connections)
+    script = folder / "report.lua"
+    script.write_text(REPORT)
+    with machine.running(Server(serve), arguments, task):
         ready, done, cut = multiprocessing.Event(), multiprocessing.Event(), multiprocessing.Value("L", 0)
-        slow = multiprocessing.Process(target=be_slow, args=(port, count, ready, done, cut), daemon=True)
+        slow = multiprocessing.Process(target=be_slow, args=(task.port, count, ready, done, cut), daemon=True)
         slow.start()
         if not ready.wait(60):
             raise SystemExit(f"the server does not take {count} connections")
-        hello.load(port, arguments.connections, hello.WARM_UP_SECONDS, script)
-        requests, seconds, p50, p99, failed = hello.load(port, arguments.connections, arguments.seconds, script)
+        machine.load(task, row, WARM_UP_SECONDS, script)
+        requests, seconds, p50, p99, failed = machine.load(task, row, arguments.seconds, script)
         done.set()
         slow.join()
         return requests / seconds, p50, p99, failed, cut.value
@@ -97,17 +99,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="how often both are measured (default: %(default)s)")
     arguments = parser.parse_args()
     arguments.programs = arguments.programs.resolve()
-    allow_descriptors()
+    machine.allow_descriptors()
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < arguments.slow + OTHER_DESCRIPTORS:
         parser.error(f"this shell may open {resource.getrlimit(resource.RLIMIT_NOFILE)[0]} files: ulimit -n")
-    hello.SERVERS["slow"] = serve
     measured = {0: [], arguments.slow: []}
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(hello.REPORT)
-        script.flush()
+    with machine.folder_of_apps() as folder:
         for _ in range(arguments.rounds):
             for count in measured:
-                measured[count].append(measure(arguments, script.name, count))
+                measured[count].append(measure(arguments, folder, count))
     print(f"{'slow sockets':>12} {'requests/s':>11} {'p50 µs':>8} {'p99 µs':>8} {'failed':>7} {'cut off':>8}")
     medians = {count: [statistics.median(column) for column in zip(*rounds)] for count, rounds in measured.items()}
     for count, (rate, p50, p99, failed, cut) in medians.items():

@@ -233,6 +233,25 @@ fn a_call_that_takes_too_long_is_told_in_tls_too() {
 }
 
 #[test]
+fn an_application_reads_its_body_itself_in_tls_too() {
+    let authority = Authority::new("Test Authority");
+    let server = site("uploads:application", &authority, "").app("body: stream").serve();
+    let mut client = connect(&server, &authority);
+    client.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for piece in ["one", "two"] {
+        client.send(format!("3\r\n{piece}\r\n"));
+        if piece == "one" {
+            client.head().expect_status(200);
+        }
+        assert_eq!(client.chunk().expect("a piece of the answer"), piece.as_bytes());
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.chunk().expect("the end"), b"");
+    let told = client.post("/whole", &vec![b'x'; 3_000_000]).expect_status(200);
+    assert!(told.text().starts_with("3000000 3000000 "), "{told}");
+}
+
+#[test]
 fn a_body_that_ends_without_its_end_is_never_the_applications() {
     let authority = Authority::new("Test Authority");
     let server = site("mirror:counted", &authority, "").serve();

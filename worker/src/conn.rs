@@ -4,25 +4,28 @@
 //! the socket itself, by a short read or EAGAIN. So a request costs one `recv` and its answer one `send`.
 
 mod introduced;
+mod routes;
 mod sealed;
 pub mod trunk;
 mod trunked;
+mod upload;
 mod voice;
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile;
 use socket2::Socket;
 
 pub use trunked::Place;
-pub use voice::Voice;
+pub use upload::{Waits, as_error};
+pub use voice::{Voice, say};
 
 use crate::descriptors;
 use crate::lease::{Heard, Lease};
@@ -113,7 +116,9 @@ pub struct Connection {
     hangup: bool,
     /// Whether bytes have gone either way since this was last asked.
     moved: bool,
-    write_timeout: Duration,
+    waits: Waits,
+    /// When the body that the application reads began to be waited for.
+    body_began: Option<Instant>,
     /// Its TLS, if it speaks it.
     session: Option<Arc<Mutex<Session>>>,
     /// What the application is told of that, once it is agreed on.
@@ -137,20 +142,21 @@ pub struct Connection {
 
 impl Connection {
     /// A connection just accepted; its socket does not block.
-    pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, write_timeout: Duration) -> Connection {
+    pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, waits: Waits) -> Connection {
         descriptors::note(&socket);
-        Connection::over(Arc::new(socket), peer, (listener, turn), write_timeout)
+        Connection::over(Arc::new(socket), peer, (listener, turn), waits)
     }
 
     /// The same over a socket that others may have too.
-    fn over(socket: Arc<Socket>, peer: Peer, (listener, turn): (usize, Turn), write_timeout: Duration) -> Connection {
+    fn over(socket: Arc<Socket>, peer: Peer, (listener, turn): (usize, Turn), waits: Waits) -> Connection {
         // What a client sends with its connection is there already, as a rule: the first recv is worth its try.
         Connection {
             socket,
             readable: true,
             hangup: false,
             moved: false,
-            write_timeout,
+            waits,
+            body_began: None,
             session: None,
             variables: None,
             failure: None,
@@ -205,7 +211,10 @@ impl Connection {
                     return Standing::Call;
                 }
                 Next::Wait if self.turn.owes_refusal() => return Standing::Refused,
-                Next::Wait if self.turn.may_restart() => self.restart(moment),
+                Next::Wait if self.turn.may_restart() => {
+                    self.body_began = None;
+                    self.restart(moment);
+                }
                 Next::Wait => return Standing::Running,
                 Next::End(_) if self.is_needed() => return Standing::Edge,
                 Next::End(farewell) => return Standing::End(farewell),
@@ -295,7 +304,7 @@ impl Connection {
     /// # Errors
     /// When the client is gone, or takes nothing for `timeouts.write`.
     pub fn flush_waiting(&mut self) -> io::Result<()> {
-        let patience = PollTimeout::try_from(self.write_timeout).unwrap_or(PollTimeout::MAX);
+        let patience = PollTimeout::try_from(self.waits.write).unwrap_or(PollTimeout::MAX);
         loop {
             match self.flush() {
                 Flushed::All => return Ok(()),
@@ -375,16 +384,6 @@ impl Drop for Connection {
             descriptors::forget(&self.socket);
         }
     }
-}
-
-/// Ends our side of a socket, or all of it, as the farewell says; a reset only when the socket is closed.
-pub fn say(socket: &Socket, farewell: Farewell) {
-    // It fails only when the client has ended it before us, which is as good.
-    let _ = match farewell {
-        Farewell::Linger => socket.shutdown(Shutdown::Write),
-        Farewell::Close => socket.shutdown(Shutdown::Both),
-        Farewell::Reset => socket.set_linger(Some(Duration::ZERO)),
-    };
 }
 
 fn send_file(socket: &Socket, file: &File, offset: u64, length: u64) -> io::Result<usize> {

@@ -128,6 +128,7 @@ impl Check<'_> {
             workers,
             threads,
             engine: Engine::Threads,
+            body: raw.body.value,
             limits: limits(or_defaults(raw.limits, name.place)?)?,
             timeouts: timeouts(or_defaults(raw.timeouts, name.place)?),
             reload: self::reload(reload),

@@ -106,6 +106,8 @@ pub struct App {
     pub threads: usize,
     /// How a worker runs its calls.
     pub engine: Engine,
+    /// When the body of a request is read.
+    pub body: Bodies,
     /// What a client may cost.
     pub limits: Limits,
     /// How long each thing may take.
@@ -236,6 +238,15 @@ pub struct RunAs {
 pub enum Engine {
     /// Runner threads that share one poll.
     Threads,
+}
+
+/// When the body of a request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bodies {
+    /// Before the application is called.
+    Buffer,
+    /// By the application.
+    Stream,
 }
 
 /// One listening socket.

@@ -20,8 +20,8 @@ use super::value::{
     one_or_more,
 };
 use super::{
-    BrokenStart, Callable, ClientCertificates, LogFormat, LogLevel, Protocol, RequestId, SupervisorLoss, TlsVersion,
-    Underscores,
+    Bodies, BrokenStart, Callable, ClientCertificates, LogFormat, LogLevel, Protocol, RequestId, SupervisorLoss,
+    TlsVersion, Underscores,
 };
 
 section! {
@@ -100,6 +100,9 @@ section! {
         threads: At<Count> = "1", "1" to "512";
         /// How a worker runs its calls; `sync` is `threads` with one thread.
         engine: At<EngineName> = "threads";
+        /// When the body of a request is read: `buffer`, before the application is called, however slowly it comes; `stream`, by the
+        /// application, which then waits for its client.
+        body: At<Bodies> = "buffer";
         /// What a client may cost.
         limits: Option<At<Limits>> = "the default of each";
         /// How long each thing may take.

@@ -10,7 +10,9 @@ use super::quantity;
 use super::request::Scheme;
 use super::section::{At, Read, instead, list, written};
 use super::tree::{Kind, Node, Value};
-use super::{BrokenStart, ClientCertificates, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion, Underscores};
+use super::{
+    Bodies, BrokenStart, ClientCertificates, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion, Underscores,
+};
 
 impl Read for String {
     const FORM: &'static str = "text";
@@ -376,6 +378,7 @@ choice!(EngineName:
     "sync" => EngineName::Sync;
     later ["gevent", "eventlet", "tornado"]);
 choice!(BrokenStart: "apologise" => BrokenStart::Apologise, "exit" => BrokenStart::Exit; later []);
+choice!(Bodies: "buffer" => Bodies::Buffer, "stream" => Bodies::Stream; later []);
 choice!(Underscores:
     "drop" => Underscores::Drop,
     "refuse" => Underscores::Refuse,

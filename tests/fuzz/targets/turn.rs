@@ -7,13 +7,16 @@ use libfuzzer_sys::fuzz_target;
 use monoceros_fuzz::connection::{BODY, HEAD};
 use monoceros_fuzz::output::Piece;
 use monoceros_fuzz::pieces;
-use monoceros_fuzz::turn::{Limits, Moment, Next, Turn};
+use monoceros_fuzz::turn::{Fed, Limits, Moment, Next, Turn};
+use monoceros_fuzz::wire::Refusal;
+use monoceros_shared::config::Bodies;
 
 const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 
 /// All that was sent, and how it ended.
-fn serve(pieces: &[&[u8]]) -> (Vec<u8>, String) {
-    let limits = Limits { head: HEAD, body: BODY, body_memory_max: 64, idle_buffer_max: 64, ending: Arc::default() };
+fn serve(bodies: Bodies, pieces: &[&[u8]]) -> (Vec<u8>, String) {
+    let ending = Arc::default();
+    let limits = Limits { head: HEAD, body: BODY, bodies, body_memory_max: 64, idle_buffer_max: 64, ending };
     let mut turn = Turn::new(Arc::new(limits));
     let mut pieces = pieces.iter().filter(|piece| !piece.is_empty());
     let mut sent = Vec::new();
@@ -29,7 +32,13 @@ fn serve(pieces: &[&[u8]]) -> (Vec<u8>, String) {
                 }
                 None => return (sent, "waits for more behind the end".to_owned()),
             },
-            Next::Call => echo(&mut turn),
+            Next::Call => {
+                turn.run(&MOMENT);
+                match read(&mut turn, &mut pieces, &mut sent) {
+                    true => echo(&mut turn),
+                    false => turn.fail(),
+                }
+            }
             Next::Wait => turn.restart(&MOMENT),
             Next::End(farewell) => return (sent, format!("{farewell:?}")),
         }
@@ -50,9 +59,27 @@ fn send(turn: &mut Turn, sent: &mut Vec<u8>) {
     turn.output().sent(count);
 }
 
+/// An application that reads its whole body first, where it is to; says whether it could.
+fn read<'a>(turn: &mut Turn, pieces: &mut impl Iterator<Item = &'a &'a [u8]>, sent: &mut Vec<u8>) -> bool {
+    let mut body = Vec::new();
+    loop {
+        match turn.feed(7, &mut body) {
+            Ok(Fed::Data) => {}
+            Ok(Fed::End) => return true,
+            Ok(Fed::Hungry) => match pieces.next() {
+                Some(piece) => turn.take_in(piece),
+                None => drop(turn.break_body(Refusal { status: 400, why: "the request ended within its body" })),
+            },
+            Err(_) => return false,
+        }
+        while turn.next() == Next::Send {
+            send(turn, sent);
+        }
+    }
+}
+
 /// An application that answers with the target, in a way that depends on the target's length.
 fn echo(turn: &mut Turn) {
-    turn.run(&MOMENT);
     let target = turn.text(turn.head().target).to_vec();
     turn.begin(b"200 OK").expect("the status is right");
     match target.len() % 4 {
@@ -67,12 +94,16 @@ fn echo(turn: &mut Turn) {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let (sent, _) = serve(&[bytes]);
+    let (sent, _) = serve(Bodies::Buffer, &[bytes]);
     // A 100 goes out only where the body was not there already.
     let without = |sent: Vec<u8>| replace(&sent, b"HTTP/1.1 100 Continue\r\n\r\n");
     let whole = without(sent);
-    assert_eq!(without(serve(&pieces(bytes)).0), whole, "cut in pieces");
-    assert_eq!(without(serve(&bytes.chunks(1).collect::<Vec<_>>()).0), whole, "byte by byte");
+    let one_by_one: Vec<&[u8]> = bytes.chunks(1).collect();
+    for bodies in [Bodies::Buffer, Bodies::Stream] {
+        assert_eq!(without(serve(bodies, &[bytes]).0), whole, "in one piece, {bodies:?}");
+        assert_eq!(without(serve(bodies, &pieces(bytes)).0), whole, "cut in pieces, {bodies:?}");
+        assert_eq!(without(serve(bodies, &one_by_one).0), whole, "byte by byte, {bodies:?}");
+    }
 });
 
 /// The bytes without each `mark`.

@@ -127,7 +127,8 @@ pub fn answer(client: &mut Client, id: u16) -> Result<Said, Broken> {
     loop {
         let record = next(client)?;
         if record.id != id {
-            return Err(Broken::Rule("what comes is for the request that was made", record.content));
+            let seen = format!("{record:?} after {said:?}").into_bytes();
+            return Err(Broken::Rule("what comes is for the request that was made", seen));
         }
         if said.add(&record)? {
             return Ok(said);

@@ -35,7 +35,8 @@ impl Asked {
 
     /// A `POST`.
     pub fn post(target: &str, body: &[u8]) -> Asked {
-        Asked { method: "POST".to_owned(), body: body.to_vec(), ..Asked::get(target) }.field("Content-Type", "text/plain")
+        Asked { method: "POST".to_owned(), body: body.to_vec(), ..Asked::get(target) }
+            .field("Content-Type", "text/plain")
     }
 
     /// The same by another method.

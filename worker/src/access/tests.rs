@@ -11,10 +11,10 @@ use socket2::Socket;
 use super::line::{Form, Source, Told, Took};
 use super::stamp::tests::then;
 use super::*;
-use crate::conn::{Connection, Peer};
+use crate::conn::{Connection, Peer, Waits};
 use crate::turn::{Limits, Moment, Turn};
 use crate::wire::http::{body, head};
-use monoceros_shared::config::{Access as Config, Piece};
+use monoceros_shared::config::{Access as Config, Bodies, Piece};
 
 const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 const CLIENT: &str = "192.0.2.1:4711";
@@ -24,6 +24,7 @@ fn connection(bytes: &[u8]) -> Connection {
     let limits = Limits {
         head: head::Limits { request_line_max: 4096, header_count_max: 100, header_bytes_max: 65536 },
         body: body::Limits { body_bytes_max: 10, trailer_bytes_max: 4096 },
+        bodies: Bodies::Buffer,
         body_memory_max: 64,
         idle_buffer_max: 4096,
         ending: Arc::default(),
@@ -31,7 +32,8 @@ fn connection(bytes: &[u8]) -> Connection {
     let (socket, _) = UnixStream::pair().unwrap();
     let peer = Peer::Tcp(CLIENT.parse::<SocketAddr>().unwrap());
     let turn = Turn::new(Arc::new(limits));
-    let mut connection = Connection::new(Socket::from(OwnedFd::from(socket)), peer, 0, turn, Duration::from_secs(1));
+    let mut connection =
+        Connection::new(Socket::from(OwnedFd::from(socket)), peer, 0, turn, Waits::all(Duration::from_secs(1)));
     let turn = &mut connection.turn;
     turn.receive(bytes, &MOMENT);
     if turn.next() == crate::turn::Next::Call {

@@ -13,18 +13,23 @@
 //! * No branch ends the socket. The home does, when it is the last.
 
 use std::io::{self, ErrorKind, Read};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use socket2::Socket;
 
-use super::{Peer, READS_MAX};
+pub use super::routes::Number;
+use super::routes::{Branch, State, is_full};
+use super::{Peer, READS_MAX, Waits};
 use crate::origin::Way;
-use crate::output::{Output, Piece};
 use crate::turn::{Limits, Moment, Turn};
-use crate::wire::demux::{Demux, Part, end_of_record};
+use crate::wire::demux::Part;
 use crate::wire::fastcgi::answer::{self, Status, Values};
+use crate::wire::variables::bad;
+
+/// Bytes that may be owed beside the requests' own output: the rest of one record, and answers of the connection itself. Less ends connections
+/// of web servers that are slow for a moment; more is memory for one that only asks.
+const OWED_MAX: usize = 256 * 1024;
 
 /// What is common to all requests of a connection.
 pub struct Seed {
@@ -36,8 +41,8 @@ pub struct Seed {
     pub peer: Peer,
     /// Which of the assignment's listeners it came by.
     pub listener: usize,
-    /// How long `write()` waits.
-    pub write_timeout: Duration,
+    /// How long it is waited for.
+    pub waits: Waits,
     /// What a web server is told of us.
     pub values: Values,
 }
@@ -46,47 +51,13 @@ pub struct Seed {
 pub struct Trunk {
     /// What is common to them.
     pub seed: Seed,
-    /// The home's request, by its number.
+    /// The number of the home's request, or of the one before.
     home: AtomicU16,
-    /// Its request is whole, so that it reads nothing until it has answered.
-    busy: AtomicBool,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
-struct State {
-    demux: Demux,
-    /// Kept for its memory.
-    parts: Vec<Part>,
-    home: Home,
-    branches: Vec<Branch>,
-    /// What must be written before anything else: the rest of a record, answers of the connection itself.
-    rest: Vec<u8>,
-    written: usize,
-    /// Nothing more comes.
-    is_over: bool,
-}
-
-#[derive(Default)]
-struct Home {
-    id: Option<u16>,
-    is_aborted: bool,
-    /// The slot that its edges come to.
-    place: Option<u32>,
-}
-
-/// A request beside the home's.
-struct Branch {
-    id: u16,
-    /// The slot of its connection, once it has one.
-    place: Option<u32>,
-    inbox: Vec<u8>,
-    is_aborted: bool,
-    /// There is something for it.
-    is_called: bool,
-    /// It waits for room in the socket.
-    waits: bool,
-}
+/// Calls whoever sees to the requests beside a home.
+pub type Caller = Box<dyn Fn() + Send + Sync>;
 
 /// How far something written came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +79,8 @@ pub enum Tended {
     Empty,
     /// Nothing more will come.
     Over,
+    /// Whatever there is: it was not looked at, for the home reads itself.
+    Unread,
 }
 
 /// What there is for a branch to read.
@@ -125,27 +98,45 @@ pub enum Mail {
 impl Trunk {
     /// That of a new connection.
     pub fn new(seed: Seed) -> Trunk {
-        Trunk { seed, home: AtomicU16::new(0), busy: AtomicBool::new(false), state: Mutex::default() }
+        Trunk { seed, home: AtomicU16::new(0), state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread panics while it holds a lock")
     }
 
-    /// Takes what came; the home's share goes to its turn, if that is here.
-    pub fn route(&self, bytes: &[u8], home: Option<(&mut Turn, &Moment)>) {
+    /// Reads some of what comes, for the home's turn and for others. How much that was; 0: no more comes.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn receive(&self, socket: &Socket, scratch: &mut [u8], home: (&mut Turn, &Moment)) -> io::Result<usize> {
         let mut state = self.lock();
+        let mut input = socket;
+        let count = input.read(scratch)?;
+        if count == 0 {
+            state.end();
+        } else {
+            self.route(&mut state, &scratch[..count], Some(home));
+        }
+        Ok(count)
+    }
+
+    /// Takes what came, in the order in which it did: under the lock under which it was read. The home's share goes to its turn, if that is
+    /// here.
+    fn route(&self, state: &mut State, bytes: &[u8], home: Option<(&mut Turn, &Moment)>) {
         let mut parts = std::mem::take(&mut state.parts);
         let mut taken = state.demux.take(bytes, &mut parts);
         let mut home = home;
         for part in parts.drain(..) {
             match part {
                 Part::Begin(id) => {
-                    if home.is_some() && state.home.id.is_none() {
+                    if let Some((turn, _)) = home.as_mut().filter(|_| state.home.id.is_none()) {
+                        turn.expect(id);
                         (state.home.id, state.home.is_aborted) = (Some(id), false);
                         self.home.store(id, Ordering::Release);
                     } else {
-                        state.branches.push(Branch::new(id));
+                        state.births += 1;
+                        state.branches.push(Branch::new(Number { id, birth: state.births }));
                     }
                 }
                 Part::Header(id, header) => state.deliver(id, &header, &mut home),
@@ -157,6 +148,9 @@ impl Trunk {
             }
         }
         state.parts = parts;
+        if state.rest.len() > OWED_MAX {
+            taken = taken.and(Err(bad("the web server asks more than it reads answers")));
+        }
         if let Err(refusal) = taken {
             state.end();
             if let Some((turn, _)) = home {
@@ -170,17 +164,21 @@ impl Trunk {
         self.lock().end();
     }
 
-    /// Reads some of what comes while the home does not, and writes what is owed.
+    /// Reads some of what comes while the home does not, if that is so, and writes what is owed.
     pub fn tend(&self, socket: &Socket, scratch: &mut [u8]) -> Tended {
-        self.pay(socket);
+        let mut state = self.lock();
+        state.pay(socket);
         for _ in 0..READS_MAX {
+            if !state.is_busy {
+                return Tended::Unread;
+            }
             let mut input = socket;
             match input.read(scratch) {
-                Ok(count) if count > 0 => self.route(&scratch[..count], None),
+                Ok(count) if count > 0 => self.route(&mut state, &scratch[..count], None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_full(&error) => return Tended::Empty,
                 Ok(_) | Err(_) => {
-                    self.end_of_input();
+                    state.end();
                     return Tended::Over;
                 }
             }
@@ -189,70 +187,70 @@ impl Trunk {
     }
 
     /// Ends a request of which there is no more, though it is not complete.
-    pub fn end_request(&self, socket: &Socket, id: u16) {
+    pub fn end_request(&self, socket: &Socket, branch: Option<Number>) {
         let mut words = Vec::new();
-        answer::end(id, Status::Complete, &mut words);
-        self.tell(socket, &words);
+        answer::end(branch.map_or_else(|| self.home(), |branch| branch.id), Status::Complete, &mut words);
+        self.tell(socket, branch, &words);
     }
 
-    /// Writes what must be written before anything else.
-    pub fn pay(&self, socket: &Socket) -> Written {
-        self.lock().pay(socket)
-    }
-
-    /// Writes what a request has ready, in whole records.
-    pub fn flush(&self, socket: &Socket, branch: Option<u16>, output: &mut Output) -> Written {
+    /// Writes what a request has ready, in whole records. With the last of an answer the request is over: the web server may use its
+    /// number again as soon as it has read that.
+    pub fn flush(&self, socket: &Socket, branch: Option<Number>, turn: &mut Turn) -> Written {
         let mut state = self.lock();
-        let mut written = state.pay(socket);
-        while written == Written::All {
-            let Piece::Bytes(bytes) = output.front() else { return Written::All };
-            match send(socket, bytes) {
-                Ok(count) => {
-                    let end = end_of_record(bytes, count);
-                    state.rest.extend_from_slice(&bytes[count..end]);
-                    output.sent(end);
-                    if end > count {
-                        written = Written::Full;
-                    }
-                }
-                Err(error) => written = error,
-            }
+        let written = state.write(socket, turn.output());
+        match written {
+            Written::Full => state.branch(branch).into_iter().for_each(|branch| branch.waits = true),
+            Written::All if turn.is_answered() => state.finish(branch),
+            Written::All | Written::Gone => {}
         }
-        if written == Written::Full {
-            state.branches.iter_mut().filter(|known| Some(known.id) == branch).for_each(|known| known.waits = true);
+        if written == Written::Full && turn.is_answered() && turn.output().is_empty() {
+            state.finish(branch);
         }
         written
     }
 
+    /// Writes what is owed.
+    pub fn pay(&self, socket: &Socket) -> Written {
+        self.lock().pay(socket)
+    }
+
     /// Writes a last word of a request, whose owner cannot: all that the socket does not take goes before what is written next.
-    pub fn tell(&self, socket: &Socket, words: &[u8]) -> bool {
+    pub fn tell(&self, socket: &Socket, branch: Option<Number>, words: &[u8]) -> bool {
         let mut state = self.lock();
         state.rest.extend_from_slice(words);
+        let was_busy = state.is_busy;
+        state.finish(branch);
+        // The home is still with the application.
+        state.is_busy = was_busy;
         state.pay(socket) != Written::Gone
     }
 
-    /// The home's request is whole.
+    /// The home reads nothing from now on, for its request is whole or its last: somebody else does for it.
     pub fn set_busy(&self) {
-        self.busy.store(true, Ordering::Release);
-    }
-
-    /// Whether somebody else is to read for the home.
-    pub fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire)
+        self.lock().is_busy = true;
     }
 
     /// The home's request is over, and it can take another.
     pub fn finish_home(&self) {
-        let mut state = self.lock();
-        if let Some(id) = state.home.id.take() {
-            state.demux.end(id);
-        }
-        self.busy.store(false, Ordering::Release);
+        self.lock().finish(None);
     }
 
-    /// The home's edges come to this slot.
-    pub fn settle(&self, place: u32) {
-        self.lock().home.place = Some(place);
+    /// The home's edges come to this slot. Whoever sees to branches is called so, where nobody looks who could.
+    pub fn settle(&self, place: u32, caller: impl FnOnce() -> Caller) {
+        let mut state = self.lock();
+        if state.home.place != Some(place) {
+            state.home.place = Some(place);
+            state.caller = Some(caller());
+        }
+    }
+
+    /// Calls whoever sees to branches, if there is something for one of them.
+    pub fn call_if_needed(&self) {
+        let state = self.lock();
+        let is_needed = state.branches.iter().any(|branch| branch.is_called || branch.place.is_none());
+        if let Some(caller) = state.caller.as_ref().filter(|_| is_needed) {
+            caller();
+        }
     }
 
     /// The number of the home's request, or of the one before.
@@ -272,20 +270,20 @@ impl Trunk {
     }
 
     /// A request that has no connection yet.
-    pub fn newborn(&self) -> Option<u16> {
-        self.lock().branches.iter().find(|branch| branch.place.is_none()).map(|branch| branch.id)
+    pub fn newborn(&self) -> Option<Number> {
+        self.lock().branches.iter().find(|branch| branch.place.is_none()).map(|branch| branch.number)
     }
 
     /// Its connection is in this slot.
-    pub fn place(&self, id: u16, place: u32) {
-        self.lock().branch(id).into_iter().for_each(|branch| branch.place = Some(place));
+    pub fn place(&self, number: Number, place: u32) {
+        self.lock().branch(Some(number)).into_iter().for_each(|branch| branch.place = Some(place));
     }
 
     /// There is no room for it.
-    pub fn overload(&self, socket: &Socket, id: u16) {
+    pub fn overload(&self, socket: &Socket, number: Number) {
         let mut state = self.lock();
-        state.leave(id);
-        answer::end(id, Status::Overloaded, &mut state.rest);
+        state.leave(number);
+        answer::end(number.id, Status::Overloaded, &mut state.rest);
         // What is not out goes with what is written next.
         state.pay(socket);
     }
@@ -302,10 +300,10 @@ impl Trunk {
     }
 
     /// What there is for a branch to read.
-    pub fn mail(&self, id: u16) -> Mail {
+    pub fn mail(&self, number: Number) -> Mail {
         let mut state = self.lock();
         let is_over = state.is_over;
-        match state.branch(id) {
+        match state.branch(Some(number)) {
             Some(branch) if branch.is_aborted => Mail::Abort,
             Some(branch) if !branch.inbox.is_empty() => Mail::Bytes(std::mem::take(&mut branch.inbox)),
             Some(_) if !is_over => Mail::Nothing,
@@ -314,90 +312,18 @@ impl Trunk {
     }
 
     /// Whether the web server does not want the answer to this branch, or to the home, any more.
-    pub fn is_aborted(&self, branch: Option<u16>) -> bool {
+    pub fn is_aborted(&self, branch: Option<Number>) -> bool {
         let mut state = self.lock();
         match branch {
             None => state.home.is_aborted && state.home.id.is_some(),
-            Some(id) => state.branch(id).is_some_and(|branch| branch.is_aborted),
+            Some(_) => state.branch(branch).is_some_and(|branch| branch.is_aborted),
         }
     }
 
     /// A branch is over. The home's slot, if it may be waiting for that.
-    pub fn leave(&self, id: u16) -> Option<u32> {
+    pub fn leave(&self, number: Number) -> Option<u32> {
         let mut state = self.lock();
-        state.leave(id);
+        state.leave(number);
         state.home.place.filter(|_| state.branches.is_empty())
     }
-}
-
-impl Branch {
-    fn new(id: u16) -> Branch {
-        Branch { id, place: None, inbox: Vec::new(), is_aborted: false, is_called: false, waits: false }
-    }
-}
-
-impl State {
-    fn branch(&mut self, id: u16) -> Option<&mut Branch> {
-        self.branches.iter_mut().find(|branch| branch.id == id)
-    }
-
-    fn deliver(&mut self, id: u16, bytes: &[u8], home: &mut Option<(&mut Turn, &Moment)>) {
-        if self.home.id == Some(id) {
-            // While it is refused, what still comes of it is for nobody.
-            if let Some((turn, moment)) = home.as_mut().filter(|(turn, _)| turn.is_reading()) {
-                turn.receive(bytes, moment);
-            }
-        } else if let Some(branch) = self.branch(id) {
-            branch.inbox.extend_from_slice(bytes);
-            branch.is_called = true;
-        }
-    }
-
-    fn abort(&mut self, id: u16, home: &mut Option<(&mut Turn, &Moment)>) {
-        if self.home.id == Some(id) {
-            self.home.is_aborted = true;
-            if let Some((turn, _)) = home.as_mut().filter(|(turn, _)| turn.is_reading()) {
-                turn.abort();
-            }
-        } else if let Some(branch) = self.branch(id) {
-            (branch.is_aborted, branch.is_called) = (true, true);
-        }
-    }
-
-    fn end(&mut self) {
-        self.is_over = true;
-        self.branches.iter_mut().for_each(|branch| branch.is_called = true);
-    }
-
-    fn leave(&mut self, id: u16) {
-        self.branches.retain(|branch| branch.id != id);
-        self.demux.end(id);
-    }
-
-    fn pay(&mut self, socket: &Socket) -> Written {
-        while self.written < self.rest.len() {
-            match send(socket, &self.rest[self.written..]) {
-                Ok(count) => self.written += count,
-                Err(error) => return error,
-            }
-        }
-        self.rest.clear();
-        self.written = 0;
-        Written::All
-    }
-}
-
-fn send(socket: &Socket, bytes: &[u8]) -> Result<usize, Written> {
-    loop {
-        match socket.send_with_flags(bytes, libc::MSG_NOSIGNAL) {
-            Ok(count) => return Ok(count),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if is_full(&error) => return Err(Written::Full),
-            Err(_) => return Err(Written::Gone),
-        }
-    }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::WouldBlock
 }

@@ -3,9 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
-use super::trunk::{Mail, Seed, Tended, Trunk, Written};
+use super::trunk::{Mail, Number, Seed, Tended, Trunk, Written};
 use super::{Connection, Flushed};
-use crate::turn::{Moment, Turn};
+use monoceros_shared::config::Bodies;
+
+use crate::turn::{Limits, Moment, Turn};
 use crate::wire::fastcgi::answer::Values;
 use crate::wire::gateway::Protocol;
 
@@ -15,7 +17,7 @@ pub struct Place {
     /// What it shares with others.
     pub trunk: Arc<Trunk>,
     /// Its request, if it is a branch.
-    pub branch: Option<u16>,
+    pub branch: Option<Number>,
 }
 
 impl Connection {
@@ -27,24 +29,36 @@ impl Connection {
             way: self.turn.way().cloned(),
             peer: self.peer.clone(),
             listener: self.listener,
-            write_timeout: self.write_timeout,
+            waits: self.waits,
             values,
         });
         self.place = Some(Box::new(Place { trunk: Arc::new(trunk), branch: None }));
     }
 
     /// The connection of a request beside the home's; the socket stays the home's.
-    pub fn branch(place: &Place, id: u16, socket: Arc<socket2::Socket>) -> Connection {
+    pub fn branch(place: &Place, number: Number, socket: Arc<socket2::Socket>) -> Connection {
         let seed = &place.trunk.seed;
-        let mut turn = Turn::new(seed.limits.clone());
+        let mut turn = Turn::new(whole(&seed.limits));
         turn.speak(Protocol::FastCgi);
+        turn.expect(number.id);
         if let Some(way) = seed.way.clone() {
             turn.come_by(way);
         }
-        let place = Place { trunk: place.trunk.clone(), branch: Some(id) };
-        let mut connection = Connection::over(socket, seed.peer.clone(), (seed.listener, turn), seed.write_timeout);
+        let place = Place { trunk: place.trunk.clone(), branch: Some(number) };
+        let mut connection = Connection::over(socket, seed.peer.clone(), (seed.listener, turn), seed.waits);
         connection.place = Some(Box::new(place));
         connection
+    }
+
+    /// Waits for what comes of the body of the request that it is at.
+    ///
+    /// # Errors
+    /// The socket's. `WouldBlock` too when what came was for others.
+    pub(super) fn receive_within_call(&mut self, scratch: &mut [u8], moment: &Moment) -> io::Result<usize> {
+        let Some(place) = &self.place else { return Ok(0) };
+        let came = place.trunk.receive(&self.socket, scratch, (&mut self.turn, moment));
+        place.trunk.call_if_needed();
+        came
     }
 
     /// Its place on a trunk, if it has one.
@@ -92,7 +106,8 @@ impl Connection {
 
     /// Its request is whole: until it has answered somebody else reads what comes for others.
     pub(super) fn note_call(&self) {
-        if let Some(place) = self.place.as_ref().filter(|place| place.branch.is_none()) {
+        // A body that the application reads itself is read by the home alone, and what comes between with it.
+        if let Some(place) = self.place.as_ref().filter(|place| place.branch.is_none() && !self.turn.is_body_open()) {
             place.trunk.set_busy();
         }
     }
@@ -103,17 +118,24 @@ impl Connection {
     /// `WouldBlock`, for the turn has it; the socket's.
     pub(super) fn receive_on_trunk(&mut self, scratch: &mut [u8], moment: &Moment) -> io::Result<()> {
         let Some(place) = self.place.clone() else { return Ok(()) };
-        let Some(id) = place.branch else {
-            let count = self.receive(scratch)?;
-            if count == 0 {
-                place.trunk.end_of_input();
-                self.turn.end_of_input(moment);
-            } else {
-                place.trunk.route(&scratch[..count], Some((&mut self.turn, moment)));
-            }
-            return Ok(());
+        let Some(number) = place.branch else {
+            return match place.trunk.receive(&self.socket, scratch, (&mut self.turn, moment)) {
+                Ok(count) => {
+                    self.moved = true;
+                    // As without a trunk.
+                    self.readable = count == scratch.len() || self.hangup;
+                    if count == 0 {
+                        self.turn.end_of_input(moment);
+                    }
+                    Ok(())
+                }
+                Err(error) => {
+                    self.readable &= error.kind() == io::ErrorKind::Interrupted;
+                    Err(error)
+                }
+            };
         };
-        match place.trunk.mail(id) {
+        match place.trunk.mail(number) {
             Mail::Bytes(bytes) => self.turn.receive(&bytes, moment),
             Mail::Nothing => self.readable = false,
             Mail::Abort => self.turn.abort(),
@@ -124,10 +146,10 @@ impl Connection {
 
     /// Reads what comes for others while it has no use for any itself, and writes what is owed.
     pub fn tend_trunk(&mut self, scratch: &mut [u8]) -> Tended {
-        let Some(place) = self.place.as_ref().filter(|place| place.branch.is_none()) else { return Tended::Empty };
-        if !self.readable || !place.trunk.is_busy() {
+        let Some(place) = self.place.as_ref().filter(|place| place.branch.is_none()) else { return Tended::Unread };
+        if !self.readable {
             place.trunk.pay(&self.socket);
-            return Tended::Empty;
+            return Tended::Unread;
         }
         let tended = place.trunk.tend(&self.socket, scratch);
         // An end of the input is there for the home's own look at it too.
@@ -138,7 +160,7 @@ impl Connection {
     /// Sends what the turn has ready, in whole records.
     pub(super) fn flush_on_trunk(&mut self) -> Flushed {
         let Some(place) = &self.place else { return Flushed::All };
-        match place.trunk.flush(&self.socket, place.branch, self.turn.output()) {
+        match place.trunk.flush(&self.socket, place.branch, &mut self.turn) {
             Written::All => {
                 self.moved = true;
                 Flushed::All
@@ -148,5 +170,14 @@ impl Connection {
             Written::Full => Flushed::Full,
             Written::Gone => Flushed::Gone,
         }
+    }
+}
+
+/// The same limits for a request whose body is read before its call, whatever the application wants: nobody but the home can wait for the
+/// socket.
+fn whole(limits: &Arc<Limits>) -> Arc<Limits> {
+    match limits.bodies {
+        Bodies::Buffer => limits.clone(),
+        Bodies::Stream => Arc::new(Limits { bodies: Bodies::Buffer, ..Limits::clone(limits) }),
     }
 }

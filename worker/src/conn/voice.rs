@@ -1,11 +1,13 @@
 //! The end of a connection that others may hold: enough to tell its client a last word, and to end it.
 
 use std::io::{self, IoSlice, Write};
+use std::net::Shutdown;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use socket2::Socket;
 
-use super::{Place, say};
+use super::Place;
 use crate::tls::Session;
 use crate::turn::Farewell;
 use crate::wire::gateway::answer::Manner;
@@ -28,14 +30,14 @@ impl Voice {
     pub fn manner(&self) -> Manner {
         match &self.place {
             None => self.manner,
-            Some(place) => Manner::FastCgi(place.branch.unwrap_or_else(|| place.trunk.home())),
+            Some(place) => Manner::FastCgi(place.branch.map_or_else(|| place.trunk.home(), |number| number.id)),
         }
     }
 
     /// Sends a short answer without waiting: whether all of it is out.
     pub fn tell(&self, answer: &[u8]) -> bool {
         if let Some(place) = &self.place {
-            return place.trunk.tell(&self.socket, answer);
+            return place.trunk.tell(&self.socket, place.branch, answer);
         }
         match &self.session {
             None => self.socket.send_with_flags(answer, libc::MSG_NOSIGNAL).is_ok_and(|count| count == answer.len()),
@@ -50,7 +52,7 @@ impl Voice {
     pub fn cut(&self, farewell: Farewell) {
         match &self.place {
             Some(place) if self.is_shared() => {
-                place.trunk.end_request(&self.socket, place.branch.unwrap_or_else(|| place.trunk.home()));
+                place.trunk.end_request(&self.socket, place.branch);
             }
             Some(_) | None => self.say(farewell),
         }
@@ -74,6 +76,16 @@ impl Voice {
         }
         say(&self.socket, farewell);
     }
+}
+
+/// Ends our side of a socket, or all of it, as the farewell says; a reset only when the socket is closed.
+pub fn say(socket: &Socket, farewell: Farewell) {
+    // It fails only when the client has ended it before us, which is as good.
+    let _ = match farewell {
+        Farewell::Linger => socket.shutdown(Shutdown::Write),
+        Farewell::Close => socket.shutdown(Shutdown::Both),
+        Farewell::Reset => socket.set_linger(Some(Duration::ZERO)),
+    };
 }
 
 /// A thread that panicked is a bug that has ended the process, so no lock is ever poisoned.

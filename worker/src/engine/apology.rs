@@ -152,10 +152,11 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::super::slots::Key;
     use super::*;
-    use crate::conn::{Connection, Peer};
+    use crate::conn::{Connection, Peer, Waits};
     use crate::output::Piece;
     use crate::turn::{Limits, Moment, Next};
     use crate::wire::http::{body, head};
+    use monoceros_shared::config::Bodies;
 
     const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 
@@ -163,6 +164,7 @@ mod tests {
         Turn::new(Arc::new(Limits {
             head: head::Limits { request_line_max: 4096, header_count_max: 100, header_bytes_max: 65536 },
             body: body::Limits { body_bytes_max: 1 << 20, trailer_bytes_max: 4096 },
+            bodies: Bodies::Buffer,
             body_memory_max: 64,
             idle_buffer_max: 4096,
             ending: Arc::default(),
@@ -246,7 +248,8 @@ mod tests {
             let socket = socket2::Socket::from(std::os::fd::OwnedFd::from(server));
             let mut turn = turn();
             turn.receive(format!("GET / HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n").as_bytes(), &MOMENT);
-            let connection = Connection::new(socket, Peer::Unix, 0, turn, std::time::Duration::from_secs(1));
+            let connection =
+                Connection::new(socket, Peer::Unix, 0, turn, Waits::all(std::time::Duration::from_secs(1)));
             (Guest::new(Key::default(), connection), client)
         };
         let notice = Notice::default();

@@ -6,20 +6,38 @@
 //!                                  -> new branches are settled; branches that there is something for, or room, are woken
 //! ```
 
-use super::Task;
+use std::sync::Arc;
+
 use super::guest::Guest;
 use super::runner::Runner;
 use super::slots::{Room, lock};
+use super::{Engine, Task};
+use socket2::Socket;
+
 use crate::conn::trunk::Tended;
 use crate::conn::{Connection, Edge, Place, Voice};
 use crate::turn::Next;
 
+impl Engine {
+    /// Has whoever leads look at the trunk of the home in this slot.
+    fn call_to_trunk(&self, index: u32) {
+        lock(&self.trunks).push(index);
+        self.wake_leader();
+    }
+}
+
 impl Runner {
+    /// Looks at the trunks that somebody has called to.
+    pub(super) fn look_at_trunks(&mut self) {
+        let called = std::mem::take(&mut *lock(&self.engine.trunks));
+        called.into_iter().for_each(|index| self.stand_in_at_trunk(index as usize));
+    }
+
     /// The connection in this slot is with somebody else, who does not look at its edge before the application has answered.
     pub(super) fn stand_in_at_trunk(&mut self, index: usize) {
         let voice = u32::try_from(index).ok().and_then(|index| self.engine.slots.voice(index));
         let Some(Voice { socket, place: Some(place), .. }) = voice else { return };
-        while place.trunk.is_busy() {
+        loop {
             let tended = place.trunk.tend(&socket, &mut self.scratch);
             self.tend_branches(&place, &socket);
             if tended != Tended::More {
@@ -31,7 +49,11 @@ impl Runner {
     /// Sees to the requests beside this one, if it is a home.
     pub(super) fn tend_trunk(&mut self, guest: &mut Guest) {
         let Some(place) = guest.connection.place().filter(|place| place.branch.is_none()).cloned() else { return };
-        place.trunk.settle(guest.key.index);
+        let (engine, index) = (&self.engine, guest.key.index);
+        place.trunk.settle(index, || {
+            let engine = Arc::downgrade(engine);
+            Box::new(move || engine.upgrade().into_iter().for_each(|engine| engine.call_to_trunk(index)))
+        });
         let socket = guest.connection.voice().socket;
         loop {
             let tended = guest.connection.tend_trunk(&mut self.scratch);
@@ -59,14 +81,14 @@ impl Runner {
     }
 
     /// Settles new branches, and those that there is something for.
-    fn tend_branches(&mut self, place: &Place, socket: &std::sync::Arc<socket2::Socket>) {
-        while let Some(id) = place.trunk.newborn() {
+    fn tend_branches(&mut self, place: &Place, socket: &Arc<Socket>) {
+        while let Some(number) = place.trunk.newborn() {
             let Some(key) = self.engine.slots.enter(Room::Usual) else {
-                place.trunk.overload(socket, id);
+                place.trunk.overload(socket, number);
                 continue;
             };
-            place.trunk.place(id, key.index);
-            let guest = Guest::new(key, Connection::branch(place, id, socket.clone()));
+            place.trunk.place(number, key.index);
+            let guest = Guest::new(key, Connection::branch(place, number, socket.clone()));
             self.engine.slots.know(&guest);
             lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
             self.settle(guest);
@@ -82,19 +104,23 @@ impl Runner {
     /// A branch is over. If it was the last the home may be waiting for that.
     pub(super) fn leave_trunk(&mut self, guest: &Guest) {
         let Some(place) = guest.connection.place() else { return };
-        let Some(id) = place.branch else {
+        let Some(number) = place.branch else {
             // Without the socket there is nothing more to come.
             place.trunk.end_of_input();
             let edge = Edge { readable: true, hangup: true, writable: true };
-            let woken: Vec<_> =
-                place.trunk.called().into_iter().filter_map(|index| self.engine.slots.wake(index as usize, edge)).collect();
+            let woken: Vec<_> = place
+                .trunk
+                .called()
+                .into_iter()
+                .filter_map(|index| self.engine.slots.wake(index as usize, edge))
+                .collect();
             woken.into_iter().for_each(|guest| self.settle(guest));
             return;
         };
         if guest.connection.turn.is_cut() {
-            place.trunk.end_request(&guest.connection.voice().socket, id);
+            place.trunk.end_request(&guest.connection.voice().socket, Some(number));
         }
-        let home = place.trunk.leave(id);
+        let home = place.trunk.leave(number);
         let edge = Edge { readable: false, hangup: false, writable: true };
         if let Some(home) = home.and_then(|index| self.engine.slots.wake(index as usize, edge)) {
             self.settle(home);

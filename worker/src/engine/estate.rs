@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn a_packet_of_another_form_is_not_misread() {
-        for packet in [&b""[..], b"\x02\x03a:1\x00\x00\xac\x02\x02GE", b"\x03\x03a:1\x00\x00\x00\xac\x02\x03GE", b"\x03"] {
+        for packet in
+            [&b""[..], b"\x02\x03a:1\x00\x00\xac\x02\x02GE", b"\x03\x03a:1\x00\x00\x00\xac\x02\x03GE", b"\x03"]
+        {
             assert_eq!(Estate::unpacked(packet), None);
         }
     }

@@ -127,8 +127,7 @@ impl Runner {
             return None;
         }
         let turn = Turn::inherit(self.engine.settings.limits.clone(), estate.served);
-        let mut connection =
-            Connection::new(Socket::from(socket), peer, listener, turn, self.engine.settings.write_timeout);
+        let mut connection = Connection::new(Socket::from(socket), peer, listener, turn, self.engine.settings.waits);
         self.engine.settings.doors.let_on(&mut connection, &estate.relayed, estate.input);
         if estate.relayed != Relayed::Awaited && !estate.input.is_empty() {
             connection.turn.receive(estate.input, &self.moment);

@@ -160,7 +160,10 @@ impl Runner {
 
     fn take_in(&mut self, event: &Event, leader: &mut Leader) -> io::Result<()> {
         match event.token() {
-            WAKER => self.follow_mode(leader),
+            WAKER => {
+                self.look_at_trunks();
+                self.follow_mode(leader)
+            }
             ALARM => {
                 self.engine.enter(Mode::Drain);
                 Ok(())
@@ -309,7 +312,7 @@ impl Runner {
             }
         };
         let turn = Turn::new(self.engine.settings.limits.clone());
-        let mut connection = Connection::new(socket, peer, index, turn, self.engine.settings.write_timeout);
+        let mut connection = Connection::new(socket, peer, index, turn, self.engine.settings.waits);
         if !self.engine.settings.doors.let_in(&mut connection) {
             self.engine.slots.leave(key);
             self.keep_out(leader, &connection);

@@ -98,6 +98,8 @@ pub struct Engine {
     deputy: AtomicBool,
     slots: Slots,
     deadlines: Mutex<Deadlines>,
+    /// Homes whose trunks are to be looked at.
+    trunks: Mutex<Vec<u32>>,
     ready: Mutex<Ready>,
     idle: Condvar,
     idlers: AtomicU32,
@@ -205,6 +207,7 @@ impl Engine {
             deputy: AtomicBool::new(false),
             slots,
             deadlines: Mutex::new(Deadlines::new(shortest)),
+            trunks: Mutex::default(),
             ready: Mutex::new(Ready::default()),
             idle: Condvar::new(),
             idlers: AtomicU32::new(0),

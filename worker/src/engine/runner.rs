@@ -118,27 +118,8 @@ impl Runner {
                     Flushed::Gone => return self.close(guest, Farewell::Reset),
                 }
             } else {
-                if guest.times.is_some() && guest.connection.turn.is_answered() {
-                    // Told of before the turn goes on to the next request.
-                    match guest.connection.flush() {
-                        Flushed::All => self.tell_answer(&mut guest),
-                        Flushed::Full => {}
-                        Flushed::Gone => return self.close(guest, Farewell::Reset),
-                    }
-                }
-                let standing = guest.connection.advance(&mut self.scratch, &self.moment);
-                if let Some(why) = guest.connection.take_failure() {
-                    self.engine.note_failure(&guest.connection.peer, &why);
-                }
-                if let Some(refusal) = guest.connection.turn.take_refusal() {
-                    self.engine.count_refusal(&mut guest, refusal);
-                }
-                if guest.connection.place().is_some() {
-                    self.tend_trunk(&mut guest);
-                }
-                match standing {
+                match self.advance(&mut guest) {
                     Standing::Refused => continue,
-                    Standing::End(farewell) if guest.connection.is_branch() => return self.close(guest, farewell),
                     Standing::Edge => self.engine.call_again_if_more(&guest),
                     Standing::Running => unreachable!("a turn without a rest is not with the application"),
                     Standing::Call => {
@@ -161,6 +142,32 @@ impl Runner {
                 Parking::Parked => return,
                 Parking::Woken(guest) => guest,
             };
+        }
+    }
+
+    /// Moves its bytes, and tells of what ended by that.
+    fn advance(&mut self, guest: &mut Guest) -> Standing {
+        if guest.times.is_some() && guest.connection.turn.is_answered() {
+            // Told of before the turn goes on to the next request.
+            match guest.connection.flush() {
+                Flushed::All => self.tell_answer(guest),
+                Flushed::Full => {}
+                Flushed::Gone => return Standing::End(Farewell::Reset),
+            }
+        }
+        let standing = guest.connection.advance(&mut self.scratch, &self.moment);
+        if let Some(why) = guest.connection.take_failure() {
+            self.engine.note_failure(&guest.connection.peer, &why);
+        }
+        if let Some(refusal) = guest.connection.turn.take_refusal() {
+            self.engine.count_refusal(guest, refusal);
+        }
+        if guest.connection.place().is_some() {
+            self.tend_trunk(guest);
+        }
+        match standing {
+            Standing::End(_) if guest.connection.is_branch() => Standing::End(Farewell::Close),
+            other => other,
         }
     }
 

@@ -8,6 +8,7 @@ use monoceros_shared::config::{self, App};
 use super::crowd;
 use super::doors::Doors;
 use super::guest::Patiences;
+use crate::conn::Waits;
 use crate::origin::Policy;
 use crate::turn::Limits;
 use crate::wire::{Refusal, http};
@@ -28,8 +29,8 @@ pub(super) struct Settings {
     pub limits: Arc<Limits>,
     /// How long clients are waited for.
     pub patiences: Patiences,
-    /// How long `write()` waits for a client.
-    pub write_timeout: Duration,
+    /// How long clients are waited for within calls.
+    pub waits: Waits,
     /// `timeouts.request`, in milliseconds.
     pub request: u64,
     /// How long a request waits for a thread, and what it is told then.
@@ -59,7 +60,7 @@ impl Settings {
             tls: app.listen.iter().filter(|listener| listener.tls.is_some()).cloned().collect(),
             limits: Arc::new(limits(app)),
             patiences: Patiences::new(&app.timeouts, app.limits.body_rate_min),
-            write_timeout: app.timeouts.write,
+            waits: Waits { write: app.timeouts.write, body: app.timeouts.body, body_rate: app.limits.body_rate_min },
             request: app.timeouts.request.as_millis() as u64,
             wait: crowd::patience(&app.timeouts),
             queue_max: app.limits.queue_max,
@@ -80,6 +81,7 @@ fn limits(app: &App) -> Limits {
             header_bytes_max: limits.header_bytes_max,
         },
         body: http::body::Limits { body_bytes_max: limits.body_bytes_max, trailer_bytes_max: limits.header_bytes_max },
+        bodies: app.body,
         body_memory_max: limits.body_memory_max,
         idle_buffer_max: IDLE_BUFFER_MAX,
         ending: Arc::default(),

@@ -3,8 +3,8 @@
 //! A connection has one owner. Whoever takes it out of its slot owns it; an edge that comes meanwhile is left in the slot,
 //! and the owner finds it when it wants to put the connection back. For mio reports an edge once and has no one-shot.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use super::guest::Guest;
 use crate::conn::{Edge, Voice};
@@ -38,12 +38,28 @@ pub enum Parking {
     Woken(Box<Guest>),
 }
 
+/// Slots that are made at once, when the first of them is needed. Fewer make them more often, more cost a small server memory for
+/// connections that it never has.
+const SHELF: usize = 256;
+
+type Shelf = Box<[Mutex<Slot>]>;
+
 /// The slots of all connections that a worker can have.
 pub struct Slots {
-    slots: Box<[Mutex<Slot>]>,
-    free: Mutex<Vec<u32>>,
+    shelves: Box<[OnceLock<Shelf>]>,
+    free: Mutex<Free>,
     open: AtomicUsize,
     usual: usize,
+}
+
+/// Slots without a connection.
+struct Free {
+    /// They had one. The last one left is taken first, for its memory is warm.
+    left: Vec<u32>,
+    /// From this one on none has had any,
+    fresh: u32,
+    /// up to this.
+    end: u32,
 }
 
 /// How many connections may be there when one more comes.
@@ -55,15 +71,25 @@ pub enum Room {
     Last,
 }
 
+impl Free {
+    fn take(&mut self) -> Option<u32> {
+        if let Some(index) = self.left.pop() {
+            return Some(index);
+        }
+        let index = (self.fresh < self.end).then_some(self.fresh)?;
+        self.fresh += 1;
+        Some(index)
+    }
+}
+
 impl Slots {
     /// Room for so many connections, and for some more at the end.
     pub fn new(usual: usize, more: usize) -> Slots {
-        let slot = |_| Mutex::new(Slot { birth: 0, state: State::Vacant, voice: None });
         let count = usual + more;
         Slots {
             usual,
-            slots: (0..count).map(slot).collect(),
-            free: Mutex::new((0..count as u32).rev().collect()),
+            shelves: (0..count.div_ceil(SHELF)).map(|_| OnceLock::new()).collect(),
+            free: Mutex::new(Free { left: Vec::new(), fresh: 0, end: count as u32 }),
             open: AtomicUsize::new(0),
         }
     }
@@ -83,39 +109,51 @@ impl Slots {
         if room == Room::Usual && !self.has_room() {
             return None;
         }
-        let index = lock(&self.free).pop()?;
+        let index = lock(&self.free).take()?;
         self.open.fetch_add(1, Ordering::AcqRel);
-        let mut slot = lock(&self.slots[index as usize]);
+        let vacant = |_| Mutex::new(Slot { birth: 0, state: State::Vacant, voice: None });
+        let shelf = self.shelves[index as usize / SHELF].get_or_init(|| (0..SHELF).map(vacant).collect());
+        let mut slot = lock(&shelf[index as usize % SHELF]);
         slot.birth = slot.birth.wrapping_add(1);
         slot.state = State::Out(Edge::default());
         Some(Key { index, birth: slot.birth })
     }
 
+    /// The slot of a number, if there ever was a connection near it.
+    fn get(&self, index: usize) -> Option<&Mutex<Slot>> {
+        self.shelves.get(index / SHELF)?.get()?.get(index % SHELF)
+    }
+
+    /// The slot of a connection.
+    fn at(&self, key: Key) -> &Mutex<Slot> {
+        self.get(key.index as usize).expect("a key is made with its slot")
+    }
+
     /// The connection of this slot is no more.
     pub fn leave(&self, key: Key) {
-        let mut slot = lock(&self.slots[key.index as usize]);
+        let mut slot = lock(self.at(key));
         slot.state = State::Vacant;
         let voice = slot.voice.take();
         drop(slot);
         // Closed before the slot can be another's.
         drop(voice);
-        lock(&self.free).push(key.index);
+        lock(&self.free).left.push(key.index);
         self.open.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Remembers the voice of a new connection.
     pub fn know(&self, guest: &Guest) {
-        lock(&self.slots[guest.key.index as usize]).voice = Some(guest.connection.voice());
+        lock(self.at(guest.key)).voice = Some(guest.connection.voice());
     }
 
     /// The voice of the connection in this slot, which somebody owns.
     pub fn voice(&self, index: u32) -> Option<Voice> {
-        lock(self.slots.get(index as usize)?).voice.clone()
+        lock(self.get(index as usize)?).voice.clone()
     }
 
     /// Puts a connection down, unless an edge has come while it was owned.
     pub fn park(&self, mut guest: Box<Guest>) -> Parking {
-        let mut slot = lock(&self.slots[guest.key.index as usize]);
+        let mut slot = lock(self.at(guest.key));
         match &mut slot.state {
             State::Out(edge) if edge.is_any() => {
                 guest.connection.wake(std::mem::take(edge));
@@ -131,7 +169,7 @@ impl Slots {
 
     /// An edge was reported for this slot: gives the connection, woken, if nobody owns it.
     pub fn wake(&self, index: usize, edge: Edge) -> Option<Box<Guest>> {
-        let mut slot = lock(self.slots.get(index)?);
+        let mut slot = lock(self.get(index)?);
         match std::mem::replace(&mut slot.state, State::Out(Edge::default())) {
             State::Parked(mut guest) => {
                 guest.connection.wake(edge);
@@ -150,7 +188,7 @@ impl Slots {
 
     /// Looks at a connection's deadline.
     pub fn look(&self, key: Key, now: u64) -> Look {
-        let mut slot = lock(&self.slots[key.index as usize]);
+        let mut slot = lock(self.at(key));
         if slot.birth != key.birth {
             return Look::Gone;
         }
@@ -180,7 +218,11 @@ impl Slots {
 
     /// Takes the first parked connection from slot `next` on, which moves behind it; `None` at the last slot.
     pub fn take_next_parked(&self, next: &mut usize) -> Option<Box<Guest>> {
-        while let Some(slot) = self.slots.get(*next) {
+        while *next / SHELF < self.shelves.len() {
+            let Some(slot) = self.get(*next) else {
+                *next = (*next / SHELF + 1) * SHELF;
+                continue;
+            };
             *next += 1;
             let mut slot = lock(slot);
             match std::mem::replace(&mut slot.state, State::Vacant) {

@@ -10,7 +10,7 @@
 //! * SERVER_NAME and SERVER_PORT are the listener's, as gunicorn's are; on a wildcard address or a Unix socket, where those say
 //!   nothing, the Host's, its port the scheme's if it names none. An IPv6 literal stands in brackets (RFC 3875 4.1.14).
 //! * CONTENT_LENGTH is there for every request with a body, for a chunked one too: the body is read before the application is
-//!   called, so its length is known and its coding gone.
+//!   called, so its length is known and its coding gone. Only where the application reads the body itself a chunked one has none.
 //! * The request can set no variable but `HTTP_*`, CONTENT_TYPE and CONTENT_LENGTH; `Proxy` sets none, and names with `_` only where
 //!   the config keeps them, and they hide no other.
 //! * What proxies say of their clients (X-Forwarded-For and its like) is there only if a trusted one said it; what of it is
@@ -55,8 +55,8 @@ pub struct Request<'a> {
     pub listener: usize,
     /// Its identifier, if it has one.
     pub id: Option<&'a [u8]>,
-    /// Bytes of its decoded body.
-    pub body_length: u64,
+    /// Bytes of its decoded body, if it is in.
+    pub body_length: Option<u64>,
     /// What is told of its TLS, if it came by that.
     pub tls: Option<&'a Variables>,
 }
@@ -291,16 +291,25 @@ impl Request<'_> {
             },
             Framing::Length(length) => length,
             // A gateway's stream without a length, of which nothing came, is no body.
-            Framing::Chunked if self.body_length == 0 && self.head.meta.is_some() => {
+            Framing::Chunked if self.body_length == Some(0) && self.head.meta.is_some() => {
                 match self.field(b"content-length") {
                     Some(_) => 0,
                     None => return Ok(()),
                 }
             }
-            Framing::Chunked => self.body_length,
+            Framing::Chunked => match (self.body_length, self.told_length()) {
+                (Some(length), _) | (None, Some(length)) => length,
+                (None, None) => return Ok(()),
+            },
         };
         environ
             .set_item(intern!(py, "CONTENT_LENGTH"), latin1::decode(py, itoa::Buffer::new().format(length).as_bytes())?)
+    }
+
+    /// The length of a body that is still to come, where its gateway tells it.
+    fn told_length(&self) -> Option<u64> {
+        self.head.meta.as_ref()?;
+        std::str::from_utf8(self.field(b"content-length")?).ok()?.parse().ok()
     }
 
     fn set_server(&self, environ: &Bound<'_, PyDict>, scheme_port: &[u8]) -> PyResult<()> {

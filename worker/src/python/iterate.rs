@@ -195,6 +195,8 @@ impl Application {
         let request = request_line(&connection.turn);
         if what.0.is_client_gone {
             debug!(self.log, "the client left while the application was writing"; "request" => request);
+        } else if let Some(fault) = connection.turn.body_fault() {
+            debug!(self.log, "the body could not be read"; "request" => request, "why" => fault.why);
         } else if deadline::is_request_timeout(what.1, py) {
             debug!(self.log, "a call that was late has ended by RequestTimeout"; "request" => request);
         } else if let Some(witness) = &self.witness {

@@ -58,7 +58,6 @@ impl Variables {
     }
 
     /// Key and value, if they are what they were. No code of Python's runs under the lock.
-    #[expect(clippy::type_complexity, reason = "a key and a value, each if it is known")]
     fn known<'py>(
         &self,
         py: Python<'py>,

@@ -130,8 +130,8 @@ impl Application {
 
     /// Calls the application for the complete request of this connection's turn.
     pub fn call(&self, py: Python<'_>, mut connection: Box<Connection>) -> Served {
-        let environ = self.environ(py, &mut connection);
-        let prepared = environ.and_then(|environ| Ok((environ, Py::new(py, Respond::default())?)));
+        let prepared = Py::new(py, Respond::default())
+            .and_then(|respond| Ok((self.environ(&mut connection, respond.bind(py))?, respond)));
         let (environ, respond) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return self.fail(connection, (Said::default(), &error), py),
@@ -151,10 +151,12 @@ impl Application {
         }
     }
 
-    fn environ<'py>(&self, py: Python<'py>, connection: &mut Connection) -> PyResult<Bound<'py, PyAny>> {
+    fn environ<'py>(&self, connection: &mut Connection, respond: &Bound<'py, Respond>) -> PyResult<Bound<'py, PyAny>> {
+        let py = respond.py();
         let body = connection.turn.take_body();
-        let length = body.length();
-        let input = self.inputs.open(py, body)?;
+        let is_open = connection.turn.is_body_open();
+        let length = (!is_open).then(|| body.length());
+        let input = if is_open { self.inputs.stream(respond) } else { self.inputs.open(py, body) }?;
         let request = environ::Request {
             head: connection.turn.head(),
             bytes: connection.turn.bytes(),

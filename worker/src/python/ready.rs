@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use monoceros_shared::config::Ready;
+use monoceros_shared::config::{Bodies, Ready};
 use monoceros_shared::link::{Assignment, Failure};
 use pyo3::prelude::*;
 use slog::{Drain, KV, Logger, OwnedKVList, Record, Serializer, o};
@@ -27,7 +27,7 @@ use socket2::Socket;
 
 use super::{Application, environ, error, input};
 use crate::clock::Clock;
-use crate::conn::{Connection, Peer};
+use crate::conn::{Connection, Peer, Waits};
 use crate::lease::{Heard, Lease};
 use crate::turn::{Farewell, Limits, Next, Turn};
 use crate::wire::Framing;
@@ -148,13 +148,14 @@ fn connect() -> io::Result<(Box<Connection>, UnixStream)> {
     let limits = Limits {
         head: head::Limits { request_line_max: HEAD_MAX, header_count_max: 16, header_bytes_max: 2 * HEAD_MAX },
         body: body::Limits { body_bytes_max: 0, trailer_bytes_max: 0 },
+        bodies: Bodies::Buffer,
         body_memory_max: 0,
         idle_buffer_max: 0,
         ending: Arc::default(),
     };
     let peer = Peer::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let turn = Turn::new(Arc::new(limits));
-    let connection = Connection::new(Socket::from(OwnedFd::from(server)), peer, 0, turn, PATIENCE);
+    let connection = Connection::new(Socket::from(OwnedFd::from(server)), peer, 0, turn, Waits::all(PATIENCE));
     Ok((Box::new(connection), client))
 }
 

@@ -17,7 +17,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use super::deadline::RequestTimeout;
 use super::{hints, latin1};
 use crate::clock;
-use crate::conn::Connection;
+use crate::conn::{self, Connection};
 use crate::lease::Lease;
 use crate::wire::http::answer::Fault;
 use crate::wire::http::hints::Hints;
@@ -44,6 +44,13 @@ pub struct Said {
 impl Respond {
     fn connection(&mut self) -> PyResult<&mut Connection> {
         self.connection.as_deref_mut().ok_or_else(|| PyRuntimeError::new_err("this request is over"))
+    }
+
+    /// Gives a FastCGI web server this for its log, with what goes to it next.
+    pub fn complain(&mut self, text: &str) {
+        if let Some(connection) = &mut self.connection {
+            connection.turn.complain(text.as_bytes());
+        }
     }
 
     /// Gives the client these fields of the answer to come, if it can use them.
@@ -131,6 +138,23 @@ impl Respond {
         }
         self.said.is_client_gone = sent.is_err();
         Ok(sent?)
+    }
+
+    /// Up to `max` bytes of the body, once some have come; none at its end.
+    #[pyo3(signature = (max, /))]
+    fn receive<'py>(&mut self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let connection = self.connection()?;
+        let lease = connection.lease;
+        if !lease.is_none_or(Lease::pause) {
+            return Err(RequestTimeout::new_err("the body is read too late: the client has been told"));
+        }
+        let mut bytes = Vec::new();
+        let read = py.detach(|| connection.read_body(max, &mut bytes));
+        if let Some(lease) = lease {
+            lease.resume(connection.heard(), clock::now());
+        }
+        read.map_err(conn::as_error)?;
+        Ok(PyBytes::new(py, &bytes))
     }
 }
 

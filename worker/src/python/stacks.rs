@@ -34,13 +34,15 @@ pub type Known = (u64, String);
 static SIGHT: OnceLock<Mutex<File>> = OnceLock::new();
 static TELLER: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
-/// Walks frames with nothing but Python's own code: source lines are read from their files, never asked of a loader.
+/// Walks frames with nothing but Python's own code: source lines are read from their files, never asked of a loader. `linecache` is
+/// imported when it is needed, for it brings `re` and a megabyte with it.
 const TELLER_SOURCE: &std::ffi::CStr = c"
-import linecache
 import sys
 import threading
 
 def stack(frame, limit):
+    import linecache
+
     lines = []
     while frame is not None and len(lines) < limit:
         code, number = frame.f_code, frame.f_lineno
@@ -56,6 +58,8 @@ def one(thread, limit):
     return stack(sys._current_frames().get(thread), limit) or 'no Python code: it is in C'
 
 def every(known, limit):
+    import linecache
+
     linecache.checkcache()
     names = {number: thread._name for number, thread in list(threading._active.items())}
     parts = []

@@ -7,8 +7,9 @@ use crate::body::Body;
 use crate::identity::{DIGITS, Identity};
 use crate::origin::Origin;
 use crate::output::Stretch;
+use crate::wire::fastcgi::answer::{self as fastcgi, Stream};
 use crate::wire::gateway::answer::Manner;
-use crate::wire::http::answer::{Asked, Ending, Fault};
+use crate::wire::http::answer::{self, Asked, Ending, Fault};
 use crate::wire::http::hints::Hints;
 use crate::wire::{Head, Span, Version};
 
@@ -93,6 +94,11 @@ impl Turn {
         std::mem::take(&mut self.body)
     }
 
+    /// The value of the answer's Date field.
+    pub fn date(&self) -> &[u8; 29] {
+        self.reply.date()
+    }
+
     /// Whether the application has begun a head.
     pub fn has_begun(&self) -> bool {
         self.reply.has_begun()
@@ -160,7 +166,7 @@ impl Turn {
 
     /// The end of the server may have come since the application was called.
     fn hurry(&mut self) {
-        if self.is_last() {
+        if self.is_last() || self.is_body_lost() {
             self.reply.make_last();
         }
     }
@@ -173,17 +179,38 @@ impl Turn {
         }
     }
 
+    /// Gives the web server this for its log, if it wants such.
+    pub fn complain(&mut self, text: &[u8]) {
+        if let Manner::FastCgi(id) = self.manner() {
+            fastcgi::write(Stream::Stderr, id, text, self.output.tail());
+            self.complained |= !text.is_empty();
+        }
+    }
+
     /// The answer is complete.
     pub fn finish(&mut self) {
         self.hurry();
-        self.phase = Phase::Answered(self.reply.end(&mut self.output));
+        if let (true, Manner::FastCgi(id)) = (std::mem::take(&mut self.complained), self.manner()) {
+            fastcgi::close_stream(Stream::Stderr, id, self.output.tail());
+        }
+        let ending = self.reply.end(&mut self.output);
+        let is_kept = ending == Ending::KeepAlive && !self.is_body_lost();
+        self.phase = Phase::Answered(if is_kept || ending == Ending::Short { ending } else { Ending::Close });
     }
 
-    /// The application failed: a 500 while the head is not out, else the connection is cut so that nothing looks complete.
+    /// The application failed: a 500 while the head is not out, or what is wrong with the body that it was reading; else the connection is cut so that nothing looks complete.
     pub fn fail(&mut self) {
         if self.reply.is_head_out() {
             self.output.clear();
             self.phase = Phase::Answered(Ending::Short);
+        } else if let Some(refusal) = self.fault {
+            answer::refuse(refusal, self.manner(), self.reply.date(), self.output.tail());
+            self.refusal = Some(refusal);
+            self.phase = if matches!(self.manner(), Manner::FastCgi(_)) {
+                Phase::Answered(Ending::Close)
+            } else {
+                Phase::Refused
+            };
         } else {
             self.hurry();
             self.reply.apologise(&mut self.output);

@@ -15,6 +15,7 @@
 mod answering;
 mod reading;
 mod reply;
+mod streaming;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use reply::Reply;
+pub use streaming::Fed;
+
+use monoceros_shared::config::Bodies;
 
 use crate::body::Body;
 use crate::identity::Identity;
@@ -40,6 +44,8 @@ pub struct Limits {
     pub head: head::Limits,
     /// Of a body.
     pub body: body::Limits,
+    /// When a body is read.
+    pub bodies: Bodies,
     /// Bytes of a body kept in memory.
     pub body_memory_max: usize,
     /// Bytes of buffer that an idle connection may keep. Less costs an allocation per request, more costs memory per idle client.
@@ -108,6 +114,8 @@ enum Phase {
     Ready,
     Running,
     Answered(Ending),
+    /// The answer is out, and of the body that nobody read the rest is still to come.
+    Discard,
     Refused,
 }
 
@@ -115,6 +123,24 @@ enum Phase {
 enum Wire {
     Http(head::Reader),
     Gateway(Box<gateway::Reader>),
+}
+
+/// What reads a body.
+enum BodyReader {
+    /// By its length, or chunks.
+    Plain(body::Reader),
+    /// The wire, which has it in pieces of its own.
+    OfTheWire,
+}
+
+impl BodyReader {
+    fn read(&mut self, wire: &mut Wire, input: &[u8]) -> Result<body::Piece, Refusal> {
+        match (self, wire) {
+            (BodyReader::Plain(reader), _) => reader.read(input),
+            (BodyReader::OfTheWire, Wire::Gateway(reader)) => reader.read_body(input),
+            (BodyReader::OfTheWire, Wire::Http(_)) => unreachable!("HTTP's bodies are plain"),
+        }
+    }
 }
 
 impl Wire {
@@ -137,7 +163,14 @@ pub struct Turn {
     unread: usize,
     wire: Wire,
     head: Head,
-    bodies: Option<body::Reader>,
+    /// Where in the input the body begins.
+    body_at: usize,
+    /// Reads the body, until it is complete.
+    bodies: Option<BodyReader>,
+    /// Bytes of the body that the application has read, or that were thrown away.
+    fed: u64,
+    /// What is wrong with a body that the application reads.
+    fault: Option<Refusal>,
     body: Body,
     reply: Reply,
     output: Output,
@@ -150,6 +183,8 @@ pub struct Turn {
     identity: Identity,
     /// Whether the head is this request's; until it is read, it is the last one's.
     has_head: bool,
+    /// Whether the web server has something for its log.
+    complained: bool,
 }
 
 impl Turn {
@@ -163,7 +198,10 @@ impl Turn {
             start: 0,
             unread: 0,
             head: Head::default(),
+            body_at: 0,
             bodies: None,
+            fed: 0,
+            fault: None,
             body: Body::Empty,
             reply: Reply::default(),
             output: Output::default(),
@@ -174,6 +212,7 @@ impl Turn {
             origin: Origin::default(),
             identity: Identity::None,
             has_head: false,
+            complained: false,
         }
     }
 
@@ -195,6 +234,13 @@ impl Turn {
         match &self.wire {
             Wire::Http(_) => Manner::Http,
             Wire::Gateway(reader) => reader.manner(),
+        }
+    }
+
+    /// The next request has this number on its connection.
+    pub fn expect(&mut self, id: u16) {
+        if let Wire::Gateway(reader) = &mut self.wire {
+            reader.expect(id);
         }
     }
 
@@ -239,7 +285,7 @@ impl Turn {
             return Next::Send;
         }
         match self.phase {
-            Phase::Head | Phase::Body => Next::Receive,
+            Phase::Head | Phase::Body | Phase::Discard => Next::Receive,
             Phase::Ready => Next::Call,
             Phase::Running | Phase::Answered(Ending::KeepAlive) => Next::Wait,
             Phase::Answered(Ending::Short) if self.reply.shows_its_end() => Next::End(Farewell::Close),
@@ -252,14 +298,15 @@ impl Turn {
 
     /// A client that did not ask for the close may have sent its next request already.
     fn expects_more_of_client(&self) -> bool {
-        self.head.keep_alive || self.unread < self.input.len()
+        let has_body_to_come = self.bodies.is_some() || self.fault.is_some();
+        self.head.keep_alive || self.unread < self.input.len() || has_body_to_come
     }
 
     /// What the client is waited for, and so how long.
     pub fn patience(&self) -> Patience {
         match self.next() {
             Next::Send => Patience::Write,
-            Next::Receive if self.phase == Phase::Body => Patience::Body,
+            Next::Receive if matches!(self.phase, Phase::Body | Phase::Discard) => Patience::Body,
             Next::Receive if self.is_idle() && self.served > 0 => Patience::Keepalive,
             Next::Receive | Next::Call | Next::Wait | Next::End(_) => Patience::Head,
         }

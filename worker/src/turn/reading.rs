@@ -1,6 +1,8 @@
 //! The reading half of a turn: from the client's bytes to a whole request, or to a refusal.
 
-use super::{INPUT_TRAVELS_MAX, Moment, Phase, Turn, Wire};
+use monoceros_shared::config::Bodies;
+
+use super::{BodyReader, INPUT_TRAVELS_MAX, Moment, Phase, Turn, Wire};
 use crate::body::Body;
 use crate::identity::Identity;
 use crate::wire::gateway::answer::Manner;
@@ -28,11 +30,13 @@ impl Turn {
     pub fn restart(&mut self, moment: &Moment) {
         debug_assert_eq!(self.phase, Phase::Answered(Ending::KeepAlive));
         self.body = Body::Empty;
-        self.bodies = None;
         self.phase = Phase::Head;
         self.has_head = false;
         self.identity = Identity::None;
         self.start = self.unread;
+        if self.is_body_open() {
+            self.leave_body();
+        }
         if self.start < self.input.len() {
             return self.advance(moment);
         }
@@ -54,7 +58,7 @@ impl Turn {
         match self.phase {
             Phase::Head => self.wire.has_begun(),
             Phase::Body => true,
-            Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Refused => false,
+            Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Discard | Phase::Refused => false,
         }
     }
 
@@ -62,6 +66,7 @@ impl Turn {
     pub fn end_of_input(&mut self, moment: &Moment) {
         match self.phase {
             Phase::Head if !self.wire.has_begun() => self.phase = Phase::Answered(Ending::Close),
+            Phase::Discard => self.end_discarding(),
             Phase::Head => self.refuse(Refusal { status: 400, why: "the request ended within its head" }, moment),
             Phase::Body => self.refuse(Refusal { status: 400, why: "the request ended within its body" }, moment),
             Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Refused => {}
@@ -72,6 +77,7 @@ impl Turn {
     pub fn expire(&mut self, moment: &Moment) {
         match self.phase {
             Phase::Head if !self.wire.has_begun() => self.phase = Phase::Answered(Ending::Close),
+            Phase::Discard => self.end_discarding(),
             Phase::Head => {
                 self.refuse(Refusal { status: 408, why: "the head of the request did not come in time" }, moment)
             }
@@ -115,7 +121,10 @@ impl Turn {
     }
 
     fn advance(&mut self, moment: &Moment) {
-        if self.phase == Phase::Head {
+        if self.phase == Phase::Discard {
+            self.discard();
+        }
+        if self.phase == Phase::Head && self.start < self.input.len() {
             let input = &self.input[self.start..];
             let read = match &mut self.wire {
                 Wire::Http(heads) => {
@@ -132,6 +141,7 @@ impl Turn {
                 }
                 Ok((taken, true)) => {
                     self.unread = self.start + taken;
+                    self.body_at = self.unread;
                     self.has_head = true;
                 }
             }
@@ -140,13 +150,8 @@ impl Turn {
             }
         }
         while self.phase == Phase::Body {
-            let input = &self.input[self.unread..];
-            let piece = match (&mut self.bodies, &mut self.wire) {
-                (Some(bodies), _) => bodies.read(input),
-                (None, Wire::Gateway(reader)) => reader.read_body(input),
-                (None, Wire::Http(_)) => break,
-            };
-            let piece = match piece {
+            let Some(bodies) = &mut self.bodies else { break };
+            let piece = match bodies.read(&mut self.wire, &self.input[self.unread..]) {
                 Err(refusal) => return self.refuse(refusal, moment),
                 Ok(piece) => piece,
             };
@@ -165,9 +170,12 @@ impl Turn {
         self.reply();
     }
 
-    /// What the wire itself has to say.
-    fn reply(&mut self) {
+    /// What the wire itself has to say: it may have to ask for more of the body.
+    pub(super) fn reply(&mut self) {
         if let Wire::Gateway(reader) = &mut self.wire {
+            if self.bodies.is_some() {
+                reader.ask_for_body();
+            }
             reader.reply(self.output.tail());
         }
     }
@@ -191,8 +199,14 @@ impl Turn {
             Wire::Http(_) => false,
             Wire::Gateway(reader) => reader.open_body(self.head.framing)?,
         };
-        if !reads_itself {
-            self.bodies = Some(body::Reader::new(self.head.framing, self.limits.body)?);
+        self.bodies = Some(if reads_itself {
+            BodyReader::OfTheWire
+        } else {
+            BodyReader::Plain(body::Reader::new(self.head.framing, self.limits.body)?)
+        });
+        if self.limits.bodies == Bodies::Stream && !self.is_body_empty() {
+            (self.phase, self.fed, self.fault) = (Phase::Ready, 0, None);
+            return Ok(());
         }
         if let Framing::Length(length) = self.head.framing {
             self.body.expect(length, self.limits.body_memory_max);
@@ -204,17 +218,19 @@ impl Turn {
         Ok(())
     }
 
+    /// Whether the end of a body is known to be all of it.
+    fn is_body_empty(&self) -> bool {
+        match &self.wire {
+            Wire::Http(_) => false,
+            Wire::Gateway(reader) => reader.is_body_empty(&self.input[self.unread..]),
+        }
+    }
+
     /// Body bytes that need not pass through the input: the head's spans keep theirs.
     fn receive_body(&mut self, bytes: &[u8], moment: &Moment) {
         let mut taken = 0;
-        loop {
-            let input = &bytes[taken..];
-            let piece = match (&mut self.bodies, &mut self.wire) {
-                (Some(bodies), _) => bodies.read(input),
-                (None, Wire::Gateway(reader)) => reader.read_body(input),
-                (None, Wire::Http(_)) => break,
-            };
-            let piece = match piece {
+        while let Some(bodies) = &mut self.bodies {
+            let piece = match bodies.read(&mut self.wire, &bytes[taken..]) {
                 Err(refusal) => return self.refuse(refusal, moment),
                 Ok(piece) => piece,
             };
@@ -242,6 +258,7 @@ impl Turn {
     }
 
     fn complete_body(&mut self, moment: &Moment) {
+        self.bodies = None;
         match self.body.complete() {
             Ok(()) => self.phase = Phase::Ready,
             Err(_) => self.refuse(CANNOT_STORE, moment),
@@ -253,6 +270,7 @@ impl Turn {
         answer::refuse(refusal, manner, &moment.date, self.output.tail());
         self.refusal = Some(refusal);
         self.body = Body::Empty;
+        self.bodies = None;
         self.phase = Phase::Refused;
         if let (Wire::Gateway(reader), Manner::FastCgi(_)) = (&mut self.wire, manner) {
             // What is framed by the connection leaves no doubt where the next request begins.

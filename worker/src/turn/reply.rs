@@ -43,6 +43,10 @@ impl Reply {
         self.asked.keep_alive = false;
     }
 
+    pub(super) fn manner(&self) -> Manner {
+        self.asked.manner
+    }
+
     pub(super) fn draft(&mut self) -> &mut Draft {
         &mut self.draft
     }
@@ -114,6 +118,11 @@ impl Reply {
 
     fn open(&mut self, output: &mut Output) -> &mut Content {
         self.content.get_or_insert_with(|| self.draft.finish(self.asked, self.total, &self.date, output.tail()))
+    }
+
+    /// The value of its Date field.
+    pub(super) fn date(&self) -> &[u8; 29] {
+        &self.date
     }
 
     /// Whether the application has begun a head.

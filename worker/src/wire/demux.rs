@@ -222,15 +222,19 @@ mod tests {
         let values = record(9, 0, b"\x0e\0FCGI_MAX_CONNS", 1);
         let stray = record(5, 3, b"nobody's", 2);
         let abort = record(2, 2, b"", 4);
-        let all = [&one[0], &two[0], &values, &two[1], &one[1], &stray, &two[2], &abort, &one[2], &record(77, 0, b"", 2)];
+        let all =
+            [&one[0], &two[0], &values, &two[1], &one[1], &stray, &two[2], &abort, &one[2], &record(77, 0, b"", 2)];
         let bytes: Vec<u8> = all.iter().flat_map(|record| record.iter().copied()).collect();
-        let expected = (vec![vec![], one.concat(), two.concat(), vec![]], vec![
-            Part::Begin(1),
-            Part::Begin(2),
-            Part::Management(9, b"\x0e\0FCGI_MAX_CONNS".to_vec()),
-            Part::Abort(2),
-            Part::Management(77, vec![]),
-        ]);
+        let expected = (
+            vec![vec![], one.concat(), two.concat(), vec![]],
+            vec![
+                Part::Begin(1),
+                Part::Begin(2),
+                Part::Management(9, b"\x0e\0FCGI_MAX_CONNS".to_vec()),
+                Part::Abort(2),
+                Part::Management(77, vec![]),
+            ],
+        );
         assert_eq!(taken(&[&bytes]), Ok(expected.clone()));
         assert_eq!(taken(&bytes.chunks(1).collect::<Vec<_>>()), Ok(expected.clone()));
         for cut in 0..bytes.len() {

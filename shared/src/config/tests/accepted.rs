@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::super::{
-    Access, Address, Atom, BrokenStart, Callable, ClientCertificates, Engine, Limits, Listener, Log, LogFormat,
+    Access, Address, Atom, Bodies, BrokenStart, Callable, ClientCertificates, Engine, Limits, Listener, Log, LogFormat,
     LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId, RunAs, StaticFiles,
     SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
 };
@@ -60,6 +60,7 @@ fn four_lines_are_enough() {
         workers: 1,
         threads: 1,
         engine: Engine::Threads,
+        body: Bodies::Buffer,
         limits: default_limits(),
         timeouts: default_timeouts(),
         reload: Reload { ready: None, on_change: vec![], ignore: vec![], surge: None },
@@ -150,6 +151,7 @@ apps:
     workers: 3
     threads: 4
     engine: threads
+    body: stream
     limits:
       request_line_max: 1KiB
       header_count_max: 20
@@ -317,6 +319,7 @@ fn every_key_is_taken() {
         workers: 3,
         threads: 4,
         engine: Engine::Threads,
+        body: Bodies::Stream,
         limits: shop_limits(),
         timeouts: shop_timeouts(),
         reload: shop_reload(),

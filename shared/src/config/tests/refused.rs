@@ -13,7 +13,7 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
     ),
     ("tls: 3", "5:5: unknown key `tls`: it belongs to apps.NAME.listen"),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
@@ -188,6 +188,7 @@ const LINES: &[(&str, &str)] = &[
         "5:13: `engine`: this version does not have `eventlet` yet: expected one of `threads`, `sync`",
     ),
     ("engine: tornado", "5:13: `engine`: this version does not have `tornado` yet: expected one of `threads`, `sync`"),
+    ("body: lazy", "5:11: `body`: unknown value `lazy`: expected one of `buffer`, `stream`"),
     ("engine: thread", "5:13: `engine`: unknown value `thread`: did you mean `threads`?"),
     ("engine: asyncio", "5:13: `engine`: unknown value `asyncio`: expected one of `threads`, `sync`"),
     (
@@ -371,20 +372,14 @@ const LISTEN: &[(&str, &str)] = &[
     ("\"unix:\"", "4:13: `listen`: `unix:` has no name: write `unix:/run/shop.sock` or `unix:@name`"),
     ("unix:@", "4:13: `listen`: `unix:@` has no name: write `unix:/run/shop.sock` or `unix:@name`"),
     ("[{mode: \"0660\"}]", "4:15: missing key `address`: add it, with an address"),
-    (
-        "{address: localhost:1, protocol: cgi}",
-        "4:46: `protocol`: unknown value `cgi`: did you mean `scgi`?",
-    ),
+    ("{address: localhost:1, protocol: cgi}", "4:46: `protocol`: unknown value `cgi`: did you mean `scgi`?"),
     ("{address: localhost:1, protocol: https}", "4:46: `protocol`: unknown value `https`: did you mean `http`?"),
     ("{address: localhost:1, tls: {}}", "4:36: missing key `certificate`: add it, with a path, or a list of them"),
     (
         "{address: localhost:1, allow: here}",
         "4:43: `allow`: `here` is no network: host names are not looked up, and this is no address: write `10.0.0.0/8`, `192.0.2.1`, `\"::1\"`, `unix` or `all`",
     ),
-    (
-        "{address: localhost:1, secret: a}",
-        "4:44: `secret`: only AJP has one: remove it, or write `protocol: ajp`",
-    ),
+    ("{address: localhost:1, secret: a}", "4:44: `secret`: only AJP has one: remove it, or write `protocol: ajp`"),
     (
         "{address: localhost:1, protocol: ajp, secret: \"\"}",
         "4:59: `secret`: it must be printable ASCII, with no space at its ends, and not empty",

@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use monoceros_shared::config::{self, SupervisorLoss};
+use monoceros_shared::config::{self, Bodies, SupervisorLoss};
 use slog::{Drain, KV, OwnedKVList, Record, Serializer, o};
 
 use super::*;
-use crate::conn::{Flushed, Peer};
+use crate::conn::{Flushed, Peer, Waits};
 use crate::turn::{Farewell, Limits, Moment, Next, Turn};
 use crate::wire::http::{body, head};
 use monoceros_shared::link::{Loss, Output, Purpose};
@@ -126,13 +126,14 @@ fn connect(peer: Peer) -> (Box<Connection>, UnixStream) {
     let limits = Limits {
         head: head::Limits { request_line_max: 4096, header_count_max: 100, header_bytes_max: 65536 },
         body: body::Limits { body_bytes_max: 1 << 20, trailer_bytes_max: 4096 },
+        bodies: Bodies::Buffer,
         body_memory_max: 64,
         idle_buffer_max: 4096,
         ending: Arc::default(),
     };
     let socket = socket2::Socket::from(std::os::fd::OwnedFd::from(server));
     let turn = Turn::new(Arc::new(limits));
-    let connection = Connection::new(socket, peer, 0, turn, Duration::from_secs(10));
+    let connection = Connection::new(socket, peer, 0, turn, Waits::all(Duration::from_secs(10)));
     (Box::new(connection), client)
 }
 

@@ -121,7 +121,7 @@ fn an_input_reads_as_bytes_io_does_from_memory_and_from_a_file() {
             let request = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             let exchange = exchange(&source, &request);
             assert_eq!(exchange.value("got"), exchange.value("expected"));
-            let kind = if repeat == 1 { "'BytesIO'" } else { "'Spooled'" };
+            let kind = if repeat == 1 { "'BytesIO'" } else { "'Buffered'" };
             assert_eq!(exchange.value("kind"), kind);
         }
     }
@@ -144,7 +144,7 @@ fn server_of(listen: &str, head: &str) -> String {
             relay: None,
             id: None,
             listener: 0,
-            body_length: 0,
+            body_length: Some(0),
             tls: None,
         };
         let environ = environs.make(py, &request, py.None().into_bound(py)).unwrap();
@@ -193,7 +193,7 @@ fn the_copy_of_a_template_has_room_for_a_requests_fields() {
                 relay: None,
                 id: None,
                 listener: 0,
-                body_length: 0,
+                body_length: Some(0),
                 tls: None,
             };
             let environ = environs.make(py, &request, py.None().into_bound(py)).unwrap();

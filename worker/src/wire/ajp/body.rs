@@ -54,6 +54,11 @@ impl Reader {
         Ok(Reader { at, left, framing })
     }
 
+    /// Whether the next packet must be asked for, and was not.
+    pub fn is_owed(&self) -> bool {
+        self.at == Place::Owed
+    }
+
     /// Asks for the next packet, when one must be asked for.
     pub fn ask(&mut self, out: &mut Vec<u8>) {
         if self.at == Place::Owed {

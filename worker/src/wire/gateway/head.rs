@@ -254,7 +254,8 @@ fn split(text: &mut Vec<u8>, (script, path): (Span, Span), known: &Known) -> (Sp
 
 /// Whether the gateway means no script by SCRIPT_NAME: nginx names the document so, and `mod_proxy_*` say by the file that they are proxies.
 fn is_no_script(text: &[u8], known: &Known) -> bool {
-    let is_document = known.document.is_some_and(|document| document.of(text) == known.script.unwrap_or_default().of(text));
+    let is_document =
+        known.document.is_some_and(|document| document.of(text) == known.script.unwrap_or_default().of(text));
     is_document || known.file.is_some_and(|file| file.of(text).starts_with(b"proxy:"))
 }
 

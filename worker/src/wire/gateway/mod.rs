@@ -93,11 +93,9 @@ impl Reader {
         let wire = match protocol {
             Protocol::Scgi => Wire::Scgi,
             Protocol::Uwsgi => Wire::Uwsgi,
-            Protocol::FastCgi => Wire::FastCgi {
-                reader: fastcgi::Reader::new(limits.variables()),
-                request: Box::default(),
-                body: None,
-            },
+            Protocol::FastCgi => {
+                Wire::FastCgi { reader: fastcgi::Reader::new(limits.variables()), request: Box::default(), body: None }
+            }
             Protocol::Ajp(guard) => Wire::Ajp { guard, request: Box::default(), body: None },
         };
         Reader { wire, limits, text: Vec::new(), given: Vec::new(), replies: Vec::new(), begun: false }
@@ -128,10 +126,6 @@ impl Reader {
     /// A request's own records.
     fn read_fastcgi(&mut self, input: &[u8], head: &mut Head) -> Result<(usize, bool), Refusal> {
         let Wire::FastCgi { reader, request, body } = &mut self.wire else { return Ok((0, false)) };
-        // It is answered under its number even if its first record is wrong.
-        if let Some(&[_, _, high, low]) = input.first_chunk() {
-            request.id = u16::from_be_bytes([high, low]);
-        }
         let Some(taken) = reader.read(input, request)? else { return Ok((0, false)) };
         if request.role != Role::Responder {
             return Err(Refusal { status: UNKNOWN_ROLE, why: "the web server wants a role that is not ours" });
@@ -210,14 +204,25 @@ impl Reader {
             Wire::Scgi | Wire::Uwsgi | Wire::FastCgi { body: None, .. } | Wire::Ajp { body: None, .. } => {
                 Ok(body::Piece { taken: 0, data: 0..0, complete: true })
             }
-            Wire::Ajp { body: Some(body), .. } => {
-                let piece = body.read(input)?;
-                if piece.taken == 0 && !piece.complete {
-                    body.ask(&mut self.replies);
-                }
-                Ok(piece)
-            }
+            Wire::Ajp { body: Some(body), .. } => body.read(input),
         }
+    }
+
+    /// Asks for more of the body, where that has to be asked for.
+    pub fn ask_for_body(&mut self) {
+        if let Wire::Ajp { body: Some(body), .. } = &mut self.wire {
+            body.ask(&mut self.replies);
+        }
+    }
+
+    /// Whether more of the body would have to be asked for, and was not.
+    pub fn is_body_unasked(&self) -> bool {
+        matches!(&self.wire, Wire::Ajp { body: Some(body), .. } if body.is_owed())
+    }
+
+    /// Whether the body that was opened ends where `input` begins.
+    pub fn is_body_empty(&self, input: &[u8]) -> bool {
+        matches!((&self.wire, input), (Wire::FastCgi { .. }, [1, 5, _, _, 0, 0, ..]))
     }
 
     /// Takes what the wire itself has to say to the web server.
@@ -233,6 +238,13 @@ impl Reader {
     /// Whether any byte of the next request has been seen.
     pub fn has_begun(&self) -> bool {
         self.begun
+    }
+
+    /// A request of this number is about to come, and is answered under that even if nothing else of it is right.
+    pub fn expect(&mut self, id: u16) {
+        if let Wire::FastCgi { request, .. } = &mut self.wire {
+            request.id = id;
+        }
     }
 
     /// Forgets what it has read of a request.

@@ -7,7 +7,10 @@ const LIMITS: Limits = Limits { count_max: 8, bytes_max: 200 };
 /// The example of the specification.
 const DEEPTHOUGHT: &[u8] = b"70:CONTENT_LENGTH\x0027\x00SCGI\x001\x00REQUEST_METHOD\x00POST\x00REQUEST_URI\x00/deepthought\x00,What is the answer to life?";
 
-fn pairs(input: &[u8]) -> Result<Option<(Vec<(String, String)>, usize)>, &'static str> {
+/// The variables, and how many bytes they took.
+type Taken = (Vec<(String, String)>, usize);
+
+fn pairs(input: &[u8]) -> Result<Option<Taken>, &'static str> {
     let mut variables = Vec::new();
     let taken = read(input, LIMITS, &mut variables).map_err(|refusal| refusal.why)?;
     let text = |span: Span| String::from_utf8_lossy(span.of(input)).into_owned();

@@ -1,20 +1,26 @@
 //! Requests that come by web servers: SCGI, uwsgi, FastCGI and AJP, asked by clients that were written from the specifications.
 
+mod ajp;
+mod fastcgi;
+mod reload;
+mod streamed;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::gateway::{Asked, Wire};
+use crate::harness::gateway::{self, Asked, Wire, scgi, uwsgi};
 use crate::harness::{Answer, Client, Ending, Server, Site};
 
-/// The wires that are served.
-const SERVED: &[Wire] = &[Wire::Http, Wire::Scgi, Wire::Uwsgi, Wire::FastCgi, Wire::Ajp];
+/// Those by which a web server asks.
+const GATEWAYS: &[Wire] = &[Wire::Scgi, Wire::Uwsgi, Wire::FastCgi, Wire::Ajp];
 
 /// A site of this application with a listener for each wire, and these lines more.
 fn site(wsgi: &str, lines: &str) -> (Site, BTreeMap<&'static str, SocketAddr>) {
     let site = Site::new(wsgi);
-    let addresses: BTreeMap<_, _> = SERVED.iter().map(|wire| (wire.name(), site.another_address())).collect();
+    let addresses: BTreeMap<_, _> = Wire::ALL.iter().map(|wire| (wire.name(), site.another_address())).collect();
     let listeners = addresses.iter().map(|(name, address)| format!("{{address: \"{address}\", protocol: {name}}}"));
     let listeners = listeners.collect::<Vec<_>>().join(", ");
     (site.listen_at(&format!("[{listeners}]")).app("trusted_proxies: [127.0.0.0/8]").app(lines), addresses)
@@ -41,10 +47,15 @@ impl Gateways {
         wire.asked(self.address(wire), asked)
     }
 
+    /// Whether the one worker is in a call.
+    fn is_in_a_call(&self) -> bool {
+        crate::timeouts::is_busy(&self.server, 1)
+    }
+
     /// The same by every gateway.
     #[track_caller]
     fn each(&self, asked: &Asked) -> Vec<(Wire, Answer)> {
-        SERVED[1..].iter().map(|wire| (*wire, self.asked(*wire, asked))).collect()
+        GATEWAYS.iter().map(|wire| (*wire, self.asked(*wire, asked))).collect()
     }
 }
 
@@ -135,7 +146,7 @@ fn a_gateway_says_where_the_application_stands_and_what_it_leaves_out_is_found_i
 fn the_mount_divides_the_path_where_the_gateway_does_not() {
     let gateways = Gateways::serve("mirror:application", "mount: /app");
     let paths = |answer: Answer| told(&answer.expect_status(200), "SCRIPT_NAME PATH_INFO");
-    for wire in &SERVED[1..] {
+    for wire in GATEWAYS {
         assert_eq!(paths(gateways.asked(*wire, &Asked::get("/app/x"))), "/app /x", "{wire:?}");
         assert_eq!(paths(gateways.asked(*wire, &Asked::get("/app"))), "/app ", "{wire:?}");
         gateways.asked(*wire, &Asked::get("/apple")).expect_status(404);
@@ -176,7 +187,9 @@ fn answers_of_every_kind_reach_the_gateway_whole() {
             assert_eq!(fields(&answer), fields(&expected), "{what}");
         }
     };
-    for path in ["plain", "pieces", "single", "nothing", "lazy", "closed", "written", "custom_iterable", "repeated_fields"] {
+    for path in
+        ["plain", "pieces", "single", "nothing", "lazy", "closed", "written", "custom_iterable", "repeated_fields"]
+    {
         same(Asked::get(&format!("/{path}")));
         same(Asked::get(&format!("/{path}")).method("HEAD"));
     }
@@ -239,5 +252,73 @@ fn static_files_are_served_by_every_wire() {
         assert!(answer.text() == "page\n".repeat(30_000), "{wire:?}");
         let again = Asked::get("/static/page.txt").field("If-None-Match", answer.field("ETag").unwrap());
         gateways.asked(wire, &again).expect_status(304);
+    }
+}
+
+#[test]
+fn a_connection_that_can_be_kept_serves_request_after_request() {
+    let gateways = Gateways::serve("mirror:counted", "");
+    for wire in Wire::ALL.into_iter().filter(|wire| wire.keeps_alive()) {
+        let mut client = Client::connect(gateways.address(wire));
+        for length in [3, 0, 9000, 1] {
+            let asked = if length == 0 { Asked::get("/") } else { Asked::post("/", &vec![b'x'; length]) };
+            let answer = wire.ask(&mut client, &asked).unwrap_or_else(|broken| panic!("{wire:?}: {broken}"));
+            assert_eq!(answer.text(), length.to_string(), "{wire:?}");
+        }
+        assert_eq!(client.pause(Duration::from_millis(50)), Ok(()), "{wire:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_never_looks_complete() {
+    let gateways = Gateways::serve("answers:application", "");
+    for path in ["/raises_after", "/too_short"] {
+        let asked = Asked::get(path);
+        for wire in GATEWAYS {
+            let mut client = Client::connect(gateways.address(*wire));
+            let broken = wire.ask(&mut client, &asked).expect_err("it is not complete").to_string();
+            let is_plain = !wire.keeps_alive() && path == "/raises_after";
+            let expected = if is_plain { "Reset after" } else { "" };
+            assert!(broken.starts_with(expected), "{path} by {wire:?}: {broken}");
+        }
+    }
+}
+
+#[test]
+fn a_listener_may_choose_its_peers() {
+    let site = Site::new("mirror:counted");
+    let (open, closed) = (site.listen(), site.another_address());
+    let listeners = format!("[\"{open}\", {{address: \"{closed}\", protocol: scgi, allow: 10.0.0.0/8}}]");
+    let server = site.listen_at(&listeners).serve();
+    let mut client = Client::connect(closed);
+    let (seen, ending) = client.ending();
+    assert_eq!((seen.as_slice(), ending), (&b""[..], Ending::Eof));
+    server.logged("its listener lets only known peers in");
+    server.get("/").expect_status(200);
+}
+
+#[test]
+fn a_head_that_does_not_come_and_a_body_that_stops_are_ended() {
+    let gateways = Gateways::serve("mirror:counted", "timeouts: {head: 300ms, body: 300ms, keepalive: 300ms}");
+    let asked = Asked::post("/", b"four");
+    let begun: [(Wire, Vec<u8>, usize); 4] = [
+        (Wire::Scgi, scgi(&asked), 20),
+        (Wire::Uwsgi, uwsgi(&asked), 20),
+        (Wire::FastCgi, gateway::fastcgi::head(1, 1, &asked), 40),
+        (Wire::Ajp, gateway::ajp::forward(&asked, None), 40),
+    ];
+    for (wire, bytes, cut) in begun {
+        for part in [&bytes[..cut], &bytes] {
+            let mut client = Client::connect(gateways.address(wire));
+            client.send(part);
+            let (seen, _) = client.ending();
+            assert!(
+                String::from_utf8_lossy(&seen).contains("did not come in time"),
+                "{wire:?}: {}",
+                seen.escape_ascii()
+            );
+        }
+        // Nobody waits for ever for a request that does not begin.
+        Client::connect(gateways.address(wire)).expect_close();
     }
 }

@@ -1,5 +1,7 @@
 //! Turns fed by bytes, however cut, and answered by hand.
 
+mod streaming;
+
 use std::sync::Arc;
 
 use super::*;
@@ -11,6 +13,7 @@ fn limits() -> Limits {
     Limits {
         head: head::Limits { request_line_max: 100, header_count_max: 10, header_bytes_max: 400 },
         body: body::Limits { body_bytes_max: 40, trailer_bytes_max: 100 },
+        bodies: Bodies::Buffer,
         body_memory_max: 8,
         idle_buffer_max: 64,
         ending: Arc::default(),

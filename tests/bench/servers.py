@@ -1,0 +1,116 @@
+"""How each server is started with one worker for an application of `apps`, as its own documentation would have it."""
+
+import dataclasses
+import pathlib
+
+YAML = """\
+apps:
+  bench:
+    wsgi: "{wsgi}"
+    virtualenv: "{virtualenv}"
+    listen: {{address: "127.0.0.1:{port}"{tls}}}
+    workers: {workers}
+    threads: {threads}
+    limits: {{connections_max: 20000}}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is to be served, and where."""
+
+    app: str
+    port: int
+    folder: pathlib.Path
+    threads: int = 1
+    workers: int = 1
+    is_tls: bool = False
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def wsgi(self):
+        return f"apps:{self.app}"
+
+
+class Server:
+    """A kind of server. `threads_max` is how many threads of one worker it can run calls on."""
+
+    def __init__(self, command, threads_max=512, speaks_tls=False):
+        self.command, self.threads_max, self.speaks_tls = command, threads_max, speaks_tls
+
+    def can(self, row):
+        return row.threads <= self.threads_max and (self.speaks_tls or not row.is_tls)
+
+
+def monoceros(tools, task):
+    tls = ", tls: {certificate: own.pem, key: own.key}" if task.is_tls else ""
+    wsgi = "nowhere:application" if task.app == "broken" else task.wsgi
+    counts = {"threads": task.threads, "workers": task.workers}
+    yaml = YAML.format(wsgi=wsgi, virtualenv=tools.rivals, port=task.port, tls=tls, **counts)
+    (task.folder / "server.yaml").write_text(yaml)
+    return [tools.programs / "supervisor", "run", "-c", task.folder / "server.yaml"]
+
+
+def python(tools, code):
+    return [tools.rivals / "bin/python", "-c", code]
+
+
+def bjoern(tools, task):
+    return python(tools, f"import bjoern, apps; bjoern.run(apps.{task.app}, '127.0.0.1', {task.port})")
+
+
+def fastwsgi(tools, task):
+    return python(tools, f"import fastwsgi, apps; fastwsgi.run(apps.{task.app}, host='127.0.0.1', port={task.port})")
+
+
+def pyruvate(tools, task):
+    return python(tools, f"import pyruvate, apps; pyruvate.serve(apps.{task.app}, '{task.address}', {task.threads})")
+
+
+def granian(tools, task):
+    options = ["--interface", "wsgi", "--workers", "1", "--blocking-threads", str(task.threads), "--no-ws"]
+    if task.is_tls:
+        options += ["--ssl-certificate", "own.pem", "--ssl-keyfile", "own.key"]
+    listen = ["--log-level", "warning", "--host", "127.0.0.1", "--port", str(task.port), "--backlog", "4096"]
+    return [tools.rivals / "bin/granian", *options, *listen, task.wsgi]
+
+
+def uwsgi(tools, task):
+    listen = ["--http-socket", task.address, "--http-keepalive", "--so-keepalive", "--add-header", "Connection: keep-alive"]
+    options = ["--master", "--processes", "1", "--threads", str(task.threads), "--disable-logging", "--listen", "100"]
+    virtualenv = ["--virtualenv", tools.rivals, "--need-app", "--die-on-term", "--buffer-size", "65535"]
+    return [tools.rivals / "bin/uwsgi", *listen, *options, *virtualenv, "--wsgi", task.wsgi, "--post-buffering", "65536"]
+
+
+def waitress(tools, task):
+    options = [f"--threads={task.threads}", f"--listen={task.address}", "--connection-limit=20000"]
+    return [tools.rivals / "bin/waitress-serve", *options, task.wsgi]
+
+
+def gunicorn(*options):
+    def command(tools, task):
+        more = ["--threads", str(task.threads)] if "gthread" in options else []
+        tls = ["--certfile", "own.pem", "--keyfile", "own.key"] if task.is_tls else []
+        listen = ["--workers", "1", "--log-level", "warning", "--bind", task.address, "--worker-connections", "20000"]
+        return [tools.rivals / "bin/gunicorn", *options, *more, *tls, *listen, task.wsgi]
+
+    return command
+
+
+SERVERS = {
+    "monoceros": Server(monoceros, speaks_tls=True),
+    "bjoern": Server(bjoern, threads_max=1),
+    "fastwsgi": Server(fastwsgi, threads_max=1),
+    "granian": Server(granian, speaks_tls=True),
+    "uwsgi": Server(uwsgi),
+    "pyruvate": Server(pyruvate),
+    "waitress": Server(waitress),
+    "gunicorn": Server(gunicorn("--worker-class", "sync"), threads_max=1, speaks_tls=True),
+    "gthread": Server(gunicorn("--worker-class", "gthread"), speaks_tls=True),
+    "gevent": Server(gunicorn("--worker-class", "gevent"), speaks_tls=True),
+}
+YARDSTICK = "bjoern"
+OURS = "monoceros"

@@ -1,0 +1,122 @@
+//! A body that the application reads itself: its bytes are waited for within the application's call.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::Connection;
+use crate::clock;
+use crate::tls::{CIPHER_BYTES, Session};
+use crate::turn::{Fed, Moment};
+use crate::wire::Refusal;
+
+/// Bytes for what is read at once: TLS needs room for its records and for what was in them.
+const ONCE: usize = CIPHER_BYTES + Session::PLAIN_BYTES_MAX;
+
+const ENDED: Refusal = Refusal { status: 400, why: "the request ended within its body" };
+const ABORTED: Refusal = Refusal { status: 400, why: "the web server does not want the answer any more" };
+const LATE: Refusal = Refusal { status: 408, why: "the body of the request did not come in time" };
+
+/// How long a connection's client is waited for within a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// For room in its socket.
+    pub write: Duration,
+    /// For the next bytes of a body.
+    pub body: Duration,
+    /// Bytes of a body that come in a second at least, on average, after that; 0: any.
+    pub body_rate: u64,
+}
+
+impl Waits {
+    /// So long for each, and bodies as slow as they like.
+    pub fn all(patience: Duration) -> Waits {
+        Waits { write: patience, body: patience, body_rate: 0 }
+    }
+}
+
+impl Connection {
+    /// Reads up to `max` bytes of the body into `into`, and waits for the first of them; none: it is at its end. Call it without the GIL.
+    ///
+    /// # Errors
+    /// When the body is not as it must be, or does not come.
+    pub fn read_body(&mut self, max: usize, into: &mut Vec<u8>) -> Result<(), Refusal> {
+        let mut scratch = [0; ONCE];
+        let fed = loop {
+            match self.turn.feed(max, into)? {
+                Fed::Hungry => {}
+                fed @ (Fed::Data | Fed::End) => break fed,
+            }
+            if let Err(fault) = self.wait_for_body(&mut scratch) {
+                return Err(self.turn.break_body(fault));
+            }
+        };
+        if fed == Fed::End || !self.turn.is_body_open() {
+            self.note_call();
+        }
+        Ok(())
+    }
+
+    /// Waits until something came of the body, and gives it to the turn.
+    fn wait_for_body(&mut self, scratch: &mut [u8]) -> Result<(), Refusal> {
+        // The 100 that asks for it.
+        self.flush_waiting().map_err(|_| ENDED)?;
+        let until = self.body_is_due();
+        let moment = Moment { now: clock::now(), date: *self.turn.date() };
+        loop {
+            if self.place.is_some() {
+                match self.receive_within_call(scratch, &moment) {
+                    Ok(0) => return Err(ENDED),
+                    _ if self.is_aborted() => return Err(ABORTED),
+                    Ok(_) => return Ok(()),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.await_readable(until)?,
+                    Err(_) => return Err(ENDED),
+                }
+                continue;
+            }
+            let came = match self.session {
+                None => self.receive(scratch).map(|count| 0..count),
+                Some(_) => self.receive_sealed(scratch, &moment),
+            };
+            match came {
+                Ok(bytes) if bytes.is_empty() => return Err(ENDED),
+                Ok(bytes) => {
+                    self.turn.take_in(&scratch[bytes]);
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.await_readable(until)?,
+                Err(_) => return Err(ENDED),
+            }
+        }
+    }
+
+    /// When the patience with the next bytes ends.
+    fn body_is_due(&mut self) -> Instant {
+        let now = Instant::now();
+        let began = *self.body_began.get_or_insert(now);
+        let next = now + self.waits.body;
+        match self.turn.fed().saturating_mul(1000).checked_div(self.waits.body_rate) {
+            Some(earned) => next.min(began + self.waits.body + Duration::from_millis(earned)),
+            None => next,
+        }
+    }
+
+    fn await_readable(&self, until: Instant) -> Result<(), Refusal> {
+        let left = until.saturating_duration_since(Instant::now());
+        let patience = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)], patience) {
+            Ok(0) => Err(LATE),
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(_) => Err(ENDED),
+        }
+    }
+}
+
+/// What Python is told of it.
+pub fn as_error(fault: Refusal) -> io::Error {
+    let kind = if fault == LATE { ErrorKind::TimedOut } else { ErrorKind::ConnectionAborted };
+    io::Error::new(kind, fault.why)
+}
