@@ -50,6 +50,7 @@ fn managed(kind: u8, content: &[u8]) -> String {
 struct Stream {
     input: Vec<u8>,
     reader: Option<Reader>,
+    request: Request,
     body: Option<(body::Reader, u64)>,
     is_over: bool,
     told: Vec<String>,
@@ -73,16 +74,15 @@ impl Stream {
     }
 
     fn read_head(&mut self) -> Result<bool, Refusal> {
-        let mut request = Request::default();
         // A stream that has grown is read as one that came whole.
-        let mut fresh = Reader::new(VARIABLES);
-        let whole = fresh.read(&self.input, &mut request);
+        let mut fresh = Request::default();
+        let whole = Reader::new(VARIABLES).read(&self.input, &mut fresh);
         let reader = self.reader.get_or_insert_with(|| Reader::new(VARIABLES));
-        let Some(taken) = reader.read(&self.input, &mut request)? else {
-            assert_eq!(whole, Ok(None));
-            return Ok(false);
-        };
-        assert_eq!(whole, Ok(Some(taken)));
+        let read = reader.read(&self.input, &mut self.request);
+        assert_eq!(read, whole);
+        let Some(taken) = read? else { return Ok(false) };
+        let request = &self.request;
+        assert_eq!(*request, fresh);
         self.input.drain(..taken);
         let text = |span: Span| span.of(&request.text).escape_ascii().to_string();
         let named = request.variables.iter().map(|field| format!("{}={}", text(field.name), text(field.value)));

@@ -25,7 +25,7 @@ use pyo3::prelude::*;
 use slog::{Drain, KV, Logger, OwnedKVList, Record, Serializer, o};
 use socket2::Socket;
 
-use super::{Application, environ, error, input};
+use super::{Application, environ, error, input, tornado};
 use crate::clock::Clock;
 use crate::conn::{Connection, Peer, Waits};
 use crate::turn::{Farewell, Limits, Next, Turn};
@@ -72,6 +72,10 @@ pub fn check(application: &Application, assignment: &Assignment, log: &Logger) -
     let heard = (Logger::root(errors.clone().fuse(), o!()), witness.clone());
     let answer = Python::attach(|py| {
         let cannot = |why: String| Failure::new(format!("cannot ask {}: {why}", ready.path), "");
+        if application.is_native(py) {
+            let bytes = tornado::ask(py, &application.callable, &request(ready, "Connection: close\r\n"));
+            return bytes.map(Answer::of).map_err(|raised| cannot(error::one_line(py, &raised)));
+        }
         let asked =
             application.to_be_asked(py, assignment, heard).map_err(|raised| cannot(error::one_line(py, &raised)))?;
         asked.ask(py, ready).map_err(|why| cannot(why.to_string()))
@@ -84,6 +88,15 @@ struct Answer {
     status: u16,
     /// The first bytes of it, its head before its content.
     bytes: Vec<u8>,
+}
+
+impl Answer {
+    /// What these bytes say; a status of 0 when they say none.
+    fn of(mut bytes: Vec<u8>) -> Answer {
+        let status = bytes.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        bytes.truncate(KEPT_MAX);
+        Answer { status: status.unwrap_or_default(), bytes }
+    }
 }
 
 impl Application {
@@ -104,7 +117,7 @@ impl Application {
     fn ask(&self, py: Python<'_>, ready: &Ready) -> io::Result<Answer> {
         let (mut connection, client) = connect()?;
         let moment = Clock::new().moment();
-        connection.turn.receive(request(ready).as_bytes(), &moment);
+        connection.turn.receive(request(ready, "").as_bytes(), &moment);
         if connection.turn.next() != Next::Call {
             let why = connection.turn.take_refusal().map_or("it is no whole request", |refusal| refusal.why);
             return Err(io::Error::other(why));
@@ -142,9 +155,9 @@ fn connect() -> io::Result<(Box<Connection>, UnixStream)> {
     Ok((Box::new(connection), client))
 }
 
-fn request(ready: &Ready) -> String {
+fn request(ready: &Ready, more: &str) -> String {
     let agent = concat!("monoceros/", env!("CARGO_PKG_VERSION"), " (ready)");
-    format!("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n\r\n", ready.path, ready.host)
+    format!("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n{more}\r\n", ready.path, ready.host)
 }
 
 /// Reads to the end, and keeps what comes first.

@@ -60,14 +60,14 @@ impl Template {
         let set = |name: &str, value: Bound<'_, PyAny>| dict.set_item(PyString::intern(py, name), value);
         let flag = |name: &str, value: bool| dict.set_item(PyString::intern(py, name), value);
         set("wsgi.version", (1, 0).into_pyobject(py)?.into_any())?;
-        flag("wsgi.multithread", assignment.app.threads > 1)?;
+        flag("wsgi.multithread", assignment.app.threads > 1 || assignment.app.engine.has_greenlets())?;
         flag("wsgi.multiprocess", assignment.siblings > 1)?;
         flag("wsgi.run_once", false)?;
         flag("wsgi.input_terminated", true)?;
         set("wsgi.input", py.None().into_bound(py))?;
         set("wsgi.errors", journal.bind(py).clone().into_any())?;
         set("wsgi.file_wrapper", py.get_type::<FileWrapper>().into_any())?;
-        set("monoceros.extend_timeout", deadline::extend(py)?.into_any())?;
+        set("monoceros.extend_timeout", deadline::extender(py)?.into_any())?;
         set("monoceros.RequestTimeout", deadline::request_timeout(py))?;
         set("wsgi.early_hints", wrap_pyfunction!(early_hints, py)?.into_any())?;
         set("monoceros.worker", assignment.worker.into_pyobject(py)?.into_any())?;

@@ -39,16 +39,21 @@ pub fn add(bytes: &[u8], (name, value): (Span, Span), limits: Limits, to: &mut V
 /// # Errors
 /// 400 when it cannot.
 pub fn check(name: &[u8], value: &[u8]) -> Result<(), Refusal> {
-    if name.is_empty() {
+    if name.is_empty() || name == b"HTTP_" {
         return Err(bad("a variable has no name"));
     }
     if !name.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'=') {
         return Err(bad("the name of a variable has a byte that no name has"));
     }
-    if name.starts_with(b"HTTP_") && !is_text(value) {
+    if is_of_field(name) && !is_text(value) {
         return Err(bad("a field value has a control character"));
     }
     Ok(())
+}
+
+/// Whether a variable is made of a field.
+fn is_of_field(name: &[u8]) -> bool {
+    name.starts_with(b"HTTP_") || matches!(name, b"CONTENT_TYPE" | b"CONTENT_LENGTH")
 }
 
 /// A message that is not as its protocol has it.

@@ -120,6 +120,8 @@ fn what_is_no_request_is_refused() {
         (&packet(b"\x02\0\xc3\xa9\x01\0B"), NAME),
         (&packet(b"\x06\0HTTP_A\x02\0\r\n"), "a field value has a control character"),
         (&packet(b"\x06\0HTTP_A\x01\0\0"), "a field value has a control character"),
+        (&packet(b"\x0c\0CONTENT_TYPE\x01\0\n"), "a field value has a control character"),
+        (&packet(b"\x05\0HTTP_\x01\0B"), "a variable has no name"),
     ];
     for (bytes, expected) in cases {
         assert_eq!(why(bytes), *expected, "{}", bytes.escape_ascii());
