@@ -1,5 +1,6 @@
 """eventlet's hub."""
 
+import os
 import warnings
 
 with warnings.catch_warnings():
@@ -23,6 +24,8 @@ class Hub:
         self.waiters = {}
         self.done = Event()
         self.spawn = eventlet.spawn_n
+        # In a child the hub would share its epoll with ours.
+        os.register_at_fork(after_in_child=hubs.use_hub)
 
     def run(self, descriptors, come_round):
         def readable(_):
@@ -37,6 +40,9 @@ class Hub:
 
     def lose(self, *_):
         """Nobody but us closes our descriptors."""
+
+    def vanish(self):
+        hubs.get_hub().switch()
 
     def stop(self):
         if not self.done.ready():
