@@ -135,6 +135,10 @@ def application(environ, start_response):
             nap(float(query))
             os._exit(7)
         text = str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    elif path == "/exit":
+        sys.exit(3)
+    elif path == "/exits":
+        __import__(query).spawn(sys.exit, 3)
     elif path == "/pid":
         text = str(os.getpid())
     elif path == "/environ":

@@ -382,3 +382,20 @@ fn a_child_that_naps_is_not_ended_by_what_its_parent_is_at() {
         assert!(!server.process().output().contains("Fatal Python error"), "no child aborts");
     }
 }
+
+#[test]
+fn an_exit_costs_its_own_request_and_that_of_another_greenlet_none() {
+    for engine in ENGINES {
+        let server = site(engine).serve();
+        let pid = server.get("/pid").text().to_owned();
+        let mut napping = begin(&server, "/nap?0.5");
+        begin(&server, "/exit").answer().expect_status(500);
+        begin(&server, &format!("/exits?{engine}")).answer().expect_status(200);
+        let line = server.logged("the application has ended the loop");
+        assert!(line["traceback"].as_str().is_some_and(|traceback| traceback.contains("SystemExit")), "{line}");
+        assert_eq!(napping.answer().expect_status(200).text(), "ok");
+        assert_eq!(server.get("/pid").text(), pid, "the worker lives");
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.exit_code(), 0);
+    }
+}

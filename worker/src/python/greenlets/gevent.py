@@ -24,13 +24,12 @@ class Hub:
         self.watchers = set()
         os.register_at_fork(after_in_child=self.let_go)
 
-    def run(self, descriptors, come_round):
-        watchers = [self.watcher(descriptor, READ) for descriptor in descriptors]
-        for watcher in watchers:
-            watcher.start(come_round)
+    def begin(self, descriptors, come_round):
+        for descriptor in descriptors:
+            self.watcher(descriptor, READ).start(come_round)
+
+    def run(self):
         self.done.wait()
-        for watcher in watchers:
-            self.close(watcher)
 
     def watcher(self, descriptor, events):
         watcher = self.hub.loop.io(descriptor, events)

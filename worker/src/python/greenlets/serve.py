@@ -143,7 +143,13 @@ def run(crew, application, hub):
             crew.break_off(error)
             hub.stop()
 
-    hub.run(crew.descriptors(), come_round)
+    hub.begin(crew.descriptors(), come_round)
+    while not crew.is_done():
+        try:
+            hub.run()
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Of some greenlet of the application's own.
+            crew.go_on(error)
 
 
 def runs(place):

@@ -60,7 +60,13 @@ def run(crew, application):
 
     for descriptor in crew.descriptors():
         loop.add_handler(descriptor, come_round, IOLoop.READ)
-    loop.start()
+    while crew.mode() != 'done':
+        try:
+            loop.start()
+        except (SystemExit, KeyboardInterrupt) as error:
+            crew.go_on(error)
+        else:
+            crew.go_on(None)
 
 
 class Stream(IOStream):
