@@ -34,6 +34,8 @@ mod wsgi;
 mod home;
 // Proxies, and whose word counts.
 mod trust;
+// Web servers before it: FastCGI, SCGI, AJP, uwsgi.
+mod gateways;
 // The access log, identifiers of requests, early hints.
 mod access;
 // Killed workers, slow clients, floods of nonsense.

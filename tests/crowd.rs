@@ -111,7 +111,10 @@ fn there_are_as_many_threads_as_calls_that_wait_and_no_more_than_the_config_says
         let calls = server.site().read("calls").lines().count() - before;
         (calls == 3).then_some(()).ok_or(calls)
     });
-    assert_eq!(server.count("one thread more"), 2);
+    eventually("a line for each of two threads", || {
+        let count = server.count("one thread more");
+        (count == 2).then_some(()).ok_or(count)
+    });
     open(&server);
     for client in &mut clients {
         client.answer().expect_status(200);

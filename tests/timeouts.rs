@@ -276,7 +276,7 @@ fn requests_that_wait_for_a_thread_which_never_comes_go_over_to_the_new_worker()
 }
 
 /// Whether so many threads of the one worker are in a call.
-fn is_busy(server: &Server, threads: usize) -> bool {
+pub fn is_busy(server: &Server, threads: usize) -> bool {
     board(server).threads().iter().filter(|row| row.current().is_some()).count() == threads
 }
 

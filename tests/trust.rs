@@ -215,7 +215,7 @@ fn only_proxies_may_send_a_proxy_header() {
     let _ = client.try_send(LINE);
     let (seen, ending) = client.ending();
     assert!(seen.is_empty() && ending != Ending::Silence, "{ending:?} after {}", seen.escape_ascii());
-    assert_eq!(server.logged("lets only trusted proxies in")["client"], client_address(&server));
+    assert_eq!(server.logged("lets only known peers in")["client"], client_address(&server));
 }
 
 fn client_address(server: &Server) -> String {

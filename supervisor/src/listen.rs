@@ -283,6 +283,8 @@ mod tests {
             mode: 0o640,
             owner: (None, None),
             proxy_protocol: None,
+            allow: None,
+            secret: None,
             tls: None,
         }
     }

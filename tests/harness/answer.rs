@@ -109,6 +109,16 @@ impl fmt::Display for Answer {
 
 /// Reads a whole head, `bytes` ending with its empty line. `method` is the request's, for HEAD has no content.
 pub fn head(bytes: &[u8], method: &str) -> Result<Answer, Broken> {
+    let answer = head_for_gateway(bytes, method)?;
+    let final_status = answer.status >= 200;
+    if final_status && answer.status < 500 && answer.values("date").len() != 1 {
+        return Err(Broken::Rule("an answer has one Date (RFC 9110 6.6.1)", bytes.to_vec()));
+    }
+    Ok(answer)
+}
+
+/// The same where a gateway dates the answer.
+pub fn head_for_gateway(bytes: &[u8], method: &str) -> Result<Answer, Broken> {
     let broken = |rule| Broken::Rule(rule, bytes.to_vec());
     let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
     let text = text.strip_suffix("\r\n\r\n").ok_or_else(|| broken("a head ends with an empty line"))?;
@@ -117,10 +127,6 @@ pub fn head(bytes: &[u8], method: &str) -> Result<Answer, Broken> {
     let fields = lines.map(field_line).collect::<Result<Vec<_>, _>>().map_err(broken)?;
     let mut answer = Answer { status, reason, fields, framing: Framing::None, body: Vec::new() };
     answer.framing = framing(&answer, method).map_err(broken)?;
-    let final_status = status >= 200;
-    if final_status && status < 500 && answer.values("date").len() != 1 {
-        return Err(broken("an answer has one Date (RFC 9110 6.6.1)"));
-    }
     Ok(answer)
 }
 

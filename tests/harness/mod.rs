@@ -6,11 +6,12 @@
 //!          └─ Client: bytes out, bytes in, every rule checked        (client, answer)
 //! ```
 //!
-//! Every failure prints what was seen: the server's log, or the bytes on the wire.
+//! Web servers before it are played by `gateway`. Every failure prints what was seen: the server's log, or the bytes on the wire.
 
 pub mod answer;
 mod client;
 mod dice;
+pub mod gateway;
 mod process;
 mod server;
 mod site;

@@ -71,6 +71,13 @@ impl Site {
         self
     }
 
+    /// Listens elsewhere: as the YAML writes it.
+    pub fn listen_at(mut self, listeners: &str) -> Site {
+        let known = self.app.iter_mut().find(|line| line.starts_with("listen: "));
+        *known.expect("the site has a line `listen`") = format!("listen: {listeners}");
+        self
+    }
+
     /// Adds a line (or several) to the top level of the YAML.
     pub fn top(mut self, lines: &str) -> Site {
         self.top.extend(lines.lines().map(str::to_owned));

@@ -4,24 +4,28 @@
 //! the socket itself, by a short read or EAGAIN. So a request costs one `recv` and its answer one `send`.
 
 mod introduced;
+mod routes;
 mod sealed;
+pub mod trunk;
+mod trunked;
 mod upload;
 mod voice;
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile;
 use socket2::Socket;
 
+pub use trunked::Place;
 pub use upload::{Waits, as_error};
-pub use voice::Voice;
+pub use voice::{Voice, say};
 
 use crate::descriptors;
 use crate::lease::{Heard, Lease};
@@ -61,6 +65,8 @@ pub enum Standing {
     Call,
     /// The application, which has it.
     Running,
+    /// Its refusal to be told of; it goes on.
+    Refused,
     /// To be ended, so.
     End(Farewell),
 }
@@ -118,6 +124,8 @@ pub struct Connection {
     /// What the application is told of that, once it is agreed on.
     variables: Option<Box<Variables>>,
     failure: Option<Box<str>>,
+    /// Its place among the requests of one FastCGI connection, if it is one.
+    place: Option<Box<Place>>,
     /// Who is at the other end.
     pub peer: Peer,
     /// Which of the assignment's listeners it came by.
@@ -136,8 +144,12 @@ impl Connection {
     /// A connection just accepted; its socket does not block.
     pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, waits: Waits) -> Connection {
         descriptors::note(&socket);
+        Connection::over(Arc::new(socket), peer, (listener, turn), waits)
+    }
+
+    /// The same over a socket that others may have too.
+    fn over(socket: Arc<Socket>, peer: Peer, (listener, turn): (usize, Turn), waits: Waits) -> Connection {
         // What a client sends with its connection is there already, as a rule: the first recv is worth its try.
-        let socket = Arc::new(socket);
         Connection {
             socket,
             readable: true,
@@ -148,6 +160,7 @@ impl Connection {
             session: None,
             variables: None,
             failure: None,
+            place: None,
             peer,
             listener,
             turn,
@@ -164,7 +177,12 @@ impl Connection {
 
     /// What can speak to its client, for whoever may have to end it while the connection is with Python.
     pub fn voice(&self) -> Voice {
-        Voice { socket: self.socket.clone(), session: self.session.clone() }
+        Voice {
+            socket: self.socket.clone(),
+            session: self.session.clone(),
+            place: self.place.as_deref().cloned(),
+            manner: self.turn.manner(),
+        }
     }
 
     /// Its descriptor, to be passed on.
@@ -193,12 +211,17 @@ impl Connection {
                 return standing;
             }
             match self.turn.next() {
-                Next::Call => return Standing::Call,
+                Next::Call => {
+                    self.note_call();
+                    return Standing::Call;
+                }
+                Next::Wait if self.turn.owes_refusal() => return Standing::Refused,
                 Next::Wait if self.turn.may_restart() => {
                     self.body_began = None;
-                    self.turn.restart(moment);
+                    self.restart(moment);
                 }
                 Next::Wait => return Standing::Running,
+                Next::End(_) if self.is_needed() => return Standing::Edge,
                 Next::End(farewell) => return Standing::End(farewell),
                 Next::Send => match self.flush() {
                     Flushed::All => {}
@@ -208,6 +231,14 @@ impl Connection {
                 Next::Receive if !(self.readable || self.is_over()) || reads == READS_MAX => return Standing::Edge,
                 Next::Receive => {
                     reads += 1;
+                    if self.place.is_some() {
+                        match self.receive_on_trunk(scratch, moment) {
+                            Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                                return Standing::End(Farewell::Reset);
+                            }
+                            Ok(()) | Err(_) => continue,
+                        }
+                    }
                     let came = match self.session {
                         _ if self.awaits_introduction() => self.receive_introduction(scratch, moment),
                         None => self.receive(scratch).map(|count| 0..count),
@@ -251,9 +282,13 @@ impl Connection {
         if self.session.is_some() {
             return self.flush_sealed();
         }
+        if self.place.is_some() {
+            return self.flush_on_trunk();
+        }
         loop {
             let sent = match self.turn.output().front() {
                 Piece::Nothing => return Flushed::All,
+                Piece::Broken => return Flushed::Gone,
                 Piece::Bytes(bytes) => self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL),
                 Piece::Stretch(stretch) => send_file(&self.socket, &stretch.file, stretch.offset, stretch.length),
             };
@@ -313,6 +348,7 @@ impl Connection {
     /// Ends our side, or all, as the farewell says. By `shutdown`, so that a child forked by the application keeps nothing open.
     pub fn say(&self, farewell: Farewell) {
         match self.session {
+            None if self.is_branch() => {}
             None => say(&self.socket, farewell),
             Some(_) => self.voice().say(farewell),
         }
@@ -338,24 +374,21 @@ impl Connection {
 
     /// Whether reading stopped only for the others' sake: no edge will tell of the rest.
     pub fn has_more(&self) -> bool {
-        self.readable && !self.owes_records() && matches!(self.turn.next(), Next::Receive | Next::End(_))
+        let is_wanted = match self.turn.next() {
+            Next::Receive => !self.is_branch(),
+            Next::End(_) => !self.is_shared(),
+            Next::Send | Next::Call | Next::Wait => false,
+        };
+        self.readable && is_wanted && !self.owes_records()
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        descriptors::forget(&self.socket);
+        if !self.is_branch() {
+            descriptors::forget(&self.socket);
+        }
     }
-}
-
-/// Ends our side of a socket, or all of it, as the farewell says; a reset only when the socket is closed.
-pub fn say(socket: &Socket, farewell: Farewell) {
-    // It fails only when the client has ended it before us, which is as good.
-    let _ = match farewell {
-        Farewell::Linger => socket.shutdown(Shutdown::Write),
-        Farewell::Close => socket.shutdown(Shutdown::Both),
-        Farewell::Reset => socket.set_linger(Some(Duration::ZERO)),
-    };
 }
 
 fn send_file(socket: &Socket, file: &File, offset: u64, length: u64) -> io::Result<usize> {

@@ -1,8 +1,15 @@
 //! What is ready to leave on a connection, in order: bytes, then perhaps a stretch of a file, then the bytes behind it.
 //!
-//! A queue of at most one file is enough, because the next item of an answer is asked for only when this is empty.
+//! A queue of at most one file is enough, because the next item of an answer is asked for only when this is empty. One for a gateway that
+//! wants content in packets is read into those, some at a time.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use crate::wire::gateway::answer::Manner;
+
+/// Bytes of a file that are put into packets at once. Less costs more reads and sends, more costs memory for each slow reader.
+const PACKED_BYTES: u64 = 64 * 1024;
 
 /// A part of a plain file that is still to be sent.
 #[derive(Debug)]
@@ -21,6 +28,8 @@ pub struct Output {
     bytes: Vec<u8>,
     sent: usize,
     stretch: Option<Stretch>,
+    /// How the stretch is put into packets, if it is.
+    packed: Option<Manner>,
     behind: Vec<u8>,
 }
 
@@ -31,6 +40,8 @@ pub enum Piece<'a> {
     Bytes(&'a [u8]),
     /// This part of a file.
     Stretch(&'a mut Stretch),
+    /// A file that cannot be read, or is shorter than it was: the rest cannot be sent.
+    Broken,
     /// Nothing is left.
     Nothing,
 }
@@ -47,6 +58,12 @@ impl Output {
         self.stretch = Some(stretch);
     }
 
+    /// The same in packets, as this manner has them.
+    pub fn push_packed(&mut self, stretch: Stretch, manner: Manner) {
+        self.push(stretch);
+        self.packed = Some(manner);
+    }
+
     /// Whether all has left.
     pub fn is_empty(&self) -> bool {
         self.sent == self.bytes.len() && self.stretch.is_none()
@@ -56,6 +73,9 @@ impl Output {
     pub fn front(&mut self) -> Piece<'_> {
         if self.sent < self.bytes.len() {
             return Piece::Bytes(&self.bytes[self.sent..]);
+        }
+        if let Some(manner) = self.packed {
+            return if self.pack(manner) { Piece::Bytes(&self.bytes[self.sent..]) } else { Piece::Broken };
         }
         match &mut self.stretch {
             Some(stretch) => Piece::Stretch(stretch),
@@ -81,6 +101,30 @@ impl Output {
         }
     }
 
+    /// Puts the next of the file into packets. Says whether it could be had.
+    fn pack(&mut self, manner: Manner) -> bool {
+        let Some(stretch) = &mut self.stretch else { return false };
+        let mut content = vec![0; stretch.length.min(PACKED_BYTES) as usize];
+        if stretch.file.read_exact_at(&mut content, stretch.offset).is_err() {
+            return false;
+        }
+        stretch.offset += content.len() as u64;
+        stretch.length -= content.len() as u64;
+        let mut rest = &content[..];
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(manner.fit(rest.len() as u64) as usize);
+            manner.open(piece.len() as u64, &mut self.bytes);
+            self.bytes.extend_from_slice(piece);
+            manner.close(piece.len() as u64, &mut self.bytes);
+            rest = behind;
+        }
+        if stretch.length == 0 {
+            (self.stretch, self.packed) = (None, None);
+            self.bytes.append(&mut self.behind);
+        }
+        true
+    }
+
     /// Forgets what has not left.
     pub fn clear(&mut self) {
         *self = Output::default();
@@ -100,6 +144,30 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_for_a_gateway_goes_in_packets() {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &[b'x'; 100_000]).unwrap();
+        let mut output = Output::default();
+        output.tail().extend_from_slice(b"head");
+        output.push_packed(Stretch { file, offset: 1, length: 99_000 }, Manner::Ajp);
+        output.tail().extend_from_slice(b"end");
+        let mut all = Vec::new();
+        while let Piece::Bytes(bytes) = output.front() {
+            assert!(bytes.len() < 70_000, "some at a time");
+            all.extend_from_slice(bytes);
+            let count = bytes.len();
+            output.sent(count);
+        }
+        // 65536 bytes are eight packets of 8184 and one of 64; the other 33464 are four and one.
+        assert_eq!(all.len(), 4 + 99_000 + 14 * 8 + 3);
+        assert!(all.starts_with(b"headAB\x1f\xfc\x03\x1f\xf8xxx") && all.ends_with(b"xxx\0end"));
+        assert!(output.is_empty());
+        let file = tempfile::tempfile().unwrap();
+        output.push_packed(Stretch { file, offset: 0, length: 1 }, Manner::Ajp);
+        assert!(matches!(output.front(), Piece::Broken), "it is shorter than it was");
+    }
 
     #[test]
     fn bytes_behind_a_file_leave_after_it() {

@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use super::address::address;
 use super::engine;
 use super::fault::{Fault, shown};
+use super::gateway;
 use super::network::Proxies;
 use super::origin;
 use super::owner;
@@ -219,12 +220,14 @@ impl Check<'_> {
                 );
             }
         }
+        gateway::expect_fitting(&raw)?;
         let owner = raw.owner.map_or(Ok((None, None)), |owner| owner::of_socket(&owner))?;
         let backlog = self.backlog(raw.backlog.as_ref().unwrap_or(backlog));
         let tls = raw.tls.map(|tls| self.tls(&address, tls)).transpose()?;
         let proxy_protocol = raw.proxy_protocol.value.allowed(trusted);
         let (protocol, mode) = (raw.protocol.value, raw.mode.value.0);
-        Ok(Listener { address, protocol, backlog, mode, owner, tls, proxy_protocol })
+        let (allow, secret) = (raw.allow.map(|allow| allow.value), raw.secret.map(|secret| secret.value.0));
+        Ok(Listener { address, protocol, backlog, mode, owner, tls, proxy_protocol, allow, secret })
     }
 
     /// The path of the control socket, absolute. It must be no listener's, so it is checked before them.

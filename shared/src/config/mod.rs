@@ -16,6 +16,7 @@ mod check;
 mod engine;
 mod expand;
 mod fault;
+mod gateway;
 mod network;
 mod origin;
 mod owner;
@@ -262,6 +263,10 @@ pub struct Listener {
     pub owner: (Option<u32>, Option<u32>),
     /// Who may connect, each with a PROXY header; `None`: everybody, and without.
     pub proxy_protocol: Option<Proxies>,
+    /// Who may connect; `None`: everybody.
+    pub allow: Option<Proxies>,
+    /// What every AJP request must bring; `None`: only trusted proxies are served.
+    pub secret: Option<String>,
     /// How it is encrypted, if it is.
     pub tls: Option<Tls>,
 }
@@ -292,6 +297,14 @@ impl fmt::Display for Address {
 pub enum Protocol {
     /// HTTP/1.1 and 1.0.
     Http,
+    /// FastCGI 1.0, as a responder.
+    FastCgi,
+    /// SCGI 1.
+    Scgi,
+    /// AJP 1.3.
+    Ajp,
+    /// uwsgi, with modifiers 0.
+    Uwsgi,
 }
 
 /// What a client may cost. Bytes are bytes, counts are counts.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::access::{AccessLog, AccessOrNot};
 use super::engine::{CountOrThreads, EngineName};
 use super::fault::{Fault, shown};
+use super::gateway::SecretText;
 use super::network::{Proxies, ProxyProtocol};
 use super::origin::{Forwarded, Mount, SchemeHeaders};
 use super::pattern::Patterns;
@@ -164,6 +165,11 @@ section! {
         /// Whether each connection begins with a PROXY header, version 1 or 2, that tells its client; from others than these, by default
         /// the trusted proxies, no connection is taken.
         proxy_protocol: At<ProxyProtocol> = "false";
+        /// Who may connect to it: addresses, networks, `unix`, `all`. From others no connection is taken.
+        allow: Option<At<Proxies>> = "everybody";
+        /// With `protocol: ajp`: what the web server before us sends as its `secret`; requests without it are answered with 403. Without
+        /// one, those of others than `trusted_proxies` are.
+        secret: Option<At<SecretText>> = "none";
         /// How its connections are encrypted.
         tls: Option<At<Tls>> = "they are not";
     }

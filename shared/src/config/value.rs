@@ -386,4 +386,10 @@ choice!(ClientCertificates:
     "required" => ClientCertificates::Required;
     later []);
 choice!(Scheme: "http" => Scheme("http"), "https" => Scheme("https"); later []);
-choice!(Protocol: "http" => Protocol::Http; later ["fastcgi", "scgi", "ajp", "uwsgi"]);
+choice!(Protocol:
+    "http" => Protocol::Http,
+    "fastcgi" => Protocol::FastCgi,
+    "scgi" => Protocol::Scgi,
+    "ajp" => Protocol::Ajp,
+    "uwsgi" => Protocol::Uwsgi;
+    later []);

@@ -70,6 +70,8 @@ impl Control {
                 mode: 0o600,
                 owner: (None, None),
                 proxy_protocol: None,
+                allow: None,
+                secret: None,
                 tls: None,
             };
             let door = own(raw)

@@ -188,6 +188,8 @@ impl Control {
             mode: 0o600,
             owner: (None, None),
             proxy_protocol: None,
+            allow: None,
+            secret: None,
             tls: None,
         })?;
         // If it fails the file stays, and is found stale by the next start.

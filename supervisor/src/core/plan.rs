@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use monoceros_shared::config::{Address, App, Config, Listener, Log};
+use monoceros_shared::config::{Address, App, Config, Listener, Log, Protocol};
 use monoceros_shared::link::Loss;
 
 use super::fingerprint;
@@ -126,9 +126,17 @@ impl fmt::Debug for AppPlan {
 
 /// What one can click on, where there is such a thing.
 fn url(listener: &Listener) -> String {
-    let scheme = if listener.tls.is_some() { "https" } else { "http" };
-    match &listener.address {
-        Address::Tcp(address) => format!("{scheme}://{address}"),
-        Address::Unix(_) | Address::Abstract(_) => listener.address.to_string(),
+    let scheme = match listener.protocol {
+        Protocol::Http if listener.tls.is_some() => "https",
+        Protocol::Http => "http",
+        Protocol::FastCgi => "fastcgi",
+        Protocol::Scgi => "scgi",
+        Protocol::Ajp => "ajp",
+        Protocol::Uwsgi => "uwsgi",
+    };
+    match (&listener.address, listener.protocol) {
+        (Address::Tcp(address), _) => format!("{scheme}://{address}"),
+        (Address::Unix(_) | Address::Abstract(_), Protocol::Http) => listener.address.to_string(),
+        (Address::Unix(_) | Address::Abstract(_), _) => format!("{scheme}+{}", listener.address),
     }
 }

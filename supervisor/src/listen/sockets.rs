@@ -126,6 +126,8 @@ mod tests {
             mode: 0o600,
             owner: (None, None),
             proxy_protocol: None,
+            allow: None,
+            secret: None,
             tls: None,
         };
         let mut sockets = Sockets::default();

@@ -1,10 +1,12 @@
 //! A connection without a socket: what the wire's readers make of bytes that come in pieces.
 
 use crate::wire::http::{body, head};
-use crate::wire::{Framing, Head, Refusal, Span};
+use crate::wire::{Framing, Head, Refusal, Span, variables};
 
 /// Small, so that noise reaches them.
 pub const HEAD: head::Limits = head::Limits { request_line_max: 200, header_count_max: 20, header_bytes_max: 1000 };
+/// As small.
+pub const VARIABLES: variables::Limits = variables::Limits { count_max: 20, bytes_max: 1000 };
 /// As small.
 pub const BODY: body::Limits = body::Limits { body_bytes_max: 300, trailer_bytes_max: 100 };
 

@@ -7,6 +7,11 @@
 //!   targets/turn      requests and answers of one connection: cut anywhere the same bytes leave
 //!   targets/proxy     a PROXY header: cut anywhere the same, and written in one way
 //!   targets/forwarded what proxies say of their clients: no element reaches into another
+//!   targets/uwsgi     a packet: cut anywhere the same, and written in one way
+//!   targets/scgi      a netstring: as much
+//!   targets/ajp       a connection's packets: cut anywhere the same
+//!   targets/fastcgi   a connection's records: cut anywhere the same for each of its requests
+//!   targets/variables what a gateway says of a request: a head within its limits, decoded once
 //!   targets/config    a file
 //! ```
 //!

@@ -4,6 +4,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use monoceros_fuzz::wire::Version;
+use monoceros_fuzz::wire::gateway::answer::Manner;
 use monoceros_fuzz::wire::http::answer::{Asked, Draft, Ending};
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
@@ -54,7 +55,7 @@ fuzz_target!(|said: Said| {
         return;
     }
     let version = if said.is_old { Version::Http10 } else { Version::Http11 };
-    let asked = Asked { version, head: said.is_head, keep_alive: said.keeps_alive };
+    let asked = Asked { version, head: said.is_head, keep_alive: said.keeps_alive, manner: Manner::Http };
     let content: Vec<u8> = said.content.concat();
     // A server that says a total keeps to it.
     let total = said.total.map(|_| content.len() as u64);

@@ -26,9 +26,14 @@ impl Connection {
         Ok(self)
     }
 
-    /// Whether another worker could go on with it. What TLS has agreed on stays in the process.
+    /// Whether another worker could ever go on with it. What TLS has agreed on stays in the process.
     pub fn may_travel(&self) -> bool {
         self.session.is_none()
+    }
+
+    /// Whether it could now: it stands at a boundary, and so do all that share its socket.
+    pub fn stands_alone(&self) -> bool {
+        self.place().is_none_or(|place| place.branch.is_none() && place.trunk.is_idle())
     }
 
     /// What the application is told of its TLS.

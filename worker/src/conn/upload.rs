@@ -17,6 +17,7 @@ use crate::wire::Refusal;
 const ONCE: usize = CIPHER_BYTES + Session::PLAIN_BYTES_MAX;
 
 const ENDED: Refusal = Refusal { status: 400, why: "the request ended within its body" };
+const ABORTED: Refusal = Refusal { status: 400, why: "the web server does not want the answer any more" };
 const LATE: Refusal = Refusal { status: 408, why: "the body of the request did not come in time" };
 
 /// How long a connection's client is waited for within a call.
@@ -44,10 +45,17 @@ impl Connection {
     /// When the body is not as it must be, or does not come.
     pub fn read_body(&mut self, max: usize, into: &mut Vec<u8>) -> Result<(), Refusal> {
         let mut scratch = [0; ONCE];
-        while self.turn.feed(max, into)? == Fed::Hungry {
+        let fed = loop {
+            match self.turn.feed(max, into)? {
+                Fed::Hungry => {}
+                fed @ (Fed::Data | Fed::End) => break fed,
+            }
             if let Err(fault) = self.wait_for_body(&mut scratch) {
                 return Err(self.turn.break_body(fault));
             }
+        };
+        if fed == Fed::End || !self.turn.is_body_open() {
+            self.note_call();
         }
         Ok(())
     }
@@ -90,6 +98,15 @@ impl Connection {
     /// Gives the turn what has come of the body, if anything has.
     fn take_body(&mut self, scratch: &mut [u8]) -> Result<bool, Refusal> {
         let moment = Moment { now: clock::now(), date: *self.turn.date() };
+        if self.place.is_some() {
+            return match self.receive_within_call(scratch, &moment) {
+                Ok(0) => Err(ENDED),
+                _ if self.is_aborted() => Err(ABORTED),
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+                Err(_) => Err(ENDED),
+            };
+        }
         let came = match self.session {
             None => self.receive(scratch).map(|count| 0..count),
             Some(_) => self.receive_sealed(scratch, &moment),

@@ -189,7 +189,7 @@ mod tests {
                         all.extend_from_slice(bytes);
                         turn.output().sent(count);
                     }
-                    Piece::Stretch(_) | Piece::Nothing => panic!("bytes are to be sent"),
+                    Piece::Stretch(_) | Piece::Broken | Piece::Nothing => panic!("bytes are to be sent"),
                 },
                 Next::Wait => turn.restart(&MOMENT),
                 next => return (String::from_utf8(all).unwrap(), next),

@@ -45,6 +45,10 @@ impl Runner {
 
     /// Gives a request back that is to be served, or forgets it, because it waited so long that its client has left.
     pub(super) fn still_there(&mut self, mut guest: Box<Guest>) -> Option<Box<Guest>> {
+        if self.heed_abort(&mut guest) {
+            self.settle(guest);
+            return None;
+        }
         let queued = guest.deadline.saturating_sub(self.engine.settings.wait.0);
         // As of the end of the call before, if there was one: whoever comes from a rest finds nobody waiting.
         if guest.rest.is_some() || self.moment.now <= queued + LOOK_AFTER || !guest.connection.has_left() {

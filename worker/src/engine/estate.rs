@@ -1,7 +1,7 @@
 //! A connection as it travels from one worker to another: one packet, with the socket itself beside it.
 //!
 //! ```text
-//!   giver -> taker   FORM | postcard(listener, peer, relayed, served, input) + the socket
+//!   giver -> taker   FORM | postcard(listener, protocol, peer, relayed, served, input) + the socket
 //!   taker -> giver   one byte for each, in their order: TAKEN or REFUSED; several in a packet
 //! ```
 //!
@@ -10,6 +10,7 @@
 
 use std::net::SocketAddr;
 
+use monoceros_shared::config::Protocol;
 use serde::{Deserialize, Serialize};
 
 use crate::conn::{Connection, Peer};
@@ -18,7 +19,7 @@ use crate::relay::Relay;
 use crate::turn::INPUT_TRAVELS_MAX;
 
 /// The first byte of a packet; another form of it gets another.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 
 /// Replied for a connection that the taker has now.
 pub const TAKEN: u8 = 1;
@@ -33,6 +34,8 @@ pub const PACKET_MAX: usize = INPUT_TRAVELS_MAX + 1024;
 pub struct Estate<'a> {
     /// The listener that it came by.
     pub listener: &'a str,
+    /// What is spoken on it.
+    pub protocol: Protocol,
     /// Its TCP peer; `None` for a Unix socket.
     pub peer: Option<SocketAddr>,
     /// What a proxy said of it.
@@ -102,14 +105,23 @@ mod tests {
 
     #[test]
     fn a_packet_is_as_it_was_laid_down() {
-        let estate = Estate { listener: "a:1", peer: None, relayed: Relayed::No, served: 300, input: b"GE" };
-        assert_eq!(estate.packed(), b"\x02\x03a:1\x00\x00\xac\x02\x02GE");
+        let estate = Estate {
+            listener: "a:1",
+            protocol: Protocol::Http,
+            peer: None,
+            relayed: Relayed::No,
+            served: 300,
+            input: b"GE",
+        };
+        assert_eq!(estate.packed(), b"\x03\x03a:1\x00\x00\x00\xac\x02\x02GE");
         assert_eq!(Estate::unpacked(&estate.packed()), Some(estate));
     }
 
     #[test]
     fn a_packet_of_another_form_is_not_misread() {
-        for packet in [&b""[..], b"\x01\x03a:1\x00\x00\xac\x02\x02GE", b"\x02\x03a:1\x00\x00\xac\x02\x03GE", b"\x02"] {
+        for packet in
+            [&b""[..], b"\x02\x03a:1\x00\x00\xac\x02\x02GE", b"\x03\x03a:1\x00\x00\x00\xac\x02\x03GE", b"\x03"]
+        {
             assert_eq!(Estate::unpacked(packet), None);
         }
     }

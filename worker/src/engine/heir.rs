@@ -25,6 +25,7 @@ use super::estate::{Estate, Relayed, TAKEN, address};
 use super::guest::Guest;
 use super::leader::HEIR;
 use super::runner::Runner;
+use super::settings::Settings;
 use super::slots::lock;
 use crate::{clock, descriptors};
 
@@ -82,11 +83,12 @@ impl Heir {
     }
 
     /// Gives it a connection that is out of the poll.
-    fn give(&mut self, guest: Box<Guest>, listeners: &[String]) -> Offer {
+    fn give(&mut self, guest: Box<Guest>, settings: &Settings) -> Offer {
         let connection = &guest.connection;
         let (relayed, input) = Relayed::of(connection);
         let estate = Estate {
-            listener: &listeners[connection.listener],
+            listener: &settings.listeners[connection.listener],
+            protocol: settings.doors.protocol(connection.listener),
             peer: address(&connection.peer),
             relayed,
             served: connection.turn.served(),
@@ -141,6 +143,9 @@ impl Runner {
         if !guest.connection.may_travel() {
             guest.connection.turn.make_last();
         }
+        if !guest.connection.stands_alone() {
+            return Some(guest);
+        }
         let turn = &guest.connection.turn;
         if guest.lingering || guest.rest.is_some() || turn.is_last() || !turn.may_travel() {
             return Some(guest);
@@ -153,7 +158,7 @@ impl Runner {
             return Some(guest);
         }
         engine.deregister(&guest);
-        match known.give(guest, &engine.settings.listeners) {
+        match known.give(guest, &engine.settings) {
             Offer::Given => None,
             Offer::NoRoom(guest) => {
                 known.again = true;

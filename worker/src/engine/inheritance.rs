@@ -123,10 +123,15 @@ impl Runner {
             return None;
         }
         let peer = estate.peer.map_or(Peer::Unix, Peer::Tcp);
-        let input = if estate.relayed == Relayed::Awaited { &[] } else { estate.input };
-        let turn = Turn::inherit(self.engine.settings.limits.clone(), estate.served, input, &self.moment);
+        if self.engine.settings.doors.protocol(listener) != estate.protocol {
+            return None;
+        }
+        let turn = Turn::inherit(self.engine.settings.limits.clone(), estate.served);
         let mut connection = Connection::new(Socket::from(socket), peer, listener, turn, self.engine.settings.waits);
         self.engine.settings.doors.let_on(&mut connection, &estate.relayed, estate.input);
+        if estate.relayed != Relayed::Awaited && !estate.input.is_empty() {
+            connection.turn.receive(estate.input, &self.moment);
+        }
         let guest = Guest::new(key, connection);
         self.engine.slots.know(&guest);
         self.engine.register(&guest).ok()?;

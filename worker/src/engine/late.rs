@@ -24,12 +24,12 @@ use crate::conn::{Voice, say};
 use crate::lease::{Call, Heard, Lease};
 use crate::python::{probe, stacks};
 use crate::turn::Farewell;
-use crate::wire::Refusal;
-use crate::wire::http::answer;
+use crate::wire::Version;
+use crate::wire::http::answer::{self, Asked, Plain};
 
 /// What its client is answered.
 pub(super) const TIMED_OUT: u16 = 504;
-const REFUSAL: Refusal = Refusal { status: TIMED_OUT, why: "the application did not answer in time" };
+const SORRY: Plain<'_> = Plain { status: TIMED_OUT, text: "the application did not answer in time" };
 
 /// How long RequestTimeout may take to end a call, in milliseconds. Less replaces workers whose calls would have ended; more keeps
 /// a thread from its other clients.
@@ -249,20 +249,19 @@ fn end(voice: &Voice, heard: Heard, request: &str) -> &'static str {
     match heard {
         Heard::Nothing => {
             let mut text = Vec::new();
-            answer::refuse(REFUSAL, &Clock::new().moment().date, &mut text);
-            if request.starts_with("HEAD ") {
-                text.truncate(memchr::memmem::find(&text, b"\r\n\r\n").map_or(text.len(), |end| end + 4));
-            }
+            let is_head = request.starts_with("HEAD ");
+            let asked = Asked { version: Version::Http11, head: is_head, keep_alive: false, manner: voice.manner() };
+            answer::plain(SORRY, asked, &Clock::new().moment().date, &mut text);
             // Its client may be sending still: what comes is thrown away when the call returns.
             voice.say(if voice.tell(&text) { Farewell::Linger } else { Farewell::Close });
             "504"
         }
-        Heard::Part(Farewell::Reset) => {
+        Heard::Part(Farewell::Reset) if !voice.is_shared() => {
             reset(&voice.socket);
             "cut"
         }
-        Heard::Part(farewell @ (Farewell::Close | Farewell::Linger)) => {
-            voice.say(farewell);
+        Heard::Part(farewell) => {
+            voice.cut(farewell);
             "cut"
         }
         // Only close() is late, which is no concern of the client's.

@@ -160,7 +160,10 @@ impl Runner {
 
     fn take_in(&mut self, event: &Event, leader: &mut Leader) -> io::Result<()> {
         match event.token() {
-            WAKER => self.follow_mode(leader),
+            WAKER => {
+                self.look_at_trunks();
+                self.follow_mode(leader)
+            }
             ALARM => {
                 self.engine.enter(Mode::Drain);
                 Ok(())
@@ -182,8 +185,10 @@ impl Runner {
                     hangup: event.is_read_closed(),
                     writable: event.is_writable() || event.is_error(),
                 };
-                if let Some(guest) = self.engine.slots.wake(index, edge) {
-                    self.settle(guest);
+                match self.engine.slots.wake(index, edge) {
+                    Some(guest) => self.settle(guest),
+                    None if self.engine.settings.doors.have_trunks => self.stand_in_at_trunk(index),
+                    None => {}
                 }
                 Ok(())
             }
@@ -332,11 +337,11 @@ impl Runner {
         Ok(Reception::Client)
     }
 
-    /// A stranger, where only proxies are let in: the connection is closed before a byte of it is read.
+    /// A stranger, where only some are let in (`allow`, `proxy_protocol`): the connection is closed before a byte of it is read.
     fn keep_out(&mut self, leader: &mut Leader, connection: &Connection) {
         connection.say(Farewell::Close);
         if self.may_complain(leader) {
-            slog::warn!(self.engine.log, "a connection was refused: proxy_protocol lets only trusted proxies in";
+            slog::warn!(self.engine.log, "a connection was refused: its listener lets only known peers in";
                 "client" => %connection.peer, "listener" => &self.engine.settings.listeners[connection.listener]);
         }
     }

@@ -18,6 +18,7 @@
 
 mod account;
 pub mod apology;
+mod branches;
 mod crowd;
 pub mod deadlines;
 mod deputy;
@@ -103,6 +104,8 @@ pub struct Engine {
     deputy: AtomicBool,
     slots: Slots,
     deadlines: Mutex<Deadlines>,
+    /// Homes whose trunks are to be looked at.
+    trunks: Mutex<Vec<u32>>,
     ready: Mutex<Ready>,
     idle: Condvar,
     idlers: AtomicU32,
@@ -221,6 +224,7 @@ impl Engine {
             deputy: AtomicBool::new(false),
             slots,
             deadlines: Mutex::new(Deadlines::new(shortest)),
+            trunks: Mutex::default(),
             ready: Mutex::new(Ready::default()),
             idle: Condvar::new(),
             idlers: AtomicU32::new(0),

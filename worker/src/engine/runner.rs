@@ -113,6 +113,10 @@ impl Runner {
     pub(super) fn settle(&mut self, mut guest: Box<Guest>) {
         let mut files = 0;
         loop {
+            if guest.connection.place().is_some() {
+                self.tend_trunk(&mut guest);
+                self.heed_abort(&mut guest);
+            }
             if guest.lingering {
                 if !guest.connection.discard(&mut self.scratch) {
                     return self.close(guest, Farewell::Close);
@@ -126,22 +130,8 @@ impl Runner {
                     Flushed::Gone => return self.close(guest, Farewell::Reset),
                 }
             } else {
-                if guest.times.is_some() && guest.connection.turn.is_answered() {
-                    // Told of before the turn goes on to the next request.
-                    match guest.connection.flush() {
-                        Flushed::All => self.tell_answer(&mut guest),
-                        Flushed::Full => {}
-                        Flushed::Gone => return self.close(guest, Farewell::Reset),
-                    }
-                }
-                let standing = guest.connection.advance(&mut self.scratch, &self.moment);
-                if let Some(why) = guest.connection.take_failure() {
-                    self.engine.note_failure(&guest.connection.peer, &why);
-                }
-                if let Some(refusal) = guest.connection.turn.take_refusal() {
-                    self.engine.count_refusal(&mut guest, refusal);
-                }
-                match standing {
+                match self.advance(&mut guest) {
+                    Standing::Refused => continue,
                     Standing::Edge => self.engine.call_again_if_more(&guest),
                     Standing::Running => unreachable!("a turn without a rest is not with the application"),
                     Standing::Call => {
@@ -164,6 +154,32 @@ impl Runner {
                 Parking::Parked => return,
                 Parking::Woken(guest) => guest,
             };
+        }
+    }
+
+    /// Moves its bytes, and tells of what ended by that.
+    fn advance(&mut self, guest: &mut Guest) -> Standing {
+        if guest.times.is_some() && guest.connection.turn.is_answered() {
+            // Told of before the turn goes on to the next request.
+            match guest.connection.flush() {
+                Flushed::All => self.tell_answer(guest),
+                Flushed::Full => {}
+                Flushed::Gone => return Standing::End(Farewell::Reset),
+            }
+        }
+        let standing = guest.connection.advance(&mut self.scratch, &self.moment);
+        if let Some(why) = guest.connection.take_failure() {
+            self.engine.note_failure(&guest.connection.peer, &why);
+        }
+        if let Some(refusal) = guest.connection.turn.take_refusal() {
+            self.engine.count_refusal(guest, refusal);
+        }
+        if guest.connection.place().is_some() {
+            self.tend_trunk(guest);
+        }
+        match standing {
+            Standing::End(_) if guest.connection.is_branch() => Standing::End(Farewell::Close),
+            other => other,
         }
     }
 
@@ -202,16 +218,23 @@ impl Runner {
             self.batch.push(Task::Abandon(rest));
         }
         self.tell_end(&mut guest);
-        self.engine.deregister(&guest);
+        if !guest.connection.is_branch() {
+            self.engine.deregister(&guest);
+        }
         guest.connection.say(farewell);
+        if guest.connection.place().is_some() {
+            self.leave_trunk(&guest);
+        }
         self.forget(guest);
     }
 
     /// Lets go of a connection without a word: it has ended, or goes on elsewhere. It is out of the poll.
     pub(super) fn forget(&mut self, guest: Box<Guest>) {
         let key = guest.key;
+        if !guest.connection.is_branch() {
+            self.engine.count_closed();
+        }
         drop(guest);
-        self.engine.count_closed();
         self.engine.slots.leave(key);
         self.engine.end_if_empty();
     }

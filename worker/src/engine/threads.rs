@@ -96,7 +96,7 @@ impl Runner {
                 return self.come_late(py, application, (guest, ending));
             }
             let flushed = guest.connection.flush();
-            let goes_on = flushed == Flushed::All && guest.rest.is_some();
+            let goes_on = flushed == Flushed::All && guest.rest.is_some() && !guest.connection.is_aborted();
             if !goes_on || piece == PIECES_MAX || !self.engine.is_queue_empty() {
                 return self.leave(guest, flushed);
             }
@@ -151,7 +151,11 @@ impl Runner {
         let (request, since) = line.unwrap_or_default();
         slog::info!(self.engine.log, "a request that had timed out has returned";
             "request" => request, "ms" => self.moment.now.saturating_sub(since));
-        self.linger(&mut guest);
+        if guest.connection.is_shared() {
+            guest.connection.turn.fall_silent();
+        } else {
+            self.linger(&mut guest);
+        }
         self.settle(guest);
     }
 

@@ -1,7 +1,7 @@
 //! Where a request comes from, as far as others are believed: one layer behind all protocols.
 //!
 //! ```text
-//!   peer, or the client that its PROXY header tells --> is it a trusted proxy?
+//!   peer, or the client that its PROXY header or its gateway's variables tell --> is it a trusted proxy?
 //!     no:   its word does not count, and the application does not see it
 //!     yes:  client, host, prefix, scheme by the fields that the config names
 //!   path --> is it under the mount?
@@ -23,6 +23,7 @@ use std::sync::Arc;
 use monoceros_shared::config::{Access, App, Origin as Config, REQUEST_ID, RequestId, Underscores};
 
 use crate::wire::forwarded::{self, Element};
+use crate::wire::gateway::head::Meta;
 use crate::wire::http::authority::is_authority;
 use crate::wire::http::grammar::trim;
 use crate::wire::{Head, Refusal, Span, percent};
@@ -135,6 +136,11 @@ impl Policy {
 }
 
 impl Way {
+    /// Whether whoever is at the other end is a trusted proxy.
+    pub fn is_trusted(&self) -> bool {
+        self.is_trusted
+    }
+
     /// Another client is at the other end, and perhaps by TLS, as a PROXY header says.
     #[must_use]
     pub fn relayed(&self, client: Option<IpAddr>, scheme: Scheme) -> Way {
@@ -152,15 +158,40 @@ impl Way {
             *origin = Origin::default();
         }
         (origin.is_trusted, origin.https) = (self.is_trusted, self.is_tls.then_some(true));
+        if let Some(meta) = &head.meta {
+            self.hear(meta, bytes, origin);
+        }
         let policy = &*self.policy;
         if policy.config.underscores == Underscores::Refuse && fields.names().any(|name| name.contains(&b'_')) {
             return Err(bad("a field has an underscore in its name"));
         }
-        if self.is_trusted && fields.names().any(|name| policy.glance.may_be(name)) {
+        if origin.is_trusted && fields.names().any(|name| policy.glance.may_be(name)) {
             origin.is_told = true;
             policy.believe(&fields, origin)?;
         }
         policy.expect_below_mount(head, bytes)
+    }
+}
+
+impl Way {
+    /// A gateway tells its own client and scheme, whoever the gateway is: who can connect can be asked by `allow` alone. What that
+    /// client tells of others counts only if it is a trusted proxy, as behind a PROXY header.
+    fn hear(&self, meta: &Meta, bytes: &[u8], origin: &mut Origin) {
+        origin.is_told = true;
+        let (address, port) = (meta.client.0.of(bytes), meta.client.1.of(bytes));
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        origin.client = text(address).and_then(|address| address.parse().ok()).map(|address: IpAddr| {
+            let port = text(port).and_then(|port| port.parse().ok());
+            (address, port)
+        });
+        let proxies = &self.policy.config.proxies;
+        let is_trusted = match origin.client {
+            Some((address, _)) => proxies.contain(address),
+            // nginx says `unix:` of its clients on Unix sockets.
+            None => address.is_empty() || proxies.unix,
+        };
+        origin.is_trusted = self.is_trusted && is_trusted;
+        origin.https = meta.is_https.then_some(true).or(origin.https);
     }
 }
 
@@ -183,11 +214,12 @@ impl Policy {
             }
         }
         let (client, hop) = self.walk(elements.into_iter().rev());
-        origin.client = match self.config.client.as_deref() {
+        let told = match self.config.client.as_deref() {
             None => None,
             Some("forwarded") => client,
             Some(name) => self.walk(fields.members_from_the_last(name).map(forwarded::member)).0,
         };
+        origin.client = told.or(origin.client);
         origin.https = self.scheme(fields, &hop)?.or(origin.https);
         origin.host = self.host(fields, &hop)?;
         origin.prefix = self.prefix(fields)?;

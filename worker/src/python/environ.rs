@@ -30,6 +30,7 @@ use slog::{Logger, warn};
 
 use super::journal::Journal;
 use super::latin1;
+use super::meta;
 use super::names::{Meaning, Names, key_of};
 use super::template::{Template, listener_of};
 use crate::conn::Peer;
@@ -64,6 +65,7 @@ pub struct Request<'a> {
 pub struct Environs {
     templates: Vec<Template>,
     names: Names,
+    meta: meta::Variables,
     /// The latest client's address, for one proxy sends most requests.
     client: Mutex<Option<(IpAddr, Py<PyString>)>>,
     policy: Arc<Policy>,
@@ -84,6 +86,7 @@ impl Environs {
         Ok(Environs {
             templates: assignment.listeners.iter().map(template).collect::<PyResult<_>>()?,
             names: Names::new(py, policy.clone()),
+            meta: meta::Variables::default(),
             policy,
             client: Mutex::new(None),
             has_warned_of_underscores: AtomicBool::new(false),
@@ -118,6 +121,12 @@ impl Environs {
         let environ = template.dict.bind(py).copy()?;
         environ.set_item(intern!(py, "wsgi.input"), input)?;
         request.set_line(&environ, &self.policy)?;
+        if template.is_named_by_host {
+            request.set_server(&environ, template.scheme_port)?;
+        }
+        if let Some(meta) = &request.head.meta {
+            self.meta.set(&environ, meta, request.bytes)?;
+        }
         self.set_client(&environ, request)?;
         self.set_fields(&environ, request)?;
         for (name, value) in request.tls.into_iter().flatten() {
@@ -129,9 +138,6 @@ impl Environs {
         if let Some(id) = request.id {
             environ.set_item(intern!(py, "monoceros.request_id"), latin1::decode(py, id)?)?;
         }
-        if template.is_named_by_host {
-            request.set_server(&environ, template.scheme_port)?;
-        }
         Ok(environ)
     }
 
@@ -139,6 +145,8 @@ impl Environs {
         let py = environ.py();
         let (ip, port) = match (request.origin.client, request.peer) {
             (Some(client), _) => client,
+            // A gateway is not the client.
+            (None, _) if request.head.meta.is_some() => return Ok(()),
             (None, Peer::Tcp(address)) => (address.ip(), Some(address.port())),
             (None, Peer::Unix) => return Ok(()),
         };
@@ -256,6 +264,11 @@ impl Request<'_> {
         let py = environ.py();
         let (target, path) = (self.head.target.of(self.bytes), self.head.path.of(self.bytes));
         let whole = latin1::decode(py, target)?;
+        if let Some(meta) = &self.head.meta {
+            meta::set_path(environ, meta, (self.bytes, policy))?;
+            environ.set_item(intern!(py, "RAW_URI"), &whole)?;
+            return environ.set_item(intern!(py, "REQUEST_URI"), whole);
+        }
         let decoded = match path {
             b"*" => Cow::Borrowed(&b""[..]),
             b"" if method == b"CONNECT" => Cow::Borrowed(&b""[..]),
@@ -277,13 +290,26 @@ impl Request<'_> {
                 None => return Ok(()),
             },
             Framing::Length(length) => length,
-            Framing::Chunked => match self.body_length {
-                Some(length) => length,
-                None => return Ok(()),
+            // A gateway's stream without a length, of which nothing came, is no body.
+            Framing::Chunked if self.body_length == Some(0) && self.head.meta.is_some() => {
+                match self.field(b"content-length") {
+                    Some(_) => 0,
+                    None => return Ok(()),
+                }
+            }
+            Framing::Chunked => match (self.body_length, self.told_length()) {
+                (Some(length), _) | (None, Some(length)) => length,
+                (None, None) => return Ok(()),
             },
         };
         environ
             .set_item(intern!(py, "CONTENT_LENGTH"), latin1::decode(py, itoa::Buffer::new().format(length).as_bytes())?)
+    }
+
+    /// The length of a body that is still to come, where its gateway tells it.
+    fn told_length(&self) -> Option<u64> {
+        self.head.meta.as_ref()?;
+        std::str::from_utf8(self.field(b"content-length")?).ok()?.parse().ok()
     }
 
     fn set_server(&self, environ: &Bound<'_, PyDict>, scheme_port: &[u8]) -> PyResult<()> {
@@ -316,7 +342,8 @@ impl Request<'_> {
             }
         }
         if let Some(prefix) = &self.origin.prefix {
-            let name = [prefix, policy.mount().as_bytes()].concat();
+            let own = self.head.meta.as_ref().map(|meta| meta.script.of(self.bytes)).filter(|own| !own.is_empty());
+            let name = [prefix, own.unwrap_or(policy.mount().as_bytes())].concat();
             environ.set_item(intern!(py, "SCRIPT_NAME"), latin1::decode(py, &name)?)?;
         }
         if let Some(Relay::Said { server: Some(server), .. }) = self.relay {

@@ -31,6 +31,15 @@ pub fn leave() {
     drop(left);
 }
 
+/// Gives the web server of the request that this thread is in a complaint of its application's, if it wants such.
+pub fn complain(py: Python<'_>, text: &str) {
+    let current = CURRENT.with_borrow(|current| current.as_ref().map(|respond| respond.clone_ref(py)));
+    // In `write()` its connection is with another thread of the application's; then our log alone has it.
+    if let Some(mut respond) = current.as_ref().and_then(|respond| respond.bind(py).try_borrow_mut().ok()) {
+        respond.complain(text);
+    }
+}
+
 /// Sends a 103 with these header fields, a list of pairs as for `start_response`, before the answer. It may be called several times.
 #[pyfunction]
 #[pyo3(signature = (headers, /))]

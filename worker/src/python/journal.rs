@@ -4,6 +4,8 @@
 //! waits for its end, for `flush()`, or until it is [`LINE_BYTES_MAX`] long. Records have the level `error`, for a stream of
 //! that name must not fall silent at `level: error`.
 //!
+//! A FastCGI web server gets it besides, for its own log: STDERR of the request that the thread is in (FastCGI 1.0, 5.3).
+//!
 //! Known fault: all requests share one stream, as under other servers, so unfinished lines of two threads can run together.
 
 use std::mem;
@@ -14,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use slog::{Logger, error};
 
+use super::hints;
 use super::respond::type_name;
 
 /// Bytes of a line that is held for its end. Less would tear long lines apart; more would let a program that never ends a
@@ -65,6 +68,7 @@ impl Journal {
             .cast::<PyString>()
             .map_err(|_| PyTypeError::new_err(format!("write() takes str, not {}", type_name(text))))?;
         let owned = text.to_string_lossy();
+        hints::complain(py, &owned);
         if let Some(ready) = self.add(&owned) {
             py.detach(|| self.log(&ready));
         }

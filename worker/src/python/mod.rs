@@ -23,6 +23,7 @@ mod interpreter;
 mod iterate;
 mod journal;
 mod latin1;
+mod meta;
 mod modules;
 mod names;
 pub mod probe;

@@ -77,6 +77,13 @@ impl Respond {
         self.connection.as_deref_mut().ok_or_else(|| PyRuntimeError::new_err("this request is over"))
     }
 
+    /// Gives a FastCGI web server this for its log, with what goes to it next.
+    pub fn complain(&mut self, text: &str) {
+        if let Some(connection) = &mut self.connection {
+            connection.turn.complain(text.as_bytes());
+        }
+    }
+
     /// Gives the client these fields of the answer to come, if it can use them.
     pub fn hint(&mut self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut hints = Hints::default();

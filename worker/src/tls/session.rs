@@ -105,6 +105,7 @@ impl Session {
                     self.file_piece = Vec::new();
                     return Ok(());
                 }
+                Piece::Broken => return Err(ErrorKind::UnexpectedEof.into()),
                 Piece::Bytes(bytes) => self.connection.writer().write(bytes)?,
                 Piece::Stretch(stretch) => {
                     // The piece is read no longer than there is room for, or it would be read again.

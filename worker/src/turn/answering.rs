@@ -2,11 +2,13 @@
 
 use std::fs::File;
 
-use super::{Farewell, Moment, Phase, Turn};
+use super::{Farewell, Moment, Phase, Turn, Wire};
 use crate::body::Body;
 use crate::identity::{DIGITS, Identity};
 use crate::origin::Origin;
 use crate::output::Stretch;
+use crate::wire::fastcgi::answer::{self as fastcgi, Stream};
+use crate::wire::gateway::answer::Manner;
 use crate::wire::http::answer::{self, Asked, Ending, Fault};
 use crate::wire::http::hints::Hints;
 use crate::wire::{Head, Span, Version};
@@ -21,6 +23,7 @@ impl Turn {
             version: self.head.version,
             head: self.text(self.head.method) == b"HEAD",
             keep_alive: self.head.keep_alive,
+            manner: self.manner(),
         };
         self.reply.prepare(asked, moment.date);
     }
@@ -29,7 +32,10 @@ impl Turn {
     /// the application says something else there.
     pub fn identify(&mut self, field: &str, make: impl FnOnce() -> [u8; DIGITS]) {
         self.identity = self.origin.id.map_or_else(|| Identity::Made(make()), Identity::Taken);
-        let bytes = &self.input[self.start..];
+        let bytes = match &self.wire {
+            Wire::Http(_) => &self.input[self.start..],
+            Wire::Gateway(reader) => reader.text(),
+        };
         if let Some(id) = self.identity.of(bytes) {
             self.reply.draft().promise(field.as_bytes(), id);
         }
@@ -62,7 +68,10 @@ impl Turn {
 
     /// The bytes that the head's spans are of.
     pub fn bytes(&self) -> &[u8] {
-        &self.input[self.start..]
+        match &self.wire {
+            Wire::Http(_) => &self.input[self.start..],
+            Wire::Gateway(reader) => reader.text(),
+        }
     }
 
     /// What a span of the head stands for.
@@ -162,17 +171,28 @@ impl Turn {
         }
     }
 
-    /// Tells the client fields of the answer to come, if it can read them: not in HTTP/1.0 (RFC 9110 15.2), and not once the answer's head
-    /// is out.
+    /// Tells the client fields of the answer to come, if it can read them: not in HTTP/1.0 (RFC 9110 15.2), not by a gateway, and not once
+    /// the answer's head is out.
     pub fn hint(&mut self, hints: &Hints) {
-        if self.head.version == Version::Http11 && !self.is_head_out() {
+        if self.head.version == Version::Http11 && self.manner() == Manner::Http && !self.is_head_out() {
             hints.write(self.output.tail());
+        }
+    }
+
+    /// Gives the web server this for its log, if it wants such.
+    pub fn complain(&mut self, text: &[u8]) {
+        if let Manner::FastCgi(id) = self.manner() {
+            fastcgi::write(Stream::Stderr, id, text, self.output.tail());
+            self.complained |= !text.is_empty();
         }
     }
 
     /// The answer is complete.
     pub fn finish(&mut self) {
         self.hurry();
+        if let (true, Manner::FastCgi(id)) = (std::mem::take(&mut self.complained), self.manner()) {
+            fastcgi::close_stream(Stream::Stderr, id, self.output.tail());
+        }
         let ending = self.reply.end(&mut self.output);
         let is_kept = ending == Ending::KeepAlive && !self.is_body_lost();
         self.phase = Phase::Answered(if is_kept || ending == Ending::Short { ending } else { Ending::Close });
@@ -184,14 +204,46 @@ impl Turn {
             self.output.clear();
             self.phase = Phase::Answered(Ending::Short);
         } else if let Some(refusal) = self.fault {
-            answer::refuse(refusal, self.reply.date(), self.output.tail());
+            answer::refuse(refusal, self.manner(), self.reply.date(), self.output.tail());
             self.refusal = Some(refusal);
-            self.phase = Phase::Refused;
+            self.phase = if matches!(self.manner(), Manner::FastCgi(_)) {
+                Phase::Answered(Ending::Close)
+            } else {
+                Phase::Refused
+            };
         } else {
             self.hurry();
             self.reply.apologise(&mut self.output);
             self.finish();
         }
+    }
+
+    /// The web server does not want the answer, or what there is of the request, any more: all that it is told is that this was heard.
+    pub fn abort(&mut self) {
+        self.output.clear();
+        self.body = Body::Empty;
+        self.unread = self.input.len();
+        let (manner, keeps) = match &mut self.wire {
+            Wire::Http(_) => (Manner::Http, false),
+            Wire::Gateway(reader) => {
+                reader.forget();
+                (reader.manner(), reader.keeps())
+            }
+        };
+        let ending = if keeps && !self.is_last() { Ending::KeepAlive } else { Ending::Close };
+        manner.end(ending, self.output.tail());
+        self.phase = Phase::Answered(ending);
+    }
+
+    /// Its client was told by somebody else, and nothing more is said.
+    pub fn fall_silent(&mut self) {
+        self.output.clear();
+        self.end_here();
+    }
+
+    /// Nothing follows it on this connection, and there is nothing to be said to that.
+    pub fn end_here(&mut self) {
+        self.phase = Phase::Answered(Ending::Close);
     }
 
     /// Whether the answer is complete, though some of it may still have to leave.

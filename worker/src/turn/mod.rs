@@ -31,6 +31,8 @@ use crate::body::Body;
 use crate::identity::Identity;
 use crate::origin::{Origin, Way};
 use crate::output::Output;
+use crate::wire::gateway::answer::Manner;
+use crate::wire::gateway::{self, Protocol};
 use crate::wire::http::answer::Ending;
 use crate::wire::http::{body, head};
 use crate::wire::{Head, Refusal};
@@ -117,6 +119,40 @@ enum Phase {
     Refused,
 }
 
+/// What is spoken on a connection, and how far its reader is in a head.
+enum Wire {
+    Http(head::Reader),
+    Gateway(Box<gateway::Reader>),
+}
+
+/// What reads a body.
+enum BodyReader {
+    /// By its length, or chunks.
+    Plain(body::Reader),
+    /// The wire, which has it in pieces of its own.
+    OfTheWire,
+}
+
+impl BodyReader {
+    fn read(&mut self, wire: &mut Wire, input: &[u8]) -> Result<body::Piece, Refusal> {
+        match (self, wire) {
+            (BodyReader::Plain(reader), _) => reader.read(input),
+            (BodyReader::OfTheWire, Wire::Gateway(reader)) => reader.read_body(input),
+            (BodyReader::OfTheWire, Wire::Http(_)) => unreachable!("HTTP's bodies are plain"),
+        }
+    }
+}
+
+impl Wire {
+    /// Whether any byte of a request has been seen.
+    fn has_begun(&self) -> bool {
+        match self {
+            Wire::Http(heads) => heads.has_begun(),
+            Wire::Gateway(reader) => reader.has_begun(),
+        }
+    }
+}
+
 /// One request's life, and then the next one's.
 pub struct Turn {
     limits: Arc<Limits>,
@@ -125,12 +161,12 @@ pub struct Turn {
     input: Vec<u8>,
     start: usize,
     unread: usize,
-    heads: head::Reader,
+    wire: Wire,
     head: Head,
     /// Where in the input the body begins.
     body_at: usize,
     /// Reads the body, until it is complete.
-    bodies: Option<body::Reader>,
+    bodies: Option<BodyReader>,
     /// Bytes of the body that the application has read, or that were thrown away.
     fed: u64,
     /// What is wrong with a body that the application reads.
@@ -147,13 +183,15 @@ pub struct Turn {
     identity: Identity,
     /// Whether the head is this request's; until it is read, it is the last one's.
     has_head: bool,
+    /// Whether the web server has something for its log.
+    complained: bool,
 }
 
 impl Turn {
     /// The first turn of a new connection.
     pub fn new(limits: Arc<Limits>) -> Turn {
         Turn {
-            heads: head::Reader::new(limits.head),
+            wire: Wire::Http(head::Reader::new(limits.head)),
             limits,
             phase: Phase::Head,
             input: Vec::new(),
@@ -174,16 +212,46 @@ impl Turn {
             origin: Origin::default(),
             identity: Identity::None,
             has_head: false,
+            complained: false,
         }
     }
 
-    /// The turn of a connection that another worker has begun: it has served so many requests and read this of the next one.
-    pub fn inherit(limits: Arc<Limits>, served: u64, input: &[u8], moment: &Moment) -> Turn {
-        let mut turn = Turn { served, ..Turn::new(limits) };
-        if !input.is_empty() {
-            turn.receive(input, moment);
+    /// The turn of a connection that another worker has begun: it has served so many requests. What was read of the next one is to be
+    /// received again, once it is known how it came.
+    pub fn inherit(limits: Arc<Limits>, served: u64) -> Turn {
+        Turn { served, ..Turn::new(limits) }
+    }
+
+    /// A gateway sends its requests, and speaks this.
+    pub fn speak(&mut self, protocol: Protocol) {
+        debug_assert!(self.is_idle() && self.input.is_empty());
+        let limits = gateway::Limits { head: self.limits.head, body: self.limits.body };
+        self.wire = Wire::Gateway(Box::new(gateway::Reader::new(protocol, limits)));
+    }
+
+    /// How its answers are put.
+    pub fn manner(&self) -> Manner {
+        match &self.wire {
+            Wire::Http(_) => Manner::Http,
+            Wire::Gateway(reader) => reader.manner(),
         }
-        turn
+    }
+
+    /// The next request has this number on its connection.
+    pub fn expect(&mut self, id: u16) {
+        if let Wire::Gateway(reader) = &mut self.wire {
+            reader.expect(id);
+        }
+    }
+
+    /// What it may take.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// Whether a refusal was not told of, though another request may follow.
+    pub fn owes_refusal(&self) -> bool {
+        self.refusal.is_some() && self.may_restart()
     }
 
     /// Its requests come this way from now on.
@@ -196,9 +264,14 @@ impl Turn {
         self.way.as_ref()
     }
 
-    /// Whether another worker could go on with it: it stands at a request boundary, or within a head.
+    /// Whether another worker could go on with it: it stands at a request boundary, or within a head of HTTP.
     pub fn may_travel(&self) -> bool {
-        self.phase == Phase::Head && self.output.is_empty() && self.unread().len() <= INPUT_TRAVELS_MAX
+        match &self.wire {
+            Wire::Http(_) => {
+                self.phase == Phase::Head && self.output.is_empty() && self.unread().len() <= INPUT_TRAVELS_MAX
+            }
+            Wire::Gateway(_) => self.is_idle() && self.unread().is_empty(),
+        }
     }
 
     /// What was received and not yet understood.
@@ -241,7 +314,7 @@ impl Turn {
 
     /// Whether it stands between requests: nothing of the next one has come.
     pub fn is_idle(&self) -> bool {
-        self.phase == Phase::Head && self.output.is_empty() && !self.heads.has_begun()
+        self.phase == Phase::Head && self.output.is_empty() && !self.wire.has_begun()
     }
 
     /// Requests that the application was called for on this connection.

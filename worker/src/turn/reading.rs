@@ -2,9 +2,10 @@
 
 use monoceros_shared::config::Bodies;
 
-use super::{INPUT_TRAVELS_MAX, Moment, Phase, Turn};
+use super::{BodyReader, INPUT_TRAVELS_MAX, Moment, Phase, Turn, Wire};
 use crate::body::Body;
 use crate::identity::Identity;
+use crate::wire::gateway::answer::Manner;
 use crate::wire::http::answer::{self, Ending};
 use crate::wire::http::{body, head};
 use crate::wire::{Framing, Refusal};
@@ -34,7 +35,7 @@ impl Turn {
         self.identity = Identity::None;
         self.start = self.unread;
         if self.is_body_open() {
-            self.begin_to_discard();
+            self.leave_body();
         }
         if self.start < self.input.len() {
             return self.advance(moment);
@@ -47,10 +48,15 @@ impl Turn {
         self.output.shrink(self.limits.idle_buffer_max);
     }
 
+    /// Whether it takes what comes for its request.
+    pub fn is_reading(&self) -> bool {
+        matches!(self.phase, Phase::Head | Phase::Body)
+    }
+
     /// Whether some of a request has come, and not all of it.
     pub fn is_within_a_request(&self) -> bool {
         match self.phase {
-            Phase::Head => self.heads.has_begun(),
+            Phase::Head => self.wire.has_begun(),
             Phase::Body => true,
             Phase::Ready | Phase::Running | Phase::Answered(_) | Phase::Discard | Phase::Refused => false,
         }
@@ -59,7 +65,7 @@ impl Turn {
     /// The client will send no more. Says whether that leaves anything to be done: an answer to what it sent before.
     pub fn end_of_input(&mut self, moment: &Moment) {
         match self.phase {
-            Phase::Head if !self.heads.has_begun() => self.phase = Phase::Answered(Ending::Close),
+            Phase::Head if !self.wire.has_begun() => self.phase = Phase::Answered(Ending::Close),
             Phase::Discard => self.end_discarding(),
             Phase::Head => self.refuse(Refusal { status: 400, why: "the request ended within its head" }, moment),
             Phase::Body => self.refuse(Refusal { status: 400, why: "the request ended within its body" }, moment),
@@ -70,7 +76,7 @@ impl Turn {
     /// The patience with a client that was to send something has run out.
     pub fn expire(&mut self, moment: &Moment) {
         match self.phase {
-            Phase::Head if !self.heads.has_begun() => self.phase = Phase::Answered(Ending::Close),
+            Phase::Head if !self.wire.has_begun() => self.phase = Phase::Answered(Ending::Close),
             Phase::Discard => self.end_discarding(),
             Phase::Head => {
                 self.refuse(Refusal { status: 408, why: "the head of the request did not come in time" }, moment)
@@ -89,8 +95,12 @@ impl Turn {
     }
 
     /// Makes bytes again of a whole request that the application has not seen, so that another worker can read it. Says whether it could:
-    /// not if its body is in a file, or was chunked, or it would not fit a packet.
+    /// not if its body is in a file, or was chunked, or it would not fit a packet, or a
+    /// gateway sent it.
     pub fn unread_whole(&mut self) -> bool {
+        if matches!(self.wire, Wire::Gateway(_)) {
+            return false;
+        }
         let body = match &self.body {
             Body::Empty if self.head.framing == Framing::None => &[][..],
             Body::Memory(body) if matches!(self.head.framing, Framing::Length(_)) => body,
@@ -104,7 +114,8 @@ impl Turn {
             return false;
         }
         (self.input, self.start, self.unread) = (input, 0, 0);
-        (self.heads, self.bodies, self.body) = (head::Reader::new(self.limits.head), None, Body::Empty);
+        self.wire = Wire::Http(head::Reader::new(self.limits.head));
+        (self.bodies, self.body) = (None, Body::Empty);
         (self.phase, self.has_head) = (Phase::Head, false);
         true
     }
@@ -114,11 +125,22 @@ impl Turn {
             self.discard();
         }
         if self.phase == Phase::Head && self.start < self.input.len() {
-            match self.heads.read(&self.input[self.start..], &mut self.head) {
+            let input = &self.input[self.start..];
+            let read = match &mut self.wire {
+                Wire::Http(heads) => {
+                    heads.read(input, &mut self.head).map(|read| read.map_or((0, false), |taken| (taken, true)))
+                }
+                Wire::Gateway(reader) => reader.read(input, &mut self.head),
+            };
+            match read {
                 Err(refusal) => return self.refuse(refusal, moment),
-                Ok(None) => return,
-                Ok(Some(length)) => {
-                    self.unread = self.start + length;
+                Ok((taken, false)) => {
+                    self.start += taken;
+                    self.unread = self.start;
+                    return self.reply();
+                }
+                Ok((taken, true)) => {
+                    self.unread = self.start + taken;
                     self.body_at = self.unread;
                     self.has_head = true;
                 }
@@ -129,7 +151,7 @@ impl Turn {
         }
         while self.phase == Phase::Body {
             let Some(bodies) = &mut self.bodies else { break };
-            let piece = match bodies.read(&self.input[self.unread..]) {
+            let piece = match bodies.read(&mut self.wire, &self.input[self.unread..]) {
                 Err(refusal) => return self.refuse(refusal, moment),
                 Ok(piece) => piece,
             };
@@ -145,12 +167,27 @@ impl Turn {
                 break;
             }
         }
+        self.reply();
+    }
+
+    /// What the wire itself has to say: it may have to ask for more of the body.
+    pub(super) fn reply(&mut self) {
+        if let Wire::Gateway(reader) = &mut self.wire {
+            if self.bodies.is_some() {
+                reader.ask_for_body();
+            }
+            reader.reply(self.output.tail());
+        }
     }
 
     /// Looks where the request comes from and goes to, before its body is waited for.
     fn admit(&mut self) -> Result<(), Refusal> {
         let Some(way) = &self.way else { return Ok(()) };
-        way.judge(&self.head, &self.input[self.start..], &mut self.origin)
+        let bytes = match &self.wire {
+            Wire::Http(_) => &self.input[self.start..],
+            Wire::Gateway(reader) => reader.text(),
+        };
+        way.judge(&self.head, bytes, &mut self.origin)
     }
 
     fn open_body(&mut self) -> Result<(), Refusal> {
@@ -158,8 +195,16 @@ impl Turn {
             self.phase = Phase::Ready;
             return Ok(());
         }
-        self.bodies = Some(body::Reader::new(self.head.framing, self.limits.body)?);
-        if self.limits.bodies == Bodies::Stream {
+        let reads_itself = match &mut self.wire {
+            Wire::Http(_) => false,
+            Wire::Gateway(reader) => reader.open_body(self.head.framing)?,
+        };
+        self.bodies = Some(if reads_itself {
+            BodyReader::OfTheWire
+        } else {
+            BodyReader::Plain(body::Reader::new(self.head.framing, self.limits.body)?)
+        });
+        if self.limits.bodies == Bodies::Stream && !self.is_body_empty() {
             (self.phase, self.fed, self.fault) = (Phase::Ready, 0, None);
             return Ok(());
         }
@@ -173,11 +218,19 @@ impl Turn {
         Ok(())
     }
 
+    /// Whether the end of a body is known to be all of it.
+    fn is_body_empty(&self) -> bool {
+        match &self.wire {
+            Wire::Http(_) => false,
+            Wire::Gateway(reader) => reader.is_body_empty(&self.input[self.unread..]),
+        }
+    }
+
     /// Body bytes that need not pass through the input: the head's spans keep theirs.
     fn receive_body(&mut self, bytes: &[u8], moment: &Moment) {
         let mut taken = 0;
         while let Some(bodies) = &mut self.bodies {
-            let piece = match bodies.read(&bytes[taken..]) {
+            let piece = match bodies.read(&mut self.wire, &bytes[taken..]) {
                 Err(refusal) => return self.refuse(refusal, moment),
                 Ok(piece) => piece,
             };
@@ -195,6 +248,7 @@ impl Turn {
             }
         }
         self.input.extend_from_slice(&bytes[taken..]);
+        self.reply();
     }
 
     /// Ends a connection that did not begin as it must: without a word, for there is nobody who would read it.
@@ -212,10 +266,17 @@ impl Turn {
     }
 
     fn refuse(&mut self, refusal: Refusal, moment: &Moment) {
-        answer::refuse(refusal, &moment.date, self.output.tail());
+        let (manner, is_last) = (self.manner(), self.is_last());
+        answer::refuse(refusal, manner, &moment.date, self.output.tail());
         self.refusal = Some(refusal);
         self.body = Body::Empty;
         self.bodies = None;
         self.phase = Phase::Refused;
+        if let (Wire::Gateway(reader), Manner::FastCgi(_)) = (&mut self.wire, manner) {
+            // What is framed by the connection leaves no doubt where the next request begins.
+            self.unread = self.input.len();
+            reader.forget();
+            self.phase = Phase::Answered(if reader.keeps() && !is_last { Ending::KeepAlive } else { Ending::Close });
+        }
     }
 }

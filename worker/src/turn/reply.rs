@@ -5,6 +5,7 @@
 
 use crate::output::{Output, Stretch};
 use crate::wire::Version;
+use crate::wire::gateway::answer::Manner;
 use crate::wire::http::answer::{Asked, Content, Draft, Ending};
 
 /// The answer of one turn.
@@ -20,7 +21,7 @@ pub struct Reply {
 impl Default for Reply {
     fn default() -> Reply {
         Reply {
-            asked: Asked { version: Version::Http11, head: false, keep_alive: false },
+            asked: Asked { version: Version::Http11, head: false, keep_alive: false, manner: Manner::Http },
             date: *b"Thu, 01 Jan 1970 00:00:00 GMT",
             draft: Draft::default(),
             total: None,
@@ -42,6 +43,10 @@ impl Reply {
         self.asked.keep_alive = false;
     }
 
+    pub(super) fn manner(&self) -> Manner {
+        self.asked.manner
+    }
+
     pub(super) fn draft(&mut self) -> &mut Draft {
         &mut self.draft
     }
@@ -56,17 +61,33 @@ impl Reply {
         }
         let content = self.open(output);
         let tail = output.tail();
-        let allowed = content.open(data.len() as u64, tail);
-        tail.extend_from_slice(&data[..allowed as usize]);
-        content.close(tail);
-        self.sent += allowed;
+        let mut sent = 0;
+        while sent < data.len() {
+            let allowed = content.open((data.len() - sent) as u64, tail) as usize;
+            if allowed == 0 {
+                break;
+            }
+            tail.extend_from_slice(&data[sent..sent + allowed]);
+            content.close(tail);
+            sent += allowed;
+        }
+        self.sent += sent as u64;
     }
 
     pub(super) fn write_file(&mut self, stretch: Stretch, output: &mut Output) {
         if stretch.length == 0 {
             return;
         }
+        let manner = self.asked.manner;
         let content = self.open(output);
+        if manner.is_packed() {
+            let allowed = content.admit(stretch.length);
+            if allowed > 0 {
+                output.push_packed(Stretch { length: allowed, ..stretch }, manner);
+            }
+            self.sent += allowed;
+            return;
+        }
         let allowed = content.open(stretch.length, output.tail());
         if allowed > 0 {
             output.push(Stretch { length: allowed, ..stretch });

@@ -9,8 +9,9 @@
 //! A client that waits for a 100 gets it when the application first asks for the body, and not once the answer has begun; if it never
 //! asks, the client does not send, so the connection ends with the answer (RFC 9110 10.1.1).
 
-use super::{Phase, Turn};
+use super::{Phase, Turn, Wire};
 use crate::wire::Refusal;
+use crate::wire::gateway::answer::Manner;
 use crate::wire::http::answer::{self, Ending};
 
 /// Bytes of a body that nobody read which are thrown away for the sake of the connection. Less closes connections that a client could
@@ -44,7 +45,7 @@ impl Turn {
         }
         while let Some(bodies) = &mut self.bodies {
             let end = self.unread.saturating_add(max).min(self.input.len());
-            let piece = match bodies.read(&self.input[self.unread..end]) {
+            let piece = match bodies.read(&mut self.wire, &self.input[self.unread..end]) {
                 Ok(piece) => piece,
                 Err(fault) => return Err(self.break_body(fault)),
             };
@@ -60,6 +61,7 @@ impl Turn {
             }
             if piece.taken == 0 && !piece.complete {
                 self.invite();
+                self.reply();
                 return Ok(Fed::Hungry);
             }
         }
@@ -103,12 +105,37 @@ impl Turn {
 
     /// Whether another request cannot follow this one, whatever its client says.
     pub(super) fn is_body_lost(&self) -> bool {
+        if matches!(self.manner(), Manner::FastCgi(_)) {
+            return false;
+        }
         let waits_for_us = self.bodies.is_some() && self.head.expects_continue && self.unread == self.input.len();
         self.fault.is_some() || waits_for_us
     }
 
-    /// The answer is out: what is left of the body is thrown away.
-    pub(super) fn begin_to_discard(&mut self) {
+    /// Whether the rest of a body stays with the web server, for nobody has asked for it.
+    fn nothing_more_comes(&self) -> bool {
+        match &self.wire {
+            Wire::Http(_) => false,
+            Wire::Gateway(reader) => reader.is_body_unasked(),
+        }
+    }
+
+    /// The answer is out, and the body is not in.
+    pub(super) fn leave_body(&mut self) {
+        match (&mut self.wire, self.reply.manner()) {
+            // What still comes of it does not come here.
+            (Wire::Gateway(reader), Manner::FastCgi(_)) => {
+                reader.forget();
+                self.bodies = None;
+                self.unread = self.input.len();
+                self.start = self.unread;
+            }
+            (Wire::Gateway(_) | Wire::Http(_), _) => self.begin_to_discard(),
+        }
+    }
+
+    /// What is left of the body is thrown away.
+    fn begin_to_discard(&mut self) {
         self.phase = Phase::Discard;
         self.fed = 0;
         self.discard();
@@ -117,12 +144,12 @@ impl Turn {
     /// Throws away what came of the body. Then the turn is at the next head, or waits for more, or ends.
     pub(super) fn discard(&mut self) {
         while let Some(bodies) = &mut self.bodies {
-            let read = bodies.read(&self.input[self.unread..]);
+            let read = bodies.read(&mut self.wire, &self.input[self.unread..]);
             let Ok(piece) = read.map_err(|fault| self.fault = Some(fault)) else { return self.end_discarding() };
             self.unread += piece.taken;
             self.start = self.unread;
             self.fed += piece.taken as u64;
-            if piece.complete {
+            if piece.complete || (piece.taken == 0 && self.nothing_more_comes()) {
                 self.bodies = None;
                 self.phase = Phase::Head;
             } else if self.fed > DISCARD_MAX as u64 {

@@ -3,10 +3,18 @@
 //! Every wire reads a request into the same [`Head`] and frames an answer behind the same verbs, so that the rest of the
 //! worker does not know which one a client speaks.
 
+pub mod ajp;
+pub mod cgi;
+pub mod demux;
+pub mod fastcgi;
 pub mod forwarded;
+pub mod gateway;
 pub mod http;
 pub mod percent;
 pub mod proxy;
+pub mod scgi;
+pub mod uwsgi;
+pub mod variables;
 
 /// A part of the buffer that a head was read from, as offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +38,11 @@ impl Span {
     /// From the start of this one to the end of a later one.
     pub fn to(self, later: Span) -> Span {
         Span { start: self.start, end: later.end }
+    }
+
+    /// Where it stands.
+    pub fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
     }
 
     /// Whether it stands for nothing.
@@ -92,6 +105,8 @@ pub struct Head {
     pub expects_continue: bool,
     /// Whether the client is willing to send another request on this connection (RFC 9112 9.3).
     pub keep_alive: bool,
+    /// What a gateway tells besides; `None` where clients speak to us themselves.
+    pub meta: Option<Box<gateway::head::Meta>>,
 }
 
 /// Why a message is refused. The connection is closed behind the answer, for nothing after it can be trusted.

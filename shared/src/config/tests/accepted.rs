@@ -53,6 +53,8 @@ fn four_lines_are_enough() {
             owner: (None, None),
             tls: None,
             proxy_protocol: None,
+            allow: None,
+            secret: None,
         }],
         statics: vec![],
         workers: 1,
@@ -201,6 +203,8 @@ fn shop_listeners(folder: &Folder) -> Vec<Listener> {
             owner: (Some(0), Some(34)),
             tls: None,
             proxy_protocol: Some(shop_origin().proxies),
+            allow: None,
+            secret: None,
         },
         Listener {
             address: Address::Tcp("[::1]:8000".parse().unwrap()),
@@ -209,6 +213,8 @@ fn shop_listeners(folder: &Folder) -> Vec<Listener> {
             mode: 0o660,
             owner: (None, None),
             proxy_protocol: None,
+            allow: None,
+            secret: None,
             tls: Some(Tls {
                 certificates: vec![
                     (folder.path().join("one.pem"), folder.path().join("one.key")),
@@ -609,4 +615,24 @@ fn an_access_log_has_lines_objects_or_a_format_of_gunicorns() {
     assert_eq!(all, Access::Format(atoms.map(Piece::Atom).into()));
     let combined = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
     assert_eq!(access("{format: combined}"), format(combined));
+}
+
+#[test]
+fn each_listener_speaks_a_protocol_and_may_choose_its_peers() {
+    let listener = |keys: &str| {
+        let text = format!("apps: {{a: {{wsgi: \"a:b\", listen: [{{address: localhost:2, {keys}}}]}}}}");
+        Folder::new().check(&text).unwrap().apps[0].listen[0].clone()
+    };
+    for (name, protocol) in [
+        ("http", Protocol::Http),
+        ("fastcgi", Protocol::FastCgi),
+        ("scgi", Protocol::Scgi),
+        ("ajp", Protocol::Ajp),
+        ("uwsgi", Protocol::Uwsgi),
+    ] {
+        assert_eq!(listener(&format!("protocol: {name}")).protocol, protocol);
+    }
+    let ajp = listener("protocol: ajp, secret: s3cret word, allow: [10.0.0.0/8, unix]");
+    assert_eq!(ajp.secret.as_deref(), Some("s3cret word"));
+    assert_eq!(ajp.allow, Some(proxies("[10.0.0.0/8, unix]")));
 }

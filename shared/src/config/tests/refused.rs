@@ -388,12 +388,30 @@ const LISTEN: &[(&str, &str)] = &[
     ("\"unix:\"", "4:13: `listen`: `unix:` has no name: write `unix:/run/shop.sock` or `unix:@name`"),
     ("unix:@", "4:13: `listen`: `unix:@` has no name: write `unix:/run/shop.sock` or `unix:@name`"),
     ("[{mode: \"0660\"}]", "4:15: missing key `address`: add it, with an address"),
-    (
-        "{address: localhost:1, protocol: fastcgi}",
-        "4:46: `protocol`: this version does not have `fastcgi` yet: expected one of `http`",
-    ),
+    ("{address: localhost:1, protocol: cgi}", "4:46: `protocol`: unknown value `cgi`: did you mean `scgi`?"),
     ("{address: localhost:1, protocol: https}", "4:46: `protocol`: unknown value `https`: did you mean `http`?"),
     ("{address: localhost:1, tls: {}}", "4:36: missing key `certificate`: add it, with a path, or a list of them"),
+    (
+        "{address: localhost:1, allow: here}",
+        "4:43: `allow`: `here` is no network: host names are not looked up, and this is no address: write `10.0.0.0/8`, `192.0.2.1`, `\"::1\"`, `unix` or `all`",
+    ),
+    ("{address: localhost:1, secret: a}", "4:44: `secret`: only AJP has one: remove it, or write `protocol: ajp`"),
+    (
+        "{address: localhost:1, protocol: ajp, secret: \"\"}",
+        "4:59: `secret`: it must be printable ASCII, with no space at its ends, and not empty",
+    ),
+    (
+        "{address: localhost:1, protocol: ajp, secret: \"a\\x01\"}",
+        "4:59: `secret`: it must be printable ASCII, with no space at its ends, and not empty",
+    ),
+    (
+        "{address: localhost:1, protocol: scgi, tls: {certificate: a.pem}}",
+        "4:57: `tls`: only HTTP is encrypted here: remove it, or write `protocol: http`",
+    ),
+    (
+        "{address: localhost:1, protocol: uwsgi, proxy_protocol: true}",
+        "4:69: `proxy_protocol`: the web server tells its client by itself: remove it, or write `protocol: http`",
+    ),
     (
         "{address: localhost:1, proxy_protocol: v2}",
         "4:52: `proxy_protocol`: `v2` is no network: host names are not looked up, and this is no address: write `10.0.0.0/8`, `192.0.2.1`, `\"::1\"`, `unix` or `all`",

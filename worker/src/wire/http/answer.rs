@@ -14,7 +14,9 @@ use std::ops::Range;
 use super::content::Framing;
 pub use super::content::{Content, Ending};
 use super::grammar::{decimal, is_text, is_token, members};
-use crate::wire::{Refusal, Version};
+pub use super::plain::{Plain, plain, reason, refuse};
+use crate::wire::Version;
+use crate::wire::gateway::answer::Manner;
 
 /// Room for the fields that `finish` adds, so that the buffer grows once.
 const OWN_FIELDS: usize = 128;
@@ -35,11 +37,13 @@ pub struct Asked {
     pub head: bool,
     /// Whether client and server are both willing to go on with another request.
     pub keep_alive: bool,
+    /// How whoever asked wants it put.
+    pub manner: Manner,
 }
 
 impl Asked {
     /// What a complete answer leads to.
-    fn ending(self) -> Ending {
+    pub(super) fn ending(self) -> Ending {
         if self.keep_alive { Ending::KeepAlive } else { Ending::Close }
     }
 }
@@ -175,9 +179,39 @@ impl Draft {
     /// Writes the head to `out` and says how the content goes. `total` is the length of the whole content where the server knows it.
     pub fn finish(&mut self, asked: Asked, total: Option<u64>, date: &[u8; 29], out: &mut Vec<u8>) -> Content {
         debug_assert!(self.is_begun());
+        if asked.manner != Manner::Http {
+            return self.finish_for_gateway(asked, total, out);
+        }
         let (framing, own) = self.framing(asked, total);
         let keep_alive = asked.keep_alive && !self.close && framing != Framing::UntilClose;
         let asked = Asked { keep_alive, ..asked };
+        self.write(&own, out);
+        if !self.has_date {
+            write_date(date, out);
+        }
+        write_connection(asked, out);
+        out.extend_from_slice(b"\r\n");
+        Content::new(framing, asked.ending(), Manner::Http)
+    }
+
+    /// The same for a gateway, which frames and dates its own answers, and whose connection is no client's.
+    fn finish_for_gateway(&mut self, asked: Asked, total: Option<u64>, out: &mut Vec<u8>) -> Content {
+        let start = out.len();
+        let (framing, own) = self.framing(Asked { version: Version::Http10, ..asked }, total);
+        self.write(&own, out);
+        out.extend_from_slice(b"\r\n");
+        if asked.manner.dress(start, out).is_ok() {
+            return Content::new(framing, asked.ending(), asked.manner);
+        }
+        self.status = 500;
+        out.extend_from_slice(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n");
+        let dressed = asked.manner.dress(start, out);
+        debug_assert_eq!(dressed, Ok(()), "it is short");
+        Content::new(Framing::Nothing, asked.ending(), asked.manner)
+    }
+
+    /// Writes what the application said, and what it left out.
+    fn write(&self, own: &Own, out: &mut Vec<u8>) {
         out.reserve(self.text.len() + OWN_FIELDS);
         if self.status == 204 {
             // There a Content-Length must not be (RFC 9110 8.6).
@@ -188,19 +222,14 @@ impl Draft {
         }
         match own {
             Own::Nothing => {}
-            Own::Length(length) => write_length(length, out),
+            Own::Length(length) => write_length(*length, out),
             Own::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-        }
-        if !self.has_date {
-            write_date(date, out);
         }
         if !self.is_kept {
             out.extend_from_slice(&self.promise);
         }
-        write_connection(asked, out);
-        out.extend_from_slice(b"\r\n");
-        Content::new(framing, asked.ending())
     }
+
     /// How the content goes, and which field of ours says so (RFC 9112 6.3).
     fn framing(&self, asked: Asked, total: Option<u64>) -> (Framing, Own) {
         if matches!(self.status, 204 | 304) {
@@ -296,89 +325,24 @@ pub(super) fn push(name: &[u8], value: &[u8], text: &mut Vec<u8>) {
     text.extend_from_slice(b"\r\n");
 }
 
-fn write_length(length: u64, out: &mut Vec<u8>) {
+pub(super) fn write_length(length: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Content-Length: ");
     out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
 /// RFC 9110 6.6.1.
-fn write_date(date: &[u8; 29], out: &mut Vec<u8>) {
+pub(super) fn write_date(date: &[u8; 29], out: &mut Vec<u8>) {
     out.extend_from_slice(b"Date: ");
     out.extend_from_slice(date);
     out.extend_from_slice(b"\r\n");
 }
 
 /// RFC 9112 9.3: 1.1 goes on unless told otherwise, 1.0 the other way round.
-fn write_connection(asked: Asked, out: &mut Vec<u8>) {
+pub(super) fn write_connection(asked: Asked, out: &mut Vec<u8>) {
     match (asked.version, asked.keep_alive) {
         (Version::Http11, true) => {}
         (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         (Version::Http10 | Version::Http11, false) => out.extend_from_slice(b"Connection: close\r\n"),
-    }
-}
-
-/// A whole answer of our own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plain<'a> {
-    /// A final status.
-    pub status: u16,
-    /// The content, for people to read. A line end is added.
-    pub text: &'a str,
-}
-
-/// Writes a whole answer of our own, such as the 500 of a failed application, and says what becomes of the connection.
-pub fn plain(answer: Plain<'_>, asked: Asked, date: &[u8; 29], out: &mut Vec<u8>) -> Ending {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(itoa::Buffer::new().format(answer.status).as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(reason(answer.status).as_bytes());
-    out.extend_from_slice(b"\r\nContent-Type: text/plain; charset=utf-8\r\n");
-    write_length(answer.text.len() as u64 + 1, out);
-    if answer.status == 503 {
-        out.extend_from_slice(RETRY_AFTER);
-    }
-    write_date(date, out);
-    write_connection(asked, out);
-    out.extend_from_slice(b"\r\n");
-    if !asked.head {
-        out.extend_from_slice(answer.text.as_bytes());
-        out.push(b'\n');
-    }
-    asked.ending()
-}
-
-/// What a client is told that came when there was no room: to come again in two seconds (RFC 9110 10.2.3). Less brings it back before
-/// there is room, more keeps it away when there is.
-const RETRY_AFTER: &[u8] = b"Retry-After: 2\r\n";
-
-/// Writes the whole answer to a message that is refused. Nothing of the request is known for sure, so it closes.
-pub fn refuse(refusal: Refusal, date: &[u8; 29], out: &mut Vec<u8>) {
-    let asked = Asked { version: Version::Http11, head: false, keep_alive: false };
-    plain(Plain { status: refusal.status, text: refusal.why }, asked, date, out);
-}
-
-/// The reason phrase of a status (RFC 9110 15, RFC 6585); empty for one without (RFC 9112 4).
-pub fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        204 => "No Content",
-        304 => "Not Modified",
-        400 => "Bad Request",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        417 => "Expectation Failed",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "",
     }
 }

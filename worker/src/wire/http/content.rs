@@ -3,13 +3,18 @@
 //! Rule: never more than Content-Length says, never anything where there must be no content, and never an end that looks
 //! complete when it is not. The bytes themselves are not seen here.
 
+use crate::wire::gateway::answer::Manner;
+
 /// How the content of one answer is framed, and how much of it may still go.
 #[derive(Clone, Copy, Debug)]
 pub struct Content {
     framing: Framing,
     after: Ending,
+    manner: Manner,
     /// Whether a chunk is begun and not ended.
     is_open: bool,
+    /// Bytes of the piece that is begun and not ended, where a gateway wants content in pieces.
+    piece: u64,
 }
 
 /// How content is delimited (RFC 9112 6.3).
@@ -38,14 +43,36 @@ pub enum Ending {
 
 impl Content {
     /// Content that nothing has gone of yet; `after` is what becomes of the connection if all of it does.
-    pub(super) fn new(framing: Framing, after: Ending) -> Content {
-        Content { framing, after, is_open: false }
+    pub(super) fn new(framing: Framing, after: Ending, manner: Manner) -> Content {
+        Content { framing, after, manner, is_open: false, piece: 0 }
     }
 
     /// Says that `length` bytes are about to follow. Writes what must precede them to `out`, and gives back how many of them may be
-    /// sent: fewer when Content-Length would be exceeded, 0 when there must be no content. 0 bytes are no content and end nothing.
+    /// sent: fewer when Content-Length would be exceeded or a gateway wants them in pieces, 0 when there must be no content. 0 bytes are
+    /// no content and end nothing.
     pub fn open(&mut self, length: u64, out: &mut Vec<u8>) -> u64 {
         debug_assert!(!self.is_open);
+        if self.manner != Manner::Http {
+            return self.open_piece(length, out);
+        }
+        self.allow(length, out)
+    }
+
+    /// As [`Content::open`], for so much content that others put into pieces. Writes nothing.
+    pub fn admit(&mut self, length: u64) -> u64 {
+        debug_assert!(self.manner.is_packed());
+        self.allow(length, &mut Vec::new())
+    }
+
+    fn open_piece(&mut self, length: u64, out: &mut Vec<u8>) -> u64 {
+        self.piece = self.allow(self.manner.fit(length), out);
+        if self.piece > 0 {
+            self.manner.open(self.piece, out);
+        }
+        self.piece
+    }
+
+    fn allow(&mut self, length: u64, out: &mut Vec<u8>) -> u64 {
         match &mut self.framing {
             Framing::Nothing => 0,
             Framing::Length(left) => {
@@ -71,6 +98,10 @@ impl Content {
             out.extend_from_slice(b"\r\n");
             self.is_open = false;
         }
+        if self.piece > 0 {
+            self.manner.close(self.piece, out);
+            self.piece = 0;
+        }
     }
 
     /// Ends the content, once.
@@ -79,7 +110,7 @@ impl Content {
         match self.framing {
             Framing::Length(1..) => return Ending::Short,
             Framing::Chunked => out.extend_from_slice(b"0\r\n\r\n"),
-            Framing::Nothing | Framing::Length(0) | Framing::UntilClose => {}
+            Framing::Nothing | Framing::Length(0) | Framing::UntilClose => self.manner.end(self.after, out),
         }
         self.framing = Framing::Nothing;
         self.after
@@ -87,7 +118,7 @@ impl Content {
 
     /// Whether a client can tell a cut from the end: by Content-Length or the last chunk. Without either only a reset can.
     pub fn shows_its_end(&self) -> bool {
-        self.framing != Framing::UntilClose
+        self.framing != Framing::UntilClose || self.manner.shows_its_end()
     }
 
     /// How many bytes may still be sent: by Content-Length, or 0 where there must be no content. `None` when only the application knows.

@@ -20,6 +20,7 @@ pub mod grammar;
 pub mod head;
 pub mod hints;
 mod line;
+mod plain;
 
 #[cfg(test)]
 mod tests;

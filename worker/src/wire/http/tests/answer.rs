@@ -3,15 +3,16 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::wire::gateway::answer::Manner;
 use crate::wire::http::answer::{Asked, CONTINUE, Content, Draft, Ending, Plain, plain, reason, refuse};
 use crate::wire::{Refusal, Version};
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-const GET: Asked = Asked { version: Version::Http11, head: false, keep_alive: true };
+const GET: Asked = Asked { version: Version::Http11, head: false, keep_alive: true, manner: Manner::Http };
 const HEAD: Asked = Asked { head: true, ..GET };
 const LAST: Asked = Asked { keep_alive: false, ..GET };
-const OLD: Asked = Asked { version: Version::Http10, head: false, keep_alive: false };
+const OLD: Asked = Asked { version: Version::Http10, head: false, keep_alive: false, manner: Manner::Http };
 const OLD_KEPT: Asked = Asked { keep_alive: true, ..OLD };
 
 /// A whole answer: status, fields, the total if the server knows it, the pieces of content.
@@ -347,14 +348,14 @@ fn repeated_fields_stay_apart_and_in_order() {
 #[test]
 fn what_was_in_the_buffer_stays() {
     let mut out = b"the answer before".to_vec();
-    refuse(Refusal { status: 400, why: "x" }, DATE, &mut out);
+    refuse(Refusal { status: 400, why: "x" }, Manner::Http, DATE, &mut out);
     assert!(out.starts_with(b"the answer beforeHTTP/1.1 400 Bad Request\r\n"));
 }
 
 #[test]
 fn a_refusal_is_a_whole_answer_that_closes() {
     let mut out = Vec::new();
-    refuse(Refusal { status: 431, why: "there are more header fields than the limit" }, DATE, &mut out);
+    refuse(Refusal { status: 431, why: "there are more header fields than the limit" }, Manner::Http, DATE, &mut out);
     let wanted = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 44\r\n\
         Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n\r\nthere are more header fields than the limit\n";
     assert_eq!(String::from_utf8(out).unwrap(), wanted);
