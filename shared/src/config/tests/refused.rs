@@ -406,7 +406,7 @@ const LISTEN: &[(&str, &str)] = &[
     ),
     (
         "{address: localhost:1, protocol: scgi, tls: {certificate: a.pem}}",
-        "4:57: `tls`: only HTTP is encrypted here: remove it, or write `protocol: http`",
+        "4:52: `tls`: only HTTP is encrypted here: remove it, or write `protocol: http`",
     ),
     (
         "{address: localhost:1, protocol: uwsgi, proxy_protocol: true}",
