@@ -54,9 +54,7 @@ impl Connection {
                 return Err(self.turn.break_body(fault));
             }
         };
-        if fed == Fed::End || !self.turn.is_body_open() {
-            self.note_call();
-        }
+        self.note_fed(fed);
         Ok(())
     }
 
@@ -67,7 +65,11 @@ impl Connection {
     /// As above.
     pub fn read_body_now(&mut self, max: usize, into: &mut Vec<u8>) -> Result<bool, Refusal> {
         let mut scratch = [0; ONCE];
-        while self.turn.feed(max, into)? == Fed::Hungry {
+        let fed = loop {
+            match self.turn.feed(max, into)? {
+                Fed::Hungry => {}
+                fed @ (Fed::Data | Fed::End) => break fed,
+            }
             // The 100 that asks for it: a client that has no room for it has not sent anything either, and is waited for all the same.
             let came = if self.flush() == Flushed::Gone { Err(ENDED) } else { self.take_body(&mut scratch) };
             match came {
@@ -75,8 +77,16 @@ impl Connection {
                 Ok(false) => return Ok(false),
                 Err(fault) => return Err(self.turn.break_body(fault)),
             }
-        }
+        };
+        self.note_fed(fed);
         Ok(true)
+    }
+
+    /// The body may be all in now.
+    fn note_fed(&self, fed: Fed) {
+        if fed == Fed::End || !self.turn.is_body_open() {
+            self.note_call();
+        }
     }
 
     /// The body does not come.
