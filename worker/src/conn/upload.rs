@@ -39,6 +39,11 @@ impl Waits {
 }
 
 impl Connection {
+    /// How long its client is waited for within a call.
+    pub fn waits(&self) -> Waits {
+        self.waits
+    }
+
     /// Reads up to `max` bytes of the body into `into`, and waits for the first of them; none: it is at its end. Call it without the GIL.
     ///
     /// # Errors
