@@ -98,7 +98,8 @@ fn a_killed_worker_costs_what_it_held_and_the_log_tells_of_some() {
         eventually("another worker to serve", || (server.get("/held").text() == "0").then_some(()));
         let line = server.logged("worker exited").to_string();
         assert_eq!(line.matches("GET /hold").count(), 32, "{line}");
-        assert!(line.contains("and 68 more"), "{line}");
+        // Whoever asked may be among them still.
+        assert!(line.contains("and 68 more") || line.contains("and 69 more"), "{line}");
     }
 }
 
