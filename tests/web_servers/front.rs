@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::harness::{Client, Process, Server, Site, eventually, repository};
+use crate::harness::{Client, Process, Server, Site, eventually, installed, repository};
 
 /// Which web server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,11 +121,6 @@ impl Front {
         &self.server
     }
 
-    /// Its own process.
-    pub fn process(&self) -> &Process {
-        &self.process
-    }
-
     fn wait_for(&self, ports: &[u16]) {
         for port in ports {
             eventually("the web server to listen", || {
@@ -153,11 +148,4 @@ fn moved(text: &str, folder: &str, addresses: &BTreeMap<u16, SocketAddr>) -> Str
     ports.fold(text.replace(PLACE, folder), |text, (port, address)| {
         text.replace(&format!("127.0.0.1:{port}"), &address.to_string())
     })
-}
-
-/// A program of the distribution's, which `make test` installs.
-pub fn installed(name: &str) -> PathBuf {
-    let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
-    let found = folders.iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.exists());
-    found.unwrap_or_else(|| panic!("{name} is not installed: run `make proxies`, or `make test`"))
 }

@@ -33,7 +33,8 @@ fn the_examples_tell_how_the_request_came() {
 macro_rules! ways {
     ($($name:ident: $kind:ident $port:literal $way:expr;)*) => {
         $(mod $name {
-            use super::{front::Kind, tour::{self, Way}};
+            use super::{front::Kind, tour};
+            use super::tour::Way;
 
             #[test]
             fn all_that_http_gives_arrives() {
@@ -56,12 +57,14 @@ ways! {
     nginx_proxy_protocol: Nginx 8085 Way::default();
     apache_http: Apache 8081 Way::default();
     apache_fastcgi: Apache 8082 Way { length_of_head: None, ..Way::default() };
-    apache_scgi: Apache 8083 Way { chunks: 411, length_of_head: None, ..Way::default() };
-    apache_uwsgi: Apache 8084 Way { chunks: 411, length_of_head: None, ..Way::default() };
+    apache_scgi: Apache 8083 Way { chunks: 411, many_chunks: None, length_of_head: None, cut: tour::Cut::Hidden, ..Way::default() };
+    apache_uwsgi: Apache 8084 Way { chunks: 411, many_chunks: None, ..Way::default() };
     apache_ajp: Apache 8086 Way { length_of_head: None, ..Way::default() };
     haproxy_http: Haproxy 8081 Way::default();
-    haproxy_fastcgi: Haproxy 8082 Way::default();
+    // It passes no body on whose length it does not know.
+    haproxy_fastcgi: Haproxy 8082 Way { many_chunks: None, ..Way::default() };
     haproxy_proxy_protocol: Haproxy 8085 Way::default();
-    lighttpd_fastcgi: Lighttpd 8081 Way::default();
-    lighttpd_scgi: Lighttpd 8083 Way::default();
+    // It writes targets anew.
+    lighttpd_fastcgi: Lighttpd 8081 Way { query: "q=A&r=a+b", ..Way::default() };
+    lighttpd_scgi: Lighttpd 8083 Way { query: "q=A&r=a+b", ..Way::default() };
 }
