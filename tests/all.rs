@@ -20,6 +20,8 @@ mod http;
 mod conformance;
 // More requests than threads.
 mod crowd;
+// gevent, eventlet, tornado: calls that wait without a thread.
+mod engines;
 // Bodies that the application reads itself.
 mod streamed;
 // Files that are served without Python.

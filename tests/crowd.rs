@@ -96,3 +96,39 @@ fn a_body_that_comes_too_slowly_is_refused_though_it_never_stops() {
     trickle(&mut client, 12);
     assert_eq!(client.answer().expect_status(200).body.len(), "/body".len() + 120);
 }
+
+#[test]
+fn there_are_as_many_threads_as_calls_that_wait_and_no_more_than_the_config_says() {
+    let server = Site::new("turnstile:application").app("threads: {min: 1, max: 3}").serve();
+    (0..100).for_each(|_| drop(server.get("/quick").expect_status(200)));
+    assert_eq!(server.count("one thread more"), 0, "one was enough");
+    let before = server.site().read("calls").lines().count();
+    let mut clients: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send("GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    eventually("three calls at once", || {
+        let calls = server.site().read("calls").lines().count() - before;
+        (calls == 3).then_some(()).ok_or(calls)
+    });
+    eventually("a line for each of two threads", || {
+        let count = server.count("one thread more");
+        (count == 2).then_some(()).ok_or(count)
+    });
+    open(&server);
+    for client in &mut clients {
+        client.answer().expect_status(200);
+    }
+    server.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0, "those that were hired end too");
+}
+
+#[test]
+fn threads_take_their_turns_as_often_as_the_config_says() {
+    let code = "import sys\n\n\ndef application(environ, start_response):\n    start_response('200 OK', [])\n    \
+        return [str(sys.getswitchinterval()).encode()]\n";
+    for (line, expected) in [("switch_interval: 20ms", "0.02"), ("threads: 2", "0.005")] {
+        let server = Site::new("turns:application").file("turns.py", code).app(line).serve();
+        assert_eq!(server.get("/").text(), expected);
+    }
+}

@@ -72,6 +72,8 @@ pub struct Counters {
     pub io_beat: AtomicU64,
     /// When Python last ran, in ms.
     pub python_beat: AtomicU64,
+    /// Rows that were ever used: those beyond need not be looked at.
+    pub rows: AtomicU64,
 }
 
 /// What one thread that runs Python is doing.
@@ -212,6 +214,17 @@ impl Scoreboard {
         unsafe { slice::from_raw_parts(self.map.as_ptr().add(size_for(0)).cast::<ThreadRow>(), self.threads) }
     }
 
+    /// The rows that were ever used. With greenlets there may be thousands that were not, whose memory is not to be touched.
+    pub fn used(&self) -> &[ThreadRow] {
+        let used = self.counters().rows.load(Ordering::Relaxed);
+        &self.threads()[..usize::try_from(used).unwrap_or(usize::MAX).min(self.threads)]
+    }
+
+    /// Row `index` is used from now on.
+    pub fn use_row(&self, index: usize) {
+        self.counters().rows.fetch_max(index as u64 + 1, Ordering::Relaxed);
+    }
+
     #[expect(unsafe_code, reason = "a typed view of shared memory")]
     fn header(&self) -> &Header {
         // SAFETY: `map` starts on a page, which is more than the 64 bytes of alignment asked for, and is at least
@@ -270,6 +283,17 @@ mod tests {
         assert_eq!(ours.threads()[1].current(), None);
         theirs.threads()[2].end();
         assert_eq!(ours.threads()[2].current(), None);
+    }
+
+    #[test]
+    fn only_rows_that_were_used_are_looked_at() {
+        let (ours, theirs) = both(3);
+        assert_eq!(ours.used().len(), 0);
+        theirs.use_row(1);
+        theirs.use_row(0);
+        assert_eq!(ours.used().len(), 2);
+        theirs.counters().rows.store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(ours.used().len(), 3, "an application can write anything there");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use monoceros_shared::config::{self, Checked, CommandLine, Error};
 use crate::control::ask::{self, Form, Target, Until, Wait};
 use crate::control::screen;
 use crate::control::words::Request;
+use crate::standard_input;
 
 /// Where the config is when nobody says.
 const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
@@ -325,12 +326,20 @@ impl What {
         self.wsgi.is_none().then(|| self.file.config.clone())
     }
 
+    /// The application, if it is named on the command line.
+    pub fn wsgi(&self) -> Option<&str> {
+        self.wsgi.as_deref()
+    }
+
     /// Reads and checks it.
     pub fn read(self) -> Result<Checked, Error> {
         match self.wsgi {
             None => config::read(&self.file.config),
             Some(wsgi) => {
-                let line = CommandLine { wsgi, listen: self.listen, workers: self.workers, threads: self.threads };
+                // Whoever gives us a socket to listen on does not want another.
+                let given = standard_input::listener().filter(|_| self.listen.is_empty());
+                let listen = given.map_or(self.listen, |address| vec![address.to_string()]);
+                let line = CommandLine { wsgi, listen, workers: self.workers, threads: self.threads };
                 let mut checked = config::from_command_line(line)?;
                 checked.config.control = self.control;
                 Ok(checked)

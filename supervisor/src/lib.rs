@@ -29,6 +29,7 @@ pub mod run;
 pub mod serve;
 pub mod sources;
 pub mod spawn;
+pub mod standard_input;
 pub mod status;
 pub mod stdio;
 pub mod strangers;

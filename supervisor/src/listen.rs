@@ -18,6 +18,7 @@
 //! and not listening yet, for a stale one.
 
 mod given;
+pub use given::address_of;
 mod holder;
 mod sockets;
 

@@ -7,7 +7,7 @@ use monoceros_shared::{config, exit};
 use monoceros_supervisor::command::{Command, Dev, Line, What};
 use monoceros_supervisor::core::plan::Manner;
 use monoceros_supervisor::succession::preflight;
-use monoceros_supervisor::{check, dev, serve};
+use monoceros_supervisor::{check, dev, serve, standard_input};
 
 fn main() -> ExitCode {
     let status = match Line::parse().wanted() {
@@ -27,8 +27,25 @@ fn main() -> ExitCode {
 }
 
 fn run_it(what: What) -> i32 {
+    if standard_input::is_cgi_request() {
+        return answer_request(&what);
+    }
     let file = what.file();
-    serve::serve(file, Manner::Production, || what.read())
+    serve::serve(file, Manner::Production, || {
+        let mut checked = what.read().map_err(|error| error.to_string())?;
+        standard_input::serve(&mut checked.config)?;
+        Ok::<_, String>(checked)
+    })
+}
+
+/// A web server has started us as a CGI program.
+fn answer_request(what: &What) -> i32 {
+    let why = match what.wsgi() {
+        Some(wsgi) => standard_input::answer_cgi_request(wsgi),
+        None => "cannot answer a CGI request by a file: name MODULE:CALLABLE".to_owned(),
+    };
+    println!("Status: 500 Internal Server Error\r\nContent-Type: text/plain\r\n\r\nInternal Server Error");
+    refuse(&why)
 }
 
 fn work_on(work: Dev) -> i32 {

@@ -32,6 +32,7 @@ use crate::logs::Logs;
 use crate::pid_file::PidFile;
 use crate::pulse::Pulse;
 use crate::sources::{Sources, Stir};
+use crate::standard_input;
 use crate::systemd::Manager;
 use crate::systemd::notify::View;
 use crate::watch::Watch;
@@ -326,7 +327,8 @@ impl Source {
         let Some(file) = &self.file else {
             return Ok(self.plan.clone());
         };
-        let checked = config::read(file).map_err(|error| error.to_string())?;
+        let mut checked = config::read(file).map_err(|error| error.to_string())?;
+        standard_input::serve(&mut checked.config)?;
         for warning in &checked.warnings {
             warn!(log, "config"; "why" => warning.to_string());
         }

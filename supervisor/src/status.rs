@@ -143,7 +143,7 @@ impl Work {
     pub fn of(scoreboard: &Scoreboard, memory: u64, now_ms: u64) -> Work {
         let counters = scoreboard.counters();
         let age = |since_ms| Duration::from_millis(now_ms.saturating_sub(since_ms)).as_secs_f64();
-        let running = scoreboard.threads().iter().filter_map(ThreadRow::current);
+        let running = scoreboard.used().iter().filter_map(ThreadRow::current);
         Work {
             requests: counters.requests.load(Ordering::Relaxed),
             connections: counters.open.load(Ordering::Relaxed),
@@ -406,6 +406,7 @@ mod tests {
         let (scoreboard, _memory) = Scoreboard::create(3).unwrap();
         scoreboard.counters().requests.store(7, Ordering::Relaxed);
         scoreboard.counters().open.store(2, Ordering::Relaxed);
+        scoreboard.use_row(2);
         scoreboard.threads()[1].begin(b"GET / HTTP/1.1", 1000);
         let in_flight = vec![Request { line: "GET / HTTP/1.1".into(), age: 0.5 }];
         let expected = Work { requests: 7, connections: 2, threads: 3, in_flight, memory: 9 };

@@ -79,7 +79,7 @@ def granian(tools, task):
 
 
 def uwsgi(tools, task):
-    listen = ["--http-socket", task.address, "--http-keepalive", "--so-keepalive", "--add-header", "Connection: keep-alive"]
+    listen = ["--http11-socket", task.address, "--so-keepalive"]
     options = ["--master", "--processes", "1", "--threads", str(task.threads), "--disable-logging", "--listen", "100"]
     virtualenv = ["--virtualenv", tools.rivals, "--need-app", "--die-on-term", "--buffer-size", "65535"]
     return [tools.rivals / "bin/uwsgi", *listen, *options, *virtualenv, "--wsgi", task.wsgi, "--post-buffering", "65536"]

@@ -10,6 +10,7 @@ connections pays for new ones, as its users do.
 """
 
 import argparse
+import functools
 import pathlib
 import statistics
 import subprocess
@@ -71,14 +72,15 @@ def measure(name, row, arguments, folder):
     server = SERVERS[OURS if name == WITHOUT_PYTHON else name]
     with machine.running(server, arguments, task) as (session, start):
         alone = machine.memory(session)
-        with machine.idle_connections(task, row.idle):
+        with machine.idle_connections(task, row.idle) as held:
             machine.load(task, row, WARM_UP_SECONDS, script)
             beside = machine.memory(session)
             before = machine.cpu_seconds(session)
             requests, seconds, p50, p99, failed = machine.load(task, row, arguments.seconds, script)
             taken = machine.cpu_between(before, machine.cpu_seconds(session))
     cost = taken / max(requests, 1) * 1e6
-    idle = (sum(beside) - sum(alone)) / row.idle if row.idle else 0
+    # Memory for each that is held; a server that does not hold them has no figure.
+    idle = (sum(beside) - sum(alone)) / held if row.idle and held == row.idle else 0
     failed = 0 if name == WITHOUT_PYTHON else failed
     return cost, requests / seconds, p50, p99, failed, sum(beside) / 2**20, start * 1000, idle
 
@@ -97,6 +99,7 @@ def contestants(row, arguments):
 
 
 def print_row(row, measured):
+    measured = {name: rounds for name, rounds in measured.items() if rounds}
     medians = {name: [statistics.median(column) for column in zip(*rounds)] for name, rounds in measured.items()}
     yardstick = medians.get(YARDSTICK, medians.get(OURS, [None]))[0]
     of = YARDSTICK if YARDSTICK in medians else OURS
@@ -125,8 +128,11 @@ def main():
             for number in range(1, arguments.rounds + 1):
                 for name in names:
                     print(f"{row.title}: round {number} of {arguments.rounds}: {name}", file=sys.stderr)
-                    take = bare_call(row, arguments, folder) if name == BARE_CALL else measure(name, row, arguments, folder)
-                    measured[name].append(take)
+                    try:
+                        take = bare_call if name == BARE_CALL else functools.partial(measure, name)
+                        measured[name].append(take(row, arguments, folder))
+                    except subprocess.CalledProcessError:
+                        print(f"{name} does not serve this row", file=sys.stderr)
             print_row(row, measured)
             sys.stdout.flush()
 

@@ -92,6 +92,39 @@ fn nobody_notices_twenty_reloads() {
     expect_nothing_left(&server, before);
 }
 
+/// The same by another engine.
+fn storm_over(engine: &str) {
+    for kills in [false, true] {
+        let storm = Storm { seed: seed(), reloads: 8, idle: 50, each: 2, calm: 100, kills, ..Storm::default() };
+        let site = Site::new("deployed:application").file("deploy.py", "VERSION = 0\n").engine(engine);
+        let server = site.app("workers: 2\ntimeouts: {boot: 10s, keepalive: 1h}").serve();
+        let before = descriptors(server.process().pid().as_raw()).len();
+        let outcome = storm.rage(&server);
+        if kills {
+            expect_losses_accounted_for(&outcome);
+            expect_the_newest(&outcome);
+        } else {
+            expect_nobody_noticed(&outcome);
+        }
+        expect_nothing_left(&server, before);
+    }
+}
+
+#[test]
+fn nobody_notices_reloads_of_gevent() {
+    storm_over("gevent");
+}
+
+#[test]
+fn nobody_notices_reloads_of_eventlet() {
+    storm_over("eventlet");
+}
+
+#[test]
+fn nobody_notices_reloads_of_tornado() {
+    storm_over("tornado");
+}
+
 #[test]
 fn killed_workers_cost_only_what_they_held_even_during_reloads() {
     let storm = Storm { seed: seed(), reloads: 8, idle: 50, each: 2, calm: 100, kills: true, ..Storm::default() };

@@ -1,6 +1,8 @@
 //! Requests that come by web servers: SCGI, uwsgi, FastCGI and AJP, asked by clients that were written from the specifications.
 
 mod ajp;
+mod cgi;
+mod engines;
 mod fastcgi;
 mod reload;
 mod streamed;
@@ -171,6 +173,9 @@ fn https_is_what_the_gateway_says_it_is() {
 #[test]
 fn answers_of_every_kind_reach_the_gateway_whole() {
     let gateways = Gateways::serve("answers:application", "");
+    let big: Vec<u8> = (0..4_000_000_u32).map(|number| (number % 251) as u8).collect();
+    std::fs::write(gateways.server.site().path("big"), &big).expect("a file can be written");
+    assert!(gateways.asked(Wire::Http, &Asked::get("/file_plain")).expect_status(200).body == big);
     let same = |asked: Asked| {
         let expected = gateways.asked(Wire::Http, &asked);
         for (wire, answer) in gateways.each(&asked) {

@@ -7,7 +7,7 @@ use std::process;
 
 use tempfile::TempDir;
 
-use super::process::{Process, program};
+use super::process::{Process, program, python, target_folder};
 use super::server::Server;
 
 /// The checkout that these tests were built from.
@@ -54,6 +54,13 @@ impl Site {
     pub fn app(mut self, lines: &str) -> Site {
         self.app.extend(lines.lines().map(str::to_owned));
         self
+    }
+
+    /// Runs the app by this engine, whose package the tests' virtual environment has.
+    pub fn engine(self, word: &str) -> Site {
+        python();
+        let environment = target_folder().join("venv");
+        self.app(&format!("engine: {word}\nvirtualenv: {}", environment.display()))
     }
 
     /// Listens with more than the address: with what stands beside it in a map, such as `tls: {…}`.

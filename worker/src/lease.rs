@@ -17,7 +17,8 @@
 //! * While the application is in `write()` its client is waited for, not it: no deadline is kept.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::turn::Farewell;
@@ -108,6 +109,45 @@ pub struct Lease {
     thread: AtomicU64,
 }
 
+/// Leases of one block. Fewer would be more allocations where there are thousands of calls at once; more is memory that an
+/// engine with few of them never uses.
+const BLOCK: usize = 64;
+
+/// The leases of all calls that a worker can have under way, made when they are first asked for. They are never given back, for what
+/// Python holds may name them to the end of the process.
+pub struct Leases {
+    patience: u64,
+    blocks: Box<[OnceLock<&'static [Lease]>]>,
+    /// How many were asked for: those beyond are in no call.
+    used: AtomicUsize,
+}
+
+impl Leases {
+    /// Of so many calls, each of which may take so many milliseconds.
+    pub fn new(calls: usize, patience: u64) -> Leases {
+        let blocks = (0..calls.div_ceil(BLOCK)).map(|_| OnceLock::new()).collect();
+        Leases { patience, blocks, used: AtomicUsize::new(0) }
+    }
+
+    /// The lease at this place.
+    pub fn get(&self, place: usize) -> &'static Lease {
+        if place >= self.used.load(Ordering::Relaxed) {
+            self.used.fetch_max(place + 1, Ordering::AcqRel);
+        }
+        &self.block(place / BLOCK)[place % BLOCK]
+    }
+
+    /// Those that were asked for, in their order.
+    pub fn used(&'static self) -> impl Iterator<Item = &'static Lease> {
+        let used = self.used.load(Ordering::Acquire);
+        (0..used.div_ceil(BLOCK)).flat_map(|block| self.block(block)).take(used)
+    }
+
+    fn block(&self, block: usize) -> &'static [Lease] {
+        self.blocks[block].get_or_init(|| Vec::leak((0..BLOCK).map(|_| Lease::new(self.patience)).collect()))
+    }
+}
+
 thread_local! {
     static MINE: Cell<Option<&'static Lease>> = const { Cell::new(None) };
 }
@@ -132,8 +172,13 @@ impl Lease {
 
     /// Makes it this thread's. `thread` is the number that Python has for it.
     pub fn adopt(&'static self, thread: u64) {
-        self.thread.store(thread, Ordering::Release);
+        self.share(thread);
         MINE.set(Some(self));
+    }
+
+    /// Makes it one of several of this thread's.
+    pub fn share(&self, thread: u64) {
+        self.thread.store(thread, Ordering::Release);
     }
 
     /// The number that Python has for its thread; 0 before it has one.
@@ -317,6 +362,19 @@ mod tests {
         assert_eq!(lease.deadline(), Some(40));
         lease.claim(40).expect("it is due");
         assert_eq!(lease.client(), (Some(7), Heard::Part(Farewell::Reset)));
+    }
+
+    #[test]
+    fn leases_are_those_that_were_asked_for() {
+        let leases: &Leases = Box::leak(Box::new(Leases::new(2 * BLOCK, 10)));
+        assert_eq!(leases.used().count(), 0);
+        let last = leases.get(BLOCK);
+        last.begin(None, Heard::Nothing, 0);
+        assert_eq!(leases.used().count(), BLOCK + 1);
+        let busy: Vec<usize> =
+            (0..).zip(leases.used()).filter(|(_, lease)| lease.look() != Sight::Idle).map(|(place, _)| place).collect();
+        assert_eq!(busy, [BLOCK]);
+        assert!(std::ptr::eq(last, leases.get(BLOCK)));
     }
 
     #[test]

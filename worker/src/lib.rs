@@ -16,6 +16,7 @@ pub mod engine;
 pub mod identity;
 pub mod keeper;
 pub mod lease;
+pub mod once;
 pub mod origin;
 pub mod output;
 pub mod privileges;

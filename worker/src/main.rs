@@ -1,5 +1,10 @@
-//! The `worker` program. The supervisor starts it; started by hand it says so.
+//! The `worker` program. The supervisor starts it; started by hand it says so, or answers one CGI request.
 
 fn main() {
-    std::process::exit(monoceros_worker::run::run());
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let status = match &words[..] {
+        [cgi, wsgi] if cgi == "--cgi" => monoceros_worker::once::run(wsgi),
+        _ => monoceros_worker::run::run(),
+    };
+    std::process::exit(status);
 }

@@ -9,7 +9,6 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use monoceros_shared::exit;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::link::{
@@ -19,6 +18,7 @@ use monoceros_shared::log::{self, Outlet};
 use monoceros_shared::scoreboard::Scoreboard;
 use monoceros_shared::stdio::Stream;
 use monoceros_shared::tls::Parcel;
+use monoceros_shared::{config, exit};
 use nix::sys::signal::SigSet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 use slog::{Logger, o};
@@ -27,7 +27,7 @@ use crate::access::Access;
 use crate::access::line::Form;
 use crate::descriptors::Noted;
 use crate::engine::pulse::Heart;
-use crate::engine::{Engine, Entrance, Leave, Mode, Parts, Say, apology, threads};
+use crate::engine::{Engine, Entrance, Leave, Mode, Parts, Say, apology, greenlets, threads, tornado};
 use crate::keeper::Keeper;
 use crate::origin::Policy;
 use crate::python::Application;
@@ -50,7 +50,8 @@ pub fn run() -> i32 {
 fn live() -> io::Result<i32> {
     let Ok(carrier) = Carrier::adopt_stdin() else {
         eprintln!(
-            "worker: the supervisor starts me; run `supervisor run -c FILE`, or `supervisor run MODULE:CALLABLE`"
+            "worker: the supervisor starts me; run `supervisor run -c FILE`, or `supervisor run MODULE:CALLABLE`; \
+            `worker --cgi MODULE:CALLABLE` answers one CGI request"
         );
         return Ok(exit::USAGE);
     };
@@ -172,7 +173,11 @@ impl Worker {
             let files = if self.assignment.report_files { python::files(&self.assignment.app) } else { Vec::new() };
             engine.begin_to_beat(Heart::Python);
             say(&self.sender, &FromWorker::Loaded { files })?;
-            threads::run(&engine, &application)?;
+            match self.assignment.app.engine {
+                config::Engine::Threads => threads::run(&engine, &application)?,
+                config::Engine::Tornado => tornado::run(&engine, &application)?,
+                config::Engine::Gevent | config::Engine::Eventlet => greenlets::run(&engine, &application)?,
+            }
         }
         engine.finish();
         self.assignment.adoption.iter().for_each(Adoption::remove);

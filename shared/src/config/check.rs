@@ -14,6 +14,7 @@ use std::path::{PathBuf, absolute};
 use std::time::SystemTime;
 
 use super::address::address;
+use super::engine;
 use super::fault::{Fault, shown};
 use super::gateway;
 use super::network::Proxies;
@@ -24,10 +25,9 @@ use super::section::{At, or_defaults};
 use super::statics::{StaticFolder, StaticFolders};
 use super::tls;
 use super::tree;
-use super::value::{Count, EngineName, PathText, Principal, Principals, Size, Surge, Workers};
+use super::value::{Count, PathText, Principal, Principals, Size, Surge, Workers};
 use super::{
-    Address, App, Config, Engine, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, StaticFiles, Timeouts,
-    Tls,
+    Address, App, Config, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, StaticFiles, Timeouts, Tls,
 };
 
 /// What the check knows of the machine.
@@ -103,7 +103,7 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<Outcome, Fault
 
 impl Check<'_> {
     fn app(&mut self, name: tree::Key, raw: raw::App) -> Result<App, Fault> {
-        let threads = threads(&raw)?;
+        let (threads_min, threads) = engine::threads(&raw)?;
         let origin = origin::origin(&raw)?;
         let reload = or_defaults(raw.reload, name.place)?;
         expect_ready_below_mount(&reload, &origin.mount)?;
@@ -127,7 +127,9 @@ impl Check<'_> {
             statics: self.statics(raw.statics)?,
             workers,
             threads,
-            engine: Engine::Threads,
+            threads_min,
+            switch_interval: raw.switch_interval.map(|interval| interval.value),
+            engine: raw.engine.value.engine(),
             body: raw.body.value,
             limits: limits(or_defaults(raw.limits, name.place)?)?,
             timeouts: timeouts(or_defaults(raw.timeouts, name.place)?),
@@ -269,16 +271,6 @@ impl Check<'_> {
 /// The cause in words; the one that configs most often have without its number.
 pub(super) fn cause(why: &io::Error) -> String {
     if why.kind() == ErrorKind::NotFound { "it does not exist".into() } else { why.to_string() }
-}
-
-fn threads(raw: &raw::App) -> Result<usize, Fault> {
-    let threads = raw.threads.value.get();
-    if raw.engine.value == EngineName::Sync && threads > 1 {
-        let text =
-            format!("`engine: sync` has one thread, not {threads}: remove one of the two, or write `engine: threads`");
-        return Err(Fault::at(raw.threads.place, text).of_key("threads"));
-    }
-    Ok(threads)
 }
 
 fn run_as(

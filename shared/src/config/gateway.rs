@@ -1,11 +1,11 @@
 //! What goes with which protocol on a listener.
 
-use super::Protocol;
 use super::fault::Fault;
-use super::network::ProxyProtocol;
+use super::network::{Proxies, ProxyProtocol};
 use super::raw;
 use super::section::Read;
 use super::tree::Node;
+use super::{Address, Config, Listener, Protocol};
 
 /// What an AJP request must bring.
 #[derive(Clone, Debug)]
@@ -47,5 +47,39 @@ pub(super) fn expect_fitting(raw: &raw::Listener) -> Result<(), Fault> {
             let text = "the web server tells its client by itself: remove it, or write `protocol: http`";
             Err(Fault::at(raw.proxy_protocol.place, text).of_key("proxy_protocol"))
         }
+    }
+}
+
+impl Config {
+    /// Has FastCGI be spoken at this address, for web servers at these addresses (commas between them), if that is told: by the application that
+    /// listens there, else by the first one too. What a file says of that address holds.
+    ///
+    /// # Errors
+    /// When the web servers' addresses are none.
+    pub fn serve_fastcgi(&mut self, address: Address, web_servers: Option<&str>) -> Result<(), String> {
+        let allow = web_servers.map(Proxies::of_web_servers).transpose()?;
+        let is_line = self.file.is_none();
+        let mut listeners = self.apps.iter_mut().flat_map(|app| &mut app.listen);
+        match listeners.find(|listener| listener.address == address) {
+            Some(listener) if is_line => (listener.protocol, listener.allow) = (Protocol::FastCgi, allow),
+            Some(_) => {}
+            None => {
+                // Never empty.
+                let Some(app) = self.apps.first_mut() else { return Ok(()) };
+                let Some(first) = app.listen.first() else { return Ok(()) };
+                app.listen.push(Listener {
+                    address,
+                    protocol: Protocol::FastCgi,
+                    backlog: first.backlog,
+                    mode: first.mode,
+                    owner: (None, None),
+                    proxy_protocol: None,
+                    allow,
+                    secret: None,
+                    tls: None,
+                });
+            }
+        }
+        Ok(())
     }
 }

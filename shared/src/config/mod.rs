@@ -13,6 +13,7 @@ mod access;
 mod address;
 mod callable;
 mod check;
+mod engine;
 mod expand;
 mod fault;
 mod gateway;
@@ -42,6 +43,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Atom, Piece};
+pub use engine::{CALLS_MAX, Engine};
 pub use fault::{Error, Warning};
 pub use network::{Network, Proxies};
 pub use origin::{Origin, REQUEST_ID, RequestId, Underscores};
@@ -102,8 +104,12 @@ pub struct App {
     pub statics: Vec<StaticFiles>,
     /// Worker processes, at least 1; `auto` is already resolved.
     pub workers: usize,
-    /// Threads that run Python in each worker, at least 1.
+    /// Threads that run Python in each worker at most, at least 1.
     pub threads: usize,
+    /// Those of them that are there from the start, at least 1.
+    pub threads_min: usize,
+    /// How long one of them runs Python's code before the next has its turn; `None` is Python's own.
+    pub switch_interval: Option<Duration>,
     /// How a worker runs its calls.
     pub engine: Engine,
     /// When the body of a request is read.
@@ -231,13 +237,6 @@ pub struct RunAs {
     pub groups: Option<Vec<u32>>,
     /// The user's home, for `HOME`.
     pub home: PathBuf,
-}
-
-/// How a worker runs its calls. `sync` in the file is `Threads` with one thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Engine {
-    /// Runner threads that share one poll.
-    Threads,
 }
 
 /// When the body of a request is read.

@@ -98,6 +98,18 @@ impl Proxies {
         self.networks.iter().any(|network| network.contains(address))
     }
 
+    /// Those of a list with commas, and whoever can reach a Unix socket.
+    ///
+    /// # Errors
+    /// When one is no address.
+    pub(super) fn of_web_servers(list: &str) -> Result<Proxies, String> {
+        let address = |text: &str| {
+            let text = text.trim();
+            Network::parse(text).map_err(|_| format!("FCGI_WEB_SERVER_ADDRS: {} is no address", shown(text)))
+        };
+        Ok(Proxies { unix: true, networks: list.split(',').map(address).collect::<Result<_, _>>()? })
+    }
+
     fn add(&mut self, node: &Node) -> Result<(), Fault> {
         match node.text("a network such as `10.0.0.0/8`, `unix` or `all`")? {
             "unix" => self.unix = true,

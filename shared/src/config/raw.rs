@@ -6,18 +6,18 @@
 use std::time::Duration;
 
 use super::access::{AccessLog, AccessOrNot};
+use super::engine::{CountOrThreads, EngineName};
 use super::fault::{Fault, shown};
 use super::gateway::SecretText;
 use super::network::{Proxies, ProxyProtocol};
 use super::origin::{Forwarded, Mount, SchemeHeaders};
 use super::pattern::Patterns;
-use super::request::{HostText, Scheme, TargetText};
+use super::request::{HostText, PathOrReady, Scheme, TargetText};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::statics::{StaticFolder, StaticFolders};
 use super::tree::{self, Node, Value};
 use super::value::{
-    AddressText, Count, EngineName, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers,
-    one_or_more,
+    AddressText, Count, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers, one_or_more,
 };
 use super::{
     Bodies, BrokenStart, Callable, ClientCertificates, LogFormat, LogLevel, Protocol, RequestId, SupervisorLoss,
@@ -95,14 +95,17 @@ section! {
         /// Worker processes; `auto` is as many as the CPU quota allows.
         // None serves nobody. Above 512, processes that wait for each other's processors and memory for as many imports.
         workers: At<Workers> = "1", "1" to "512";
-        /// Threads that run Python in each worker.
+        /// Threads that run Python in each worker, with `engine: threads`; or a map, for as many as are needed.
         // None runs nothing. Above 512, stacks and a lock (GIL) that so many wait for cost more than they serve.
-        threads: At<Count> = "1", "1" to "512";
-        /// How a worker runs its calls; `sync` is `threads` with one thread.
+        threads: At<CountOrThreads> = "1", "1" to "512";
+        /// How a worker runs its calls; `sync` is `threads` with one thread. The last three need the package of their name.
         engine: At<EngineName> = "threads";
         /// When the body of a request is read: `buffer`, before the application is called, however slowly it comes; `stream`, by the
         /// application, which then waits for its client.
         body: At<Bodies> = "buffer";
+        /// How long one thread runs Python's code before another that waits for the GIL has its turn (`sys.setswitchinterval`).
+        // Below a millisecond threads do little but take turns; above a second nobody else has one.
+        switch_interval: Option<At<Duration>> = "Python's own, 5ms", "1ms" to "1s";
         /// What a client may cost.
         limits: Option<At<Limits>> = "the default of each";
         /// How long each thing may take.
@@ -129,6 +132,18 @@ section! {
         /// The field that tells a request's identifier, which is in `environ["monoceros.request_id"]`, in the access log and in the answer:
         /// taken from a trusted proxy, else made.
         request_id: Option<At<RequestId>> = "`X-Request-ID` if there is an access log";
+    }
+}
+
+section! {
+    /// Threads that are made when they are needed, and stay.
+    Threads at "apps.NAME.threads", later [] {
+        /// From the start.
+        // As the application's own number.
+        min: At<Count> = "1", "1" to "512";
+        /// At most: one more whenever a request has waited for 20 ms while each of them was in a call.
+        // As above.
+        max: At<Count>, "1" to "512";
     }
 }
 
@@ -293,6 +308,7 @@ pub fn keys() -> Vec<Key> {
         Log::KEYS,
         AccessLog::KEYS,
         App::KEYS,
+        Threads::KEYS,
         Listener::KEYS,
         Tls::KEYS,
         StaticFolder::KEYS,
@@ -366,18 +382,6 @@ impl Read for ShortOrLong {
 
     fn read(node: &Node) -> Result<Self, Fault> {
         short_or_long::<AddressText, Listener>(node, "address").map(ShortOrLong)
-    }
-}
-
-/// A readiness request, written as its path alone or as a map.
-#[derive(Clone, Debug)]
-pub(super) struct PathOrReady(pub Ready);
-
-impl Read for PathOrReady {
-    const FORM: &'static str = "a path, or a map";
-
-    fn read(node: &Node) -> Result<Self, Fault> {
-        short_or_long::<TargetText, Ready>(node, "path").map(PathOrReady)
     }
 }
 

@@ -1,8 +1,21 @@
 //! What the file says of a request that the server makes itself, to ask an application whether it is ready.
 
 use super::fault::{Fault, shown};
+use super::raw::{Ready, short_or_long};
 use super::section::Read;
 use super::tree::Node;
+
+/// A readiness request, written as its path alone or as a map.
+#[derive(Clone, Debug)]
+pub(super) struct PathOrReady(pub Ready);
+
+impl Read for PathOrReady {
+    const FORM: &'static str = "a path, or a map";
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        short_or_long::<TargetText, Ready>(node, "path").map(PathOrReady)
+    }
+}
 
 /// The origin-form of a request's target: a path, with a query if it has one (RFC 9112 3.2.1).
 #[derive(Clone, Debug)]

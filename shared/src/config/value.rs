@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::engine::EngineName;
 use super::fault::{Fault, shown};
 use super::quantity;
 use super::request::Scheme;
@@ -331,15 +332,6 @@ impl Read for TlsVersion {
     }
 }
 
-/// How a worker runs its calls, as the file names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EngineName {
-    /// Runner threads.
-    Threads,
-    /// One thread, under the name that gunicorn's users know.
-    Sync,
-}
-
 /// Makes an enum readable: the words of the file, and those that a later version will have.
 macro_rules! choice {
     ($type:ty: $first:literal => $first_value:expr $(, $word:literal => $value:expr)*; later $later:expr) => {
@@ -375,8 +367,11 @@ choice!(LogLevel:
     later []);
 choice!(EngineName:
     "threads" => EngineName::Threads,
-    "sync" => EngineName::Sync;
-    later ["gevent", "eventlet", "tornado"]);
+    "sync" => EngineName::Sync,
+    "gevent" => EngineName::Gevent,
+    "eventlet" => EngineName::Eventlet,
+    "tornado" => EngineName::Tornado;
+    later []);
 choice!(BrokenStart: "apologise" => BrokenStart::Apologise, "exit" => BrokenStart::Exit; later []);
 choice!(Bodies: "buffer" => Bodies::Buffer, "stream" => Bodies::Stream; later []);
 choice!(Underscores:

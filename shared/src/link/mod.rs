@@ -47,7 +47,7 @@ pub const KEPT: &str = "kept";
 use crate::config::{App, Log, SupervisorLoss};
 
 /// Raised with every change of the words or of the scoreboard's layout.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// What the supervisor says.
 #[derive(Debug, Serialize, Deserialize)]

@@ -26,7 +26,7 @@ use crate::{bridge, environment};
 impl Workers {
     pub(super) fn try_spawn(&mut self, recruit: &Recruit, listeners: &[&Bound]) -> io::Result<u32> {
         let (worker, app) = (recruit.worker, &recruit.app.app);
-        let (scoreboard, memory) = Scoreboard::create(app.threads)?;
+        let (scoreboard, memory) = Scoreboard::create(app.calls_max())?;
         let (carrier, theirs) = Carrier::pair()?;
         let adoption = self.means.adoptions.as_ref().and_then(|adoptions| adoptions.open(worker));
         let door = Door::open()?;

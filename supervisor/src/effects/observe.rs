@@ -76,7 +76,7 @@ impl Workers {
 /// What a worker's scoreboard shows.
 pub fn last_seen(scoreboard: &Scoreboard) -> LastSeen {
     let now_ms = now_ms();
-    let lines = scoreboard.threads().iter().filter_map(|row| row.current());
+    let lines = scoreboard.used().iter().filter_map(|row| row.current());
     let told = |(line, since_ms)| {
         let age = Duration::from_millis(now_ms.saturating_sub(since_ms));
         format!("{line} (for {})", span(age))

@@ -153,7 +153,7 @@ fn fault_of(socket: &Socket) -> Option<&'static str> {
 }
 
 /// Where a socket is bound.
-fn address_of(socket: &Socket) -> Option<Address> {
+pub fn address_of(socket: &Socket) -> Option<Address> {
     let address = socket.local_addr().ok()?;
     if let Some(address) = address.as_socket() {
         return Some(Address::Tcp(address));

@@ -33,7 +33,7 @@ use crate::succession::state::Adoptions;
 use crate::systemd::given::Taken;
 use crate::systemd::{self, Manager};
 use crate::watch::Watch;
-use crate::{capabilities, strangers};
+use crate::{capabilities, standard_input, strangers};
 
 /// What a server begins with.
 pub struct Beginning {
@@ -60,7 +60,8 @@ pub enum Ended {
 /// Serves until it is asked to stop, or leaves to the next program.
 pub fn run(beginning: Beginning) -> Ended {
     // First of all, while nothing else is open.
-    let taken = systemd::given::take();
+    let mut taken = systemd::given::take();
+    taken.sockets.extend(standard_input::given());
     // While there is one thread: the log's is the second.
     let dropped = capabilities::drop_unneeded(capabilities::Workers::of(&beginning.checked.config));
     let (logs, _guard) = match Logs::start(&beginning.checked.config.log) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::Connection;
+use super::{Connection, Flushed};
 use crate::clock;
 use crate::tls::{CIPHER_BYTES, Session};
 use crate::turn::{Fed, Moment};
@@ -60,41 +60,73 @@ impl Connection {
         Ok(())
     }
 
+    /// The same without waiting: false when nothing has come. Then wait until the socket is readable, no longer than until
+    /// [`Connection::body_is_due`] of the first such wait, and else [`Connection::miss_body`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn read_body_now(&mut self, max: usize, into: &mut Vec<u8>) -> Result<bool, Refusal> {
+        let mut scratch = [0; ONCE];
+        while self.turn.feed(max, into)? == Fed::Hungry {
+            // The 100 that asks for it: a client that has no room for it has not sent anything either, and is waited for all the same.
+            let came = if self.flush() == Flushed::Gone { Err(ENDED) } else { self.take_body(&mut scratch) };
+            match came {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(fault) => return Err(self.turn.break_body(fault)),
+            }
+        }
+        if !self.turn.is_body_open() {
+            self.note_call();
+        }
+        Ok(true)
+    }
+
+    /// The body does not come.
+    pub fn miss_body(&mut self) -> Refusal {
+        self.turn.break_body(LATE)
+    }
+
     /// Waits until something came of the body, and gives it to the turn.
     fn wait_for_body(&mut self, scratch: &mut [u8]) -> Result<(), Refusal> {
         // The 100 that asks for it.
         self.flush_waiting().map_err(|_| ENDED)?;
         let until = self.body_is_due();
+        while !self.take_body(scratch)? {
+            self.await_readable(until)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the turn what has come of the body, if anything has.
+    fn take_body(&mut self, scratch: &mut [u8]) -> Result<bool, Refusal> {
         let moment = Moment { now: clock::now(), date: *self.turn.date() };
-        loop {
-            if self.place.is_some() {
-                match self.receive_within_call(scratch, &moment) {
-                    Ok(0) => return Err(ENDED),
-                    _ if self.is_aborted() => return Err(ABORTED),
-                    Ok(_) => return Ok(()),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.await_readable(until)?,
-                    Err(_) => return Err(ENDED),
-                }
-                continue;
-            }
-            let came = match self.session {
-                None => self.receive(scratch).map(|count| 0..count),
-                Some(_) => self.receive_sealed(scratch, &moment),
+        if self.place.is_some() {
+            return match self.receive_within_call(scratch, &moment) {
+                Ok(0) => Err(ENDED),
+                _ if self.is_aborted() => Err(ABORTED),
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+                Err(_) => Err(ENDED),
             };
-            match came {
-                Ok(bytes) if bytes.is_empty() => return Err(ENDED),
-                Ok(bytes) => {
-                    self.turn.take_in(&scratch[bytes]);
-                    return Ok(());
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.await_readable(until)?,
-                Err(_) => return Err(ENDED),
+        }
+        let came = match self.session {
+            None => self.receive(scratch).map(|count| 0..count),
+            Some(_) => self.receive_sealed(scratch, &moment),
+        };
+        match came {
+            Ok(bytes) if bytes.is_empty() => Err(ENDED),
+            Ok(bytes) => {
+                self.turn.take_in(&scratch[bytes]);
+                Ok(true)
             }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(_) => Err(ENDED),
         }
     }
 
     /// When the patience with the next bytes ends.
-    fn body_is_due(&mut self) -> Instant {
+    pub fn body_is_due(&mut self) -> Instant {
         let now = Instant::now();
         let began = *self.body_began.get_or_insert(now);
         let next = now + self.waits.body;

@@ -146,7 +146,7 @@ impl Engine {
         }
     }
 
-    fn count_answer(&self, status: u16) {
+    pub(super) fn count_answer(&self, status: u16) {
         let class = usize::from(status / 100).saturating_sub(1);
         if let Some(responses) = self.scoreboard.counters().responses.get(class) {
             responses.fetch_add(1, Relaxed);

@@ -18,8 +18,8 @@ use std::time::Duration;
 use super::guest::Guest;
 use super::queue::unbegun;
 use super::slots::lock;
-use super::watch::Watchman;
-use super::{Engine, Mode, Task};
+use super::watch::{Found, Watchman};
+use super::{Engine, Mode, Task, growth};
 use crate::clock;
 
 /// How soon another try is made to hand over requests for which the heir had no room. Less spins, more makes them wait.
@@ -57,15 +57,22 @@ impl Watchman {
         // In this order: whoever sees that somebody leads sees who.
         engine.deputy.store(true, Ordering::SeqCst);
         engine.led.store(true, Ordering::SeqCst);
+        // A foreign loop that comes round asks us to step down.
+        engine.foreign.ring();
         while engine.deputy.load(Ordering::SeqCst) && !engine.mode_is(Mode::Done) {
             let mut patience = self.until_next(clock::now());
             if self.tend_queue() {
                 patience = patience.min(RETRY);
             }
+            if engine.growth.may_grow() && !engine.is_queue_empty() {
+                patience = patience.min(growth::PATIENCE);
+            }
             if let Err(error) = self.hands.lead(&mut leader, Some(patience)) {
                 engine.break_off(&error);
             }
-            self.look();
+            if self.look() == Found::NobodyFree {
+                self.grow(clock::now());
+            }
             self.attend();
         }
         engine.deputy.store(false, Ordering::SeqCst);
@@ -74,10 +81,11 @@ impl Watchman {
         // The lock orders this after the look of a runner that is about to rest.
         drop(lock(&engine.ready));
         engine.idle.notify_one();
+        engine.foreign.ring();
     }
 
     /// Ends or passes on what waits in the queue in vain. Says whether some is still to be passed on.
-    fn tend_queue(&mut self) -> bool {
+    pub(super) fn tend_queue(&mut self) -> bool {
         let now = clock::now();
         self.hands.moment = self.hands.clock.moment();
         let is_over = self.engine.drain_ends().is_some_and(|end| end <= now);

@@ -151,6 +151,11 @@ impl Runner {
     /// Takes what waits in the listeners that were left, the last first, and closes each when nobody waits in it any more.
     /// When there is no room for more connections it goes on in a while.
     pub(super) fn empty_listeners(&mut self, leader: &mut Leader) -> io::Result<()> {
+        if self.engine.is_native.load(Ordering::Acquire) {
+            // Whoever has them says when he has left them.
+            leader.listeners.drain(..).for_each(Listener::close);
+            return Ok(());
+        }
         // A worker that was never adopted leaves what waits to those that were.
         if !self.engine.adopted.load(Ordering::Acquire) {
             leader.listeners.drain(..).for_each(Listener::close);

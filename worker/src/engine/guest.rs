@@ -38,6 +38,35 @@ pub struct Guest {
     pub why: Option<&'static str>,
 }
 
+/// A guest without its connection, which is with the application.
+pub struct Absent {
+    key: Key,
+    deadline: u64,
+    body_began: u64,
+    patience: Option<Patience>,
+    last_call: bool,
+    times: Option<Times>,
+}
+
+impl Absent {
+    /// The guest again.
+    pub fn join(self, connection: Box<Connection>) -> Box<Guest> {
+        let Absent { key, deadline, body_began, patience, last_call, times } = self;
+        Box::new(Guest {
+            key,
+            connection,
+            rest: None,
+            deadline,
+            body_began,
+            patience,
+            lingering: false,
+            last_call,
+            times,
+            why: None,
+        })
+    }
+}
+
 /// The stations of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
@@ -90,6 +119,12 @@ impl Guest {
             times: None,
             why: None,
         })
+    }
+
+    /// The connection, to be lent, and what is left. It has no rest, and goes on.
+    pub fn part(self) -> (Box<Connection>, Absent) {
+        let Guest { key, connection, deadline, body_began, patience, last_call, times, .. } = self;
+        (connection, Absent { key, deadline, body_began, patience, last_call, times })
     }
 
     /// Sets the deadline for what it waits for now. A head has one deadline for all its bytes; a body and an answer have a
@@ -146,6 +181,11 @@ impl Patiences {
             Patience::Keepalive => self.keepalive,
             Patience::Write => self.write,
         }
+    }
+
+    /// How long between two requests, in seconds.
+    pub fn keepalive_seconds(&self) -> f64 {
+        self.keepalive as f64 / 1000.0
     }
 
     /// Until when a body is fast enough that began then and of which so much has come. The time for one piece of it is for nothing.

@@ -22,7 +22,7 @@ use super::watch::Watchman;
 use crate::clock::Clock;
 use crate::conn::{Voice, say};
 use crate::lease::{Call, Heard, Lease};
-use crate::python::{self, probe, stacks};
+use crate::python::{probe, stacks};
 use crate::turn::Farewell;
 use crate::wire::Version;
 use crate::wire::http::answer::{self, Asked, Plain};
@@ -103,7 +103,7 @@ impl Watchman {
     pub(super) fn claim_due(&mut self, now: u64) {
         let is_over = self.engine.drain_ends().is_some_and(|end| end <= now);
         let (horizon, limit) = if is_over { (u64::MAX, "timeouts.drain") } else { (now, "timeouts.request") };
-        for (runner, lease) in self.engine.watch.leases().iter().enumerate() {
+        for (runner, lease) in self.engine.watch.leases().enumerate() {
             let Some(call) = lease.claim(horizon) else { continue };
             let late = self.engine.end_for_client(lease, (runner, call), limit);
             lease.release();
@@ -126,8 +126,8 @@ impl Watchman {
                     self.has_said_stuck = true;
                     let Account { request, client, .. } = &late.account;
                     (self.engine.say)(FromWorker::Stuck(format!(
-                        "{request} from {client}, thread runner-{}",
-                        late.runner
+                        "{request} from {client}, {}",
+                        self.engine.who(late.runner)
                     )));
                 }
                 self.tell(index, Line::CannotBeEnded, now);
@@ -145,11 +145,11 @@ impl Watchman {
         let (account, is_told) = (late.account.clone(), told.clone());
         probe::ask(move |py| {
             let lease = engine.watch.lease(runner);
-            let stack = lease.is_late(call).then(|| stacks::one(py, lease.thread()));
+            let stack = lease.is_late(call).then(|| engine.stack_of(py, runner));
             // Looked at again: the GIL may have been elsewhere since, as it may whenever Python code runs. From this look to the
             // exception none does, so its thread cannot return between them.
             if line == Line::TimedOut && lease.is_late(call) {
-                python::raise_in(py, lease.thread());
+                engine.raise_in(py, (runner, call));
             }
             if !is_told.swap(true, Ordering::AcqRel) {
                 let stack = stack.unwrap_or_else(|| "it returned just now".to_owned());
@@ -231,7 +231,7 @@ impl Engine {
 
     fn write_late(&self, line: Line, runner: usize, what: (&Account, &str)) {
         let (account, stack) = what;
-        let thread = format!("runner-{runner}");
+        let thread = self.who(runner);
         match line {
             Line::TimedOut => slog::warn!(self.log, "request timed out";
                 "request" => &account.request, "ms" => account.age, "client" => &account.client, "status" => TIMED_OUT,

@@ -127,7 +127,7 @@ impl Leader {
     }
 
     /// Lets the timer come at the next deadline, if it would come later.
-    fn arm(&mut self, next: Option<u64>, now: u64) -> io::Result<()> {
+    pub(super) fn arm(&mut self, next: Option<u64>, now: u64) -> io::Result<()> {
         let next = next.into_iter().chain(self.resume).chain(self.heirless).chain(self.last).min().unwrap_or(u64::MAX);
         if next < self.armed {
             self.armed = next;
@@ -210,6 +210,9 @@ impl Runner {
     }
 
     fn join(&mut self, leader: &mut Leader) -> io::Result<()> {
+        if self.engine.is_native.load(Ordering::Acquire) {
+            return Ok(());
+        }
         for (index, listener) in leader.listeners.iter_mut().enumerate().filter(|_| leader.joined) {
             listener.join(&leader.epoll, LISTENER + index)?;
         }

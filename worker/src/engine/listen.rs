@@ -83,6 +83,14 @@ impl Listener {
         Inventoried { name: name.to_owned(), socket: Arc::downgrade(&self.kind) }
     }
 
+    /// Another descriptor of the same socket.
+    ///
+    /// # Errors
+    /// When there is none left.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        self.descriptor().try_clone_to_owned()
+    }
+
     /// Begins to wait for connections, under this token.
     ///
     /// # Errors

@@ -26,6 +26,9 @@ mod doors;
 mod drain;
 mod estate;
 mod files;
+mod foreign;
+pub mod greenlets;
+mod growth;
 pub mod guest;
 mod heir;
 mod inheritance;
@@ -40,6 +43,7 @@ pub mod slots;
 mod stacks;
 mod succession;
 pub mod threads;
+pub mod tornado;
 mod watch;
 
 use std::io;
@@ -57,6 +61,8 @@ use monoceros_shared::scoreboard::Scoreboard;
 use slog::Logger;
 
 use deadlines::Deadlines;
+use foreign::Foreign;
+use growth::Growth;
 use guest::Guest;
 use heir::Heir;
 use leader::Leader;
@@ -104,11 +110,17 @@ pub struct Engine {
     idle: Condvar,
     idlers: AtomicU32,
     watch: Watch,
+    /// The threads that there are, and how more are made.
+    growth: Growth,
+    /// Where a loop of Python's waits for us.
+    foreign: Foreign,
     mode: AtomicU8,
     /// The word to serve has come, though the word to drain may have come before anybody could follow it.
     adopted: AtomicBool,
     /// The drain has begun, and an heir is known if there is one: until then a turn goes on as ever.
     leaving: AtomicBool,
+    /// The listeners are another server's, in this process.
+    is_native: AtomicBool,
     /// The listeners are left, and what waited in them is taken.
     drained: AtomicBool,
     /// Workers that may still hand connections over to us.
@@ -199,6 +211,11 @@ impl Engine {
         let settings = Settings::new(app, siblings, (names, parts.policy));
         let shortest = settings.patiences.shortest().min(guest::LINGER);
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
+        let watch = Watch::new(app.calls_max(), app.timeouts.request);
+        if !app.engine.has_greenlets() {
+            parts.scoreboard.use_row(app.threads_min - 1);
+            watch.lease(app.threads_min - 1);
+        }
         Ok(Engine {
             registry,
             waker,
@@ -211,10 +228,13 @@ impl Engine {
             ready: Mutex::new(Ready::default()),
             idle: Condvar::new(),
             idlers: AtomicU32::new(0),
-            watch: Watch::new(app.threads, app.timeouts.request),
+            watch,
+            growth: Growth::new(app.threads),
+            foreign: Foreign::new(app)?,
             mode: AtomicU8::new(Mode::Loaded as u8),
             leaving: AtomicBool::new(false),
             adopted: AtomicBool::new(false),
+            is_native: AtomicBool::new(false),
             drained: AtomicBool::new(false),
             givers: AtomicUsize::new(0),
             stuck: AtomicUsize::new(0),

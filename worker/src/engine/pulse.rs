@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use monoceros_shared::config::Engine as Config;
+
 use super::watch::Watchman;
 use super::{Engine, Mode};
 use crate::clock;
@@ -54,7 +56,19 @@ impl Watchman {
         if is_old(counters.io_beat.load(Ordering::Relaxed)) {
             self.engine.wake_leader();
         }
-        if is_old(counters.python_beat.load(Ordering::Relaxed)) && !self.pulse.is_asked.swap(true, Ordering::AcqRel) {
+        if !is_old(counters.python_beat.load(Ordering::Relaxed)) {
+            return;
+        }
+        // A call that tornado's loop makes keeps the loop, and has `timeouts.request`.
+        let has_loop = match self.engine.settings.engine {
+            Config::Threads => false,
+            Config::Gevent | Config::Eventlet => true,
+            Config::Tornado => self.engine.watch.is_quiet(),
+        };
+        if has_loop {
+            // Its Python lives as long as its loop comes round, whoever has the GIL.
+            self.engine.foreign.ring();
+        } else if !self.pulse.is_asked.swap(true, Ordering::AcqRel) {
             let (engine, is_asked) = (self.engine.clone(), self.pulse.is_asked.clone());
             probe::ask(move |_| {
                 if !engine.mode_is(Mode::Done) {

@@ -63,6 +63,33 @@ impl Engine {
         lock(&self.ready).now.pop_front()
     }
 
+    /// The next request that the application has not seen.
+    pub(super) fn pop_unbegun(&self) -> Option<Box<Guest>> {
+        let mut ready = lock(&self.ready);
+        let place = ready.now.iter().position(|task| unbegun(task).is_some())?;
+        match ready.now.remove(place) {
+            Some(Task::Serve(guest)) => Some(guest),
+            Some(Task::Abandon(_)) | None => unreachable!("it was looked at"),
+        }
+    }
+
+    /// How many of them there are.
+    pub(super) fn unbegun(&self) -> usize {
+        lock(&self.ready).now.iter().filter(|task| unbegun(task).is_some()).count()
+    }
+
+    /// Everything else that stands ready.
+    pub(super) fn take_begun(&self) -> Vec<Task> {
+        let mut ready = lock(&self.ready);
+        let later: Vec<Task> = ready.later.drain(..).collect();
+        if ready.now.iter().all(|task| unbegun(task).is_some()) {
+            return later;
+        }
+        let (stay, begun): (Vec<Task>, Vec<Task>) = ready.now.drain(..).partition(|task| unbegun(task).is_some());
+        ready.now = stay.into();
+        begun.into_iter().chain(later).collect()
+    }
+
     pub(super) fn has_later(&self) -> bool {
         !lock(&self.ready).later.is_empty()
     }

@@ -20,11 +20,16 @@ const SCRATCH: usize = 64 * 1024;
 /// waiting, fewer costs it more looks at the poll.
 const FILES_MAX: usize = 16;
 
+/// The number of a runner that makes no calls.
+pub(super) const HANDS: usize = usize::MAX;
+
 /// One thread's share of the engine.
 pub struct Runner {
     pub(super) engine: Arc<Engine>,
-    /// Which of the worker's threads this is, from 0.
+    /// Which of the worker's threads this is, from 0; or the place of the call that it is at, where there are greenlets.
     pub(super) index: usize,
+    /// The lease of its calls; `None` for the watch's hands, which make none.
+    lease: Option<&'static Lease>,
     pub(super) clock: Clock,
     pub(super) moment: Moment,
     pub(super) scratch: Box<[u8]>,
@@ -40,12 +45,19 @@ impl Runner {
         let mut clock = Clock::new();
         let moment = clock.moment();
         let scratch = vec![0; SCRATCH].into();
-        Runner { engine, index, clock, moment, scratch, ids: Maker::new(), batch: Vec::new() }
+        let lease = (index != HANDS).then(|| engine.watch.lease(index));
+        Runner { engine, index, lease, clock, moment, scratch, ids: Maker::new(), batch: Vec::new() }
+    }
+
+    /// Has it go on with the call at this place.
+    pub(super) fn go_to(&mut self, place: usize) {
+        self.index = place;
+        self.lease = Some(self.engine.watch.lease(place));
     }
 
     /// The lease of its calls.
     pub(super) fn lease(&self) -> &'static Lease {
-        self.engine.watch.lease(self.index)
+        self.lease.expect("the watch's hands make no calls")
     }
 
     /// Work that stands ready, without waiting.

@@ -35,6 +35,8 @@ pub(super) struct Settings {
     pub request: u64,
     /// How long a request waits for a thread, and what it is told then.
     pub wait: (u64, Refusal),
+    /// Connections that there may be.
+    pub connections_max: usize,
     /// Requests that may wait for a thread.
     pub queue_max: usize,
     /// `timeouts.heartbeat`.
@@ -43,8 +45,12 @@ pub(super) struct Settings {
     pub drain: Duration,
     /// Connections taken from a listener at one wake. More would take from the other workers what they could begin with now.
     pub accept_max: usize,
-    /// Threads that run Python.
+    /// Threads that run Python, at most.
     pub threads: usize,
+    /// Those that are there from the start.
+    pub threads_min: usize,
+    /// How calls are run.
+    pub engine: config::Engine,
     /// The field that tells a request's identifier, if requests have one.
     pub id_field: Option<String>,
 }
@@ -63,11 +69,14 @@ impl Settings {
             waits: Waits { write: app.timeouts.write, body: app.timeouts.body, body_rate: app.limits.body_rate_min },
             request: app.timeouts.request.as_millis() as u64,
             wait: crowd::patience(&app.timeouts),
+            connections_max: app.limits.connections_max,
             queue_max: app.limits.queue_max,
             heartbeat: app.timeouts.heartbeat,
             drain: app.timeouts.drain,
             accept_max: if siblings > 1 { app.threads } else { 64 },
             threads: app.threads,
+            threads_min: app.threads_min,
+            engine: app.engine,
         }
     }
 }

@@ -3,11 +3,14 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use monoceros_shared::scoreboard::ThreadRow;
+use pyo3::Python;
+
 use super::Engine;
 use super::late::PROBE_PATIENCE;
 use crate::clock;
 use crate::lease::Sight;
-use crate::python::{probe, stacks};
+use crate::python::{greenlets, probe, stacks};
 
 /// How often a busy worker is given another [`PROBE_PATIENCE`]. Fewer give up on one that only has much to do, more keep a person waiting.
 const TRIES: usize = 8;
@@ -17,10 +20,14 @@ impl Engine {
     /// to do.
     pub fn stacks(&self) -> String {
         let (sender, told) = channel();
-        let known = self.known();
+        let (known, calls) = if self.settings.engine.has_greenlets() {
+            (Vec::new(), self.greenlets())
+        } else {
+            (self.known(), Vec::new())
+        };
         let is_asked = probe::ask(move |py| {
             // Whoever asked may have gone on without it.
-            let _ = sender.send(stacks::every(py, known));
+            let _ = sender.send(stacks::every(py, known) + &greenlets::every(py, calls));
         });
         if !is_asked {
             return "this worker runs no Python\n".to_owned();
@@ -53,20 +60,40 @@ impl Engine {
     }
 
     fn sights(&self) -> Vec<Sight> {
-        self.watch.leases().iter().map(|lease| lease.look()).collect()
+        self.watch.leases().map(|lease| lease.look()).collect()
     }
 
     /// What is known of our own threads.
     fn known(&self) -> Vec<stacks::Known> {
-        let now = clock::now();
         let rows = self.scoreboard.threads().iter().zip(self.watch.leases()).enumerate();
         let told = rows.filter(|(_, (_, lease))| lease.thread() != 0).map(|(runner, (row, lease))| {
-            let doing = match row.current() {
-                Some((request, since)) => format!("{request}, for {:.1} s", now.saturating_sub(since) as f64 / 1000.0),
-                None => "idle".to_owned(),
-            };
-            (lease.thread(), format!("runner-{runner}: {doing}"))
+            let doing = doing(row).unwrap_or_else(|| "idle".to_owned());
+            (lease.thread(), format!("{}: {doing}", self.who(runner)))
         });
         told.collect()
     }
+
+    /// The places of calls that are under way, each with what is known of it.
+    fn greenlets(&self) -> Vec<(usize, String)> {
+        let rows = self.scoreboard.used().iter().enumerate();
+        rows.filter_map(|(place, row)| Some((place, format!("{}: {}", self.who(place), doing(row)?)))).collect()
+    }
+
+    /// What runs the calls at this place, by name.
+    pub(super) fn who(&self, place: usize) -> String {
+        let kind = if self.settings.engine.has_greenlets() { "greenlet" } else { "runner" };
+        format!("{kind}-{place}")
+    }
+
+    /// The stack of the call at this place.
+    pub(super) fn stack_of(&self, py: Python<'_>, place: usize) -> String {
+        let thread = self.watch.lease(place).thread();
+        if self.settings.engine.has_greenlets() { greenlets::stack(py, place, thread) } else { stacks::one(py, thread) }
+    }
+}
+
+/// The request of a row, and for how long.
+fn doing(row: &ThreadRow) -> Option<String> {
+    let (request, since) = row.current()?;
+    Some(format!("{request}, for {:.1} s", clock::now().saturating_sub(since) as f64 / 1000.0))
 }

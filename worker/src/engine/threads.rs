@@ -18,11 +18,11 @@ use crate::turn::Farewell;
 
 /// How long threads of the application's may hold up the exit of a worker that has no request left. Less cuts off what they
 /// are at, more holds up a reload; `timeouts.drain` ends it in any case.
-const PYTHON_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PYTHON_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Pieces of one answer that are pulled in a row while nobody is known to wait. Less costs a look at the poll more often, more makes
 /// others wait behind a client that reads as fast as the application writes.
-const PIECES_MAX: usize = 16;
+pub(super) const PIECES_MAX: usize = 16;
 
 /// Serves on this thread and as many more as the config says, until the engine is done and this thread's last call is over.
 ///
@@ -30,24 +30,25 @@ const PIECES_MAX: usize = 16;
 /// When a thread cannot be made.
 pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<()> {
     watch::start(engine)?;
-    let mut others = Vec::new();
-    for index in 1..engine.settings.threads {
-        let (engine, application) = (engine.clone(), application.clone());
-        let runner = thread::Builder::new().name(format!("runner-{index}"));
-        others.push(runner.spawn(move || Runner::new(engine, index).run(&application))?);
+    let parts = (engine.clone(), application.clone());
+    engine.growth.begin(Box::new(move |index| {
+        let (engine, application) = parts.clone();
+        engine.scoreboard.use_row(index);
+        let mut runner = Runner::new(engine, index);
+        thread::Builder::new().name(format!("runner-{index}")).spawn(move || runner.run(&application))
+    }));
+    for _ in 1..engine.settings.threads_min {
+        engine.growth.hire()?;
     }
     Runner::new(engine.clone(), 0).run(application);
-    for other in others {
-        // A panic has ended the process already.
-        let _ = other.join();
-    }
+    engine.growth.join();
     engine.stop_beating();
     Python::attach(|py| python::finalize(py, PYTHON_PATIENCE, &engine.log));
     Ok(())
 }
 
 impl Runner {
-    fn run(mut self, application: &Application) {
+    fn run(&mut self, application: &Application) {
         Python::attach(|py| {
             self.lease().adopt(python::this_thread(py));
             loop {
@@ -58,13 +59,18 @@ impl Runner {
                         None => return,
                     },
                 };
-                match task {
-                    Task::Serve(guest) => self.serve(py, application, guest),
-                    Task::Abandon(rest) => self.abandon(py, application, rest),
-                }
-                self.flush_batch();
+                self.work(py, application, task);
             }
         });
+    }
+
+    /// Does one piece of work.
+    pub(super) fn work(&mut self, py: Python<'_>, application: &Application, task: Task) {
+        match task {
+            Task::Serve(guest) => self.serve(py, application, guest),
+            Task::Abandon(rest) => self.abandon(py, application, rest),
+        }
+        self.flush_batch();
     }
 
     /// Calls the application, or pulls at its answer, for as long as its client takes what comes of it.
@@ -98,7 +104,7 @@ impl Runner {
     }
 
     /// Python has the thread now, for the connection in this slot or for none.
-    fn begin_call(&self, place: Option<u32>, heard: Heard) {
+    pub(super) fn begin_call(&self, place: Option<u32>, heard: Heard) {
         self.engine.scoreboard.counters().python_beat.store(self.moment.now, Ordering::Relaxed);
         self.lease().begin(place, heard, self.moment.now);
         self.engine.watch.note_call();
@@ -117,19 +123,29 @@ impl Runner {
     /// A call has returned whose client was told without it. What it wrote is thrown away.
     fn come_late(&mut self, py: Python<'_>, application: &Application, call: (Box<Guest>, Ending)) {
         let (mut guest, ending) = call;
+        self.admit_late(py, ending);
+        if guest.rest.is_none() && self.lease().client().1 == Heard::All {
+            return self.leave(guest, Flushed::All);
+        }
+        if let Some(rest) = guest.rest.take() {
+            self.abandon(py, application, rest);
+        }
+        self.part_late(guest);
+    }
+
+    /// A late call is back.
+    pub(super) fn admit_late(&self, py: Python<'_>, ending: Ending) {
         python::take_back(py, self.lease().thread());
         if ending == Ending::Stuck {
             self.engine.stuck.fetch_sub(1, Ordering::SeqCst);
         }
-        if guest.rest.is_none() && self.lease().client().1 == Heard::All {
-            return self.leave(guest, Flushed::All);
-        }
+    }
+
+    /// Ends a connection whose client was told without its call.
+    pub(super) fn part_late(&mut self, mut guest: Box<Guest>) {
         let line = self.engine.scoreboard.threads()[self.index].current();
         // It was told of when its client was.
         guest.times = None;
-        if let Some(rest) = guest.rest.take() {
-            self.abandon(py, application, rest);
-        }
         self.engine.scoreboard.threads()[self.index].end();
         self.moment = self.clock.moment();
         let (request, since) = line.unwrap_or_default();

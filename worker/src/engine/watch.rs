@@ -7,6 +7,9 @@
 //!   now and then:                 the heart has not beaten for a while                                   -> lets it (pulse)
 //! ```
 //!
+//! With greenlets calls that wait are the rule. There the loop of the thread is looked at: that something has come for it, and it has not
+//! come round for a tick, says that somebody keeps the thread.
+//!
 //! For a while after a call has blocked, whoever takes work wakes the next runner itself, so that an application whose calls block by
 //! habit waits for no tick. When no call runs the watch sleeps, but for the pulse.
 
@@ -17,14 +20,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use monoceros_shared::config::Engine as Config;
 use monoceros_shared::exit;
 
 use super::late::Late;
 use super::pulse::Pulse;
-use super::runner::Runner;
+use super::runner::{HANDS, Runner};
 use super::{Engine, Mode};
 use crate::clock;
-use crate::lease::{Lease, Sight};
+use crate::lease::{Lease, Leases, Sight};
 
 /// How long a call may keep others waiting while a thread is idle, before it is noticed. Less costs wakes on a machine whose
 /// calls are short, more is felt by clients.
@@ -32,6 +36,9 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// The same where there is one runner, so that no other could do its neighbours' work: only deadlines wait for it.
 const TICK_ALONE: Duration = Duration::from_millis(10);
+
+/// The same where calls are greenlets and may wait by the thousand: how soon a thread that somebody keeps is noticed, too.
+const TICK_OF_LOOP: Duration = Duration::from_millis(50);
 
 /// Ticks for which one blocked call makes the runners eager. Less makes an application that blocks now and then wait for
 /// ticks again, more costs one whose calls are short a wake for each.
@@ -42,33 +49,31 @@ const QUIET: Duration = Duration::from_millis(16);
 
 /// What the watch sees of the runners.
 pub struct Watch {
-    leases: &'static [Lease],
+    leases: &'static Leases,
     eager: AtomicU32,
     asleep: AtomicBool,
     thread: OnceLock<Thread>,
 }
 
 impl Watch {
-    /// A watch over so many runners, each call of which may take so long; not started. Its leases are never given back, for what
-    /// Python holds may name them to the end of the process.
-    pub fn new(threads: usize, request: Duration) -> Watch {
-        let leases: Vec<Lease> = (0..threads).map(|_| Lease::new(request.as_millis() as u64)).collect();
+    /// A watch over so many calls at once, each of which may take so long; not started.
+    pub fn new(calls: usize, request: Duration) -> Watch {
         Watch {
-            leases: Vec::leak(leases),
+            leases: Box::leak(Box::new(Leases::new(calls, request.as_millis() as u64))),
             eager: AtomicU32::new(0),
             asleep: AtomicBool::new(false),
             thread: OnceLock::new(),
         }
     }
 
-    /// The lease of this runner.
+    /// The lease of this runner, or of the call at this place.
     pub fn lease(&self, runner: usize) -> &'static Lease {
-        &self.leases[runner]
+        self.leases.get(runner)
     }
 
-    /// Those of all runners.
-    pub fn leases(&self) -> &'static [Lease] {
-        self.leases
+    /// All that were ever asked for, in their order.
+    pub fn leases(&self) -> impl Iterator<Item = &'static Lease> + use<> {
+        self.leases.used()
     }
 
     /// Whether calls have blocked lately.
@@ -92,8 +97,9 @@ impl Watch {
         }
     }
 
-    fn is_quiet(&self) -> bool {
-        self.leases.iter().all(|lease| lease.look() == Sight::Idle)
+    /// Whether no call runs.
+    pub fn is_quiet(&self) -> bool {
+        self.leases().all(|lease| lease.look() == Sight::Idle)
     }
 }
 
@@ -119,6 +125,8 @@ pub(super) struct Watchman {
     /// The runners as they were at the last look, and when one of them last was another.
     seen: Vec<Sight>,
     pub(super) moved: u64,
+    /// How often the loop had come round when something was last seen to wait for it.
+    waited_for: Option<u64>,
 }
 
 /// What a look at the runners found.
@@ -137,24 +145,30 @@ pub(super) enum Found {
 impl Watchman {
     fn new(engine: Arc<Engine>) -> Watchman {
         let now = clock::now();
-        let seen = vec![Sight::Idle; engine.watch.leases.len()];
-        let hands = Runner::new(engine.clone(), usize::MAX);
+        let hands = Runner::new(engine.clone(), HANDS);
         let pulse = Pulse::new(engine.settings.heartbeat, now);
-        Watchman { engine, hands, late: Vec::new(), pulse, has_said_stuck: false, seen, moved: now }
+        let (late, seen) = (Vec::new(), Vec::new());
+        Watchman { engine, hands, late, pulse, has_said_stuck: false, seen, moved: now, waited_for: None }
     }
 
     fn watch(mut self) {
         let engine = self.engine.clone();
         let watch = &engine.watch;
         watch.thread.get_or_init(thread::current);
-        let tick = if engine.settings.threads > 1 { TICK } else { TICK_ALONE };
+        let tick = match engine.settings.engine {
+            Config::Gevent | Config::Eventlet => TICK_OF_LOOP,
+            Config::Threads if engine.settings.threads > 1 => TICK,
+            Config::Threads | Config::Tornado => TICK_ALONE,
+        };
         let mut quiet = Duration::ZERO;
         loop {
-            thread::park_timeout(tick);
+            thread::park_timeout(tick.min(self.until_next(clock::now())));
             self.attend();
             let found = self.look();
             match found {
                 Found::NobodyFree => self.stand_in(),
+                // Each place may have a call, and what waits for one has its time too.
+                Found::Busy | Found::Blocked if engine.settings.engine.has_greenlets() => drop(self.tend_queue()),
                 Found::Quiet | Found::Busy | Found::Blocked => {}
             }
             let blocks = matches!(found, Found::Blocked | Found::NobodyFree);
@@ -183,9 +197,14 @@ impl Watchman {
     }
 
     pub(super) fn look(&mut self) -> Found {
-        let mut blocked = 0;
+        let (mut blocked, mut count) = (0, 0);
         let mut found = Found::Quiet;
-        for (before, lease) in self.seen.iter_mut().zip(self.engine.watch.leases) {
+        for (place, lease) in self.engine.watch.leases().enumerate() {
+            count += 1;
+            if place == self.seen.len() {
+                self.seen.push(Sight::Idle);
+            }
+            let before = &mut self.seen[place];
             let now = lease.look();
             if now != *before {
                 *before = now;
@@ -195,11 +214,23 @@ impl Watchman {
                 blocked += 1;
             }
         }
+        let is_nobody_free = match self.engine.settings.engine {
+            Config::Gevent | Config::Eventlet => self.is_thread_kept(),
+            Config::Threads | Config::Tornado => blocked == count,
+        };
         match blocked {
+            _ if is_nobody_free => Found::NobodyFree,
             0 => found,
-            all if all == self.seen.len() => Found::NobodyFree,
             _ => Found::Blocked,
         }
+    }
+
+    /// Whether something has waited for the loop since the last look, and it has not come round.
+    fn is_thread_kept(&mut self) -> bool {
+        let turns = self.engine.foreign.turns();
+        let is_kept = self.engine.has_events() || self.engine.deputy.load(Ordering::SeqCst);
+        let before = std::mem::replace(&mut self.waited_for, is_kept.then_some(turns));
+        is_kept && before == Some(turns)
     }
 
     /// Until a call begins, but for what is due without one.
@@ -219,7 +250,7 @@ impl Watchman {
 
     /// How long nothing is due, if no call begins: at least a millisecond, and no longer than a call may take.
     pub(super) fn until_next(&self, now: u64) -> Duration {
-        let deadlines = self.engine.watch.leases.iter().filter_map(Lease::deadline);
+        let deadlines = self.engine.watch.leases().filter_map(Lease::deadline);
         let late = self.late.iter().filter_map(Late::next);
         let ends = self.engine.drain_ends().into_iter().chain(self.engine.leaves_at());
         let next = deadlines.chain(late).chain(ends.filter(|at| *at > now)).chain([self.pulse.next()]).min();
@@ -236,7 +267,7 @@ impl Watchman {
             return;
         }
         self.tell_the_rest(now);
-        let rows = engine.scoreboard.threads().iter();
+        let rows = engine.scoreboard.used().iter();
         let requests: Vec<String> = rows.filter_map(|row| Some(row.current()?.0)).collect();
         slog::warn!(engine.log, "this worker ends, though its Python has not";
             "requests" => requests.join(", "), "next" => "what Python does at its end is not done");

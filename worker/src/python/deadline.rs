@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyCFunction;
+use pyo3::types::{PyCFunction, PyType};
 use pyo3::{create_exception, ffi, wrap_pyfunction};
 
-use crate::{clock, lease};
+use crate::clock;
+use crate::lease::{self, Lease};
 
 create_exception!(
     monoceros,
@@ -25,7 +26,12 @@ create_exception!(
 
 /// The class, for the environ and for `isinstance`.
 pub fn request_timeout(py: Python<'_>) -> Bound<'_, PyAny> {
-    py.get_type::<RequestTimeout>().into_any()
+    request_timeout_class(py).into_any()
+}
+
+/// The class, to be raised.
+pub fn request_timeout_class(py: Python<'_>) -> Bound<'_, PyType> {
+    py.get_type::<RequestTimeout>()
 }
 
 /// Whether it is this that ended a call. The log has told of the call already, when its client was told.
@@ -37,7 +43,7 @@ pub fn is_request_timeout(error: &PyErr, py: Python<'_>) -> bool {
 ///
 /// # Errors
 /// When Python has no memory.
-pub fn extend<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyCFunction>> {
+pub fn extender<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyCFunction>> {
     wrap_pyfunction!(extend_timeout, py)
 }
 
@@ -45,9 +51,17 @@ pub fn extend<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyCFunction>> {
 #[pyfunction]
 #[pyo3(signature = (seconds, /))]
 fn extend_timeout(seconds: f64) -> PyResult<()> {
+    extend(lease::mine(), seconds)
+}
+
+/// Grants the request of this lease so many seconds from now.
+///
+/// # Errors
+/// When it is no request, or too late, or the seconds are none.
+pub fn extend(lease: Option<&Lease>, seconds: f64) -> PyResult<()> {
     let grant = Duration::try_from_secs_f64(seconds)
         .map_err(|_| PyValueError::new_err(format!("cannot extend the timeout by {seconds} seconds")))?;
-    let lease = lease::mine().ok_or_else(|| PyRuntimeError::new_err("this thread runs no request"))?;
+    let lease = lease.ok_or_else(|| PyRuntimeError::new_err("this thread runs no request"))?;
     if lease.extend(clock::now().saturating_add(u64::try_from(grant.as_millis()).unwrap_or(u64::MAX))) {
         return Ok(());
     }
@@ -74,7 +88,7 @@ fn set(thread: u64, exception: *mut ffi::PyObject) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::{Heard, Lease};
+    use crate::lease::Heard;
 
     fn with_lease(run: impl FnOnce(Python<'_>, &'static Lease)) {
         Python::initialize();
@@ -88,7 +102,7 @@ mod tests {
 
     fn extended(py: Python<'_>, seconds: &str) -> String {
         let globals = pyo3::types::PyDict::new(py);
-        globals.set_item("extend", extend(py).unwrap()).unwrap();
+        globals.set_item("extend", extender(py).unwrap()).unwrap();
         let code = std::ffi::CString::new(format!("extend({seconds})")).unwrap();
         py.eval(&code, Some(&globals), None).map_or_else(|error| error.to_string(), |_| "granted".to_owned())
     }

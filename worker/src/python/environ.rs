@@ -95,16 +95,12 @@ impl Environs {
         })
     }
 
-    /// Has every request from now on come by https.
+    /// Changes each template.
     ///
     /// # Errors
     /// When Python has no memory.
-    pub fn assume_https(&mut self, py: Python<'_>) -> PyResult<()> {
-        for template in &mut self.templates {
-            template.dict.bind(py).set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
-            template.scheme_port = b"443";
-        }
-        Ok(())
+    pub fn change(&mut self, change: impl Fn(&mut Template) -> PyResult<()>) -> PyResult<()> {
+        self.templates.iter_mut().try_for_each(change)
     }
 
     /// The environ of this request, with this `wsgi.input`.

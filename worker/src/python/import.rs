@@ -55,7 +55,7 @@ fn find(py: Python<'_>, app: &App) -> Result<Py<PyAny>, Fault> {
     if app.wsgi.factory {
         found = found.call0().map_err(|error| Fault::raised(py, "the factory", &error))?;
     }
-    if found.is_callable() {
+    if found.is_callable() || super::tornado::is_native(&found) {
         return Ok(found.unbind());
     }
     let kind = super::respond::type_name(&found);

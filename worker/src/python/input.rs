@@ -8,7 +8,6 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsRawFd, IntoRawFd};
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -94,7 +93,7 @@ impl Inputs {
     /// When Python has no memory.
     pub fn stream<'py>(&self, respond: &Bound<'py, Respond>) -> PyResult<Bound<'py, PyAny>> {
         let py = respond.py();
-        let raw = self.stream.bind(py).call1((respond.getattr(intern!(py, "receive"))?,))?;
+        let raw = self.stream.bind(py).call1((Respond::receiver(respond)?,))?;
         self.buffered.bind(py).call1((raw, BUFFER_BYTES))
     }
 

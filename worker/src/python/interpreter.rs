@@ -22,6 +22,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::error;
+
 /// The Python that this worker was built against.
 const BUILT_WITH: &str = env!("MONOCEROS_PYTHON");
 /// Its version, `3.11`.
@@ -157,6 +159,17 @@ pub fn write_line_by_line(py: Python<'_>) -> PyResult<()> {
     let arguments = PyDict::new(py);
     arguments.set_item("line_buffering", true)?;
     stdout.call_method("reconfigure", (), Some(&arguments)).map(drop)
+}
+
+/// Has threads take their turns so often.
+///
+/// # Errors
+/// When Python refuses it, which it does for no value of the config's.
+pub fn set_switch_interval(py: Python<'_>, app: &App) -> Result<(), Failure> {
+    let Some(interval) = app.switch_interval else { return Ok(()) };
+    let set = || py.import("sys")?.call_method1("setswitchinterval", (interval.as_secs_f64(),));
+    let set = set().map(drop);
+    set.map_err(|raised| Failure::new(format!("cannot set switch_interval: {}", error::one_line(py, &raised)), ""))
 }
 
 /// Checks, before Python starts, that a virtualenv is one of this worker's Python: another version's would fail later and strangely.

@@ -29,10 +29,18 @@ use crate::wire::{Span, Version};
 /// Bytes that a list may have in all to be handed over at once. Above it a slow reader would cost the list's size twice.
 const AT_ONCE_MAX: u64 = 64 * 1024;
 /// Empty items skipped in one pull. A generator may yield `b''` without end, and the thread's other clients must be served.
-const EMPTY_MAX: usize = 64;
+pub const EMPTY_MAX: usize = 64;
 
-/// What of an answer is still to be had. Not to be dropped: pull it to its end, or abandon it, else `close()` is never called.
-pub struct Rest {
+/// What of an answer is still to be had.
+pub enum Rest {
+    /// What the application returned.
+    Iterable(Iterable),
+    /// Somebody who asks for it by himself, and waits until all that was written has left, or cannot.
+    Awaited(Py<PyAny>),
+}
+
+/// What the application returned, to be asked on. Not to be dropped: pull it to its end, or abandon it, else `close()` is never called.
+pub struct Iterable {
     respond: Py<Respond>,
     iterable: Py<PyAny>,
     stage: Stage,
@@ -45,15 +53,29 @@ enum Stage {
     Close,
 }
 
-enum Next<'py> {
+/// What could be done at once with what the application returned.
+pub enum Whole {
+    /// All; there is nothing to close.
+    Done,
+    /// All, and it is to be closed.
+    Sent,
+    /// Nothing: it is to be asked for its items.
+    Items,
+}
+
+/// What the iterable gave.
+pub enum Next<'py> {
+    /// An item that is not empty.
     Item(Bound<'py, PyBytes>),
     /// Only empty ones so far.
     Empty,
+    /// Nothing more.
     End,
 }
 
 /// What one step did for the answer.
-enum Progress {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
     /// There may be more.
     More,
     /// It is finished, and something has still to leave.
@@ -67,15 +89,19 @@ impl Served {
         Served { connection, rest: None }
     }
 
-    fn again(connection: Box<Connection>, rest: Rest) -> Served {
-        Served { connection, rest: Some(rest) }
+    fn again(connection: Box<Connection>, rest: Iterable) -> Served {
+        Served { connection, rest: Some(Rest::Iterable(rest)) }
     }
 }
 
 impl Application {
     /// Pulls the next piece of an answer: to be called whenever everything written before has left; where nothing was
     /// written, after other clients had their turn.
+    ///
+    /// # Panics
+    /// When somebody else asks for it.
     pub fn pull(&self, py: Python<'_>, connection: Box<Connection>, rest: Rest) -> Served {
+        let Rest::Iterable(rest) = rest else { unreachable!("who waits for it asks for it") };
         match &rest.stage {
             Stage::Items(iterator) => {
                 let iterator = iterator.clone_ref(py);
@@ -90,7 +116,10 @@ impl Application {
 
     /// The client has left: calls `close()` of the iterable and drops it.
     pub fn abandon(&self, py: Python<'_>, rest: Rest) {
-        self.close(py, rest.iterable.bind(py));
+        match rest {
+            Rest::Iterable(rest) => self.close(py, rest.iterable.bind(py)),
+            Rest::Awaited(_) => unreachable!("who waits for it is told"),
+        }
     }
 
     /// Answers with what a call of the application gave.
@@ -102,7 +131,13 @@ impl Application {
     ) -> Served {
         let py = iterable.py();
         let (respond, said) = call;
-        let stage = match self.at_once(&mut connection.turn, said, &iterable) {
+        let whole = self.at_once(&mut connection.turn, said, &iterable);
+        let stage = whole.and_then(|whole| match whole {
+            Whole::Done => Ok(None),
+            Whole::Sent => Ok(Some(Stage::Close)),
+            Whole::Items => Ok(Some(Stage::Items(iterable.try_iter()?.unbind()))),
+        });
+        let stage = match stage {
             Ok(None) => return Served::done(connection),
             Ok(Some(stage)) => stage,
             Err(error) => {
@@ -112,12 +147,15 @@ impl Application {
             }
         };
         let is_finished = matches!(stage, Stage::Close);
-        let rest = Rest { respond, iterable: iterable.unbind(), stage };
-        if is_finished { Served::again(connection, rest) } else { self.pull(py, connection, rest) }
+        let rest = Iterable { respond, iterable: iterable.unbind(), stage };
+        if is_finished { Served::again(connection, rest) } else { self.pull(py, connection, Rest::Iterable(rest)) }
     }
 
-    /// Answers with the whole of it where that is possible; gives what is left to do.
-    fn at_once(&self, turn: &mut Turn, said: Said, iterable: &Bound<'_, PyAny>) -> PyResult<Option<Stage>> {
+    /// Answers with the whole of it where that is possible. Runs no code of the application's.
+    ///
+    /// # Errors
+    /// When it is not what PEP 3333 allows.
+    pub fn at_once(&self, turn: &mut Turn, said: Said, iterable: &Bound<'_, PyAny>) -> PyResult<Whole> {
         if let Some(items) = sequence(iterable) {
             let (pieces, total) = items?;
             expect_ready(turn, said)?;
@@ -125,20 +163,20 @@ impl Application {
             if total <= AT_ONCE_MAX || pieces.len() == 1 {
                 pieces.iter().for_each(|piece| turn.write(piece.as_bytes()));
                 self.finish(turn, said);
-                return Ok(None);
+                return Ok(Whole::Done);
             }
         } else if let Ok(wrapper) = iterable.cast_exact::<FileWrapper>() {
             expect_ready(turn, said)?;
             if let Some(region) = wrapper.get().region(iterable.py())? {
                 send(turn, said, region);
                 self.finish(turn, said);
-                return Ok(Some(Stage::Close));
+                return Ok(Whole::Sent);
             }
         }
-        Ok(Some(Stage::Items(iterable.try_iter()?.unbind())))
+        Ok(Whole::Items)
     }
 
-    fn step(&self, py: Python<'_>, connection: Box<Connection>, progress: (Rest, Py<PyIterator>)) -> Served {
+    fn step(&self, py: Python<'_>, connection: Box<Connection>, progress: (Iterable, Py<PyIterator>)) -> Served {
         let (rest, iterator) = progress;
         respond::lend(py, &rest.respond, connection);
         let next = next(&mut iterator.into_bound(py));
@@ -146,7 +184,7 @@ impl Application {
         let (mut connection, said) = respond::take_back(py, &rest.respond);
         match next.and_then(|next| self.hand_over(&mut connection.turn, said, &next)) {
             Ok(Progress::More) => Served::again(connection, rest),
-            Ok(Progress::Finished) => Served::again(connection, Rest { stage: Stage::Close, ..rest }),
+            Ok(Progress::Finished) => Served::again(connection, Iterable { stage: Stage::Close, ..rest }),
             Ok(Progress::Left) => {
                 self.close(py, rest.iterable.bind(py));
                 Served::done(connection)
@@ -160,7 +198,10 @@ impl Application {
     }
 
     /// Gives the turn what came next.
-    fn hand_over(&self, turn: &mut Turn, said: Said, next: &Next<'_>) -> PyResult<Progress> {
+    ///
+    /// # Errors
+    /// When it must not come: there is no head.
+    pub fn hand_over(&self, turn: &mut Turn, said: Said, next: &Next<'_>) -> PyResult<Progress> {
         let item = match next {
             Next::Empty => return Ok(Progress::More),
             Next::Item(item) => Some(item),
@@ -192,10 +233,16 @@ impl Application {
 
     /// Ends the turn for an exception of the application's, or of a `write()` whose client had left.
     pub(super) fn fail(&self, mut connection: Box<Connection>, what: (Said, &PyErr), py: Python<'_>) -> Served {
-        let request = request_line(&connection.turn);
+        self.fail_turn(&mut connection.turn, what, py);
+        Served::done(connection)
+    }
+
+    /// The same for the turn alone.
+    pub fn fail_turn(&self, turn: &mut Turn, what: (Said, &PyErr), py: Python<'_>) {
+        let request = request_line(turn);
         if what.0.is_client_gone {
             debug!(self.log, "the client left while the application was writing"; "request" => request);
-        } else if let Some(fault) = connection.turn.body_fault() {
+        } else if let Some(fault) = turn.body_fault() {
             debug!(self.log, "the body could not be read"; "request" => request, "why" => fault.why);
         } else if deadline::is_request_timeout(what.1, py) {
             debug!(self.log, "a call that was late has ended by RequestTimeout"; "request" => request);
@@ -204,18 +251,23 @@ impl Application {
         } else {
             error!(self.log, "the application failed"; "request" => request, "traceback" => exception::traceback(py, what.1));
         }
-        connection.turn.fail();
-        Served::done(connection)
+        turn.fail();
+    }
+
+    /// `close()` of an iterable has raised.
+    pub fn note_failed_close(&self, py: Python<'_>, error: &PyErr) {
+        fork::leave_if_child(py, Some(error));
+        if !deadline::is_request_timeout(error, py) {
+            error!(self.log, "close() of the application's iterable failed"; "traceback" => exception::traceback(py, error));
+        }
     }
 
     fn close(&self, py: Python<'_>, iterable: &Bound<'_, PyAny>) {
         let close = iterable.getattr_opt(pyo3::intern!(py, "close"));
         let closed = close.and_then(|close| close.map_or(Ok(()), |close| close.call0().map(drop)));
-        fork::leave_if_child(py, closed.as_ref().err());
-        if let Err(error) = closed
-            && !deadline::is_request_timeout(&error, py)
-        {
-            error!(self.log, "close() of the application's iterable failed"; "traceback" => exception::traceback(py, &error));
+        match closed {
+            Ok(()) => fork::leave_if_child(py, None),
+            Err(error) => self.note_failed_close(py, &error),
         }
     }
 }
@@ -233,7 +285,11 @@ fn sequence<'py>(iterable: &Bound<'py, PyAny>) -> Option<PyResult<(Vec<Bound<'py
     }))
 }
 
-fn piece(item: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
+/// An item of the iterable.
+///
+/// # Errors
+/// When it is not bytes.
+pub fn piece(item: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyBytes>> {
     item.cast_into::<PyBytes>().map_err(|error| {
         let kind = type_name(&error.into_inner());
         PyTypeError::new_err(format!("the application's iterable gave {kind}, not bytes"))

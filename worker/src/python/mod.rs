@@ -13,7 +13,9 @@ mod deadline;
 mod environ;
 mod error;
 mod file;
+mod foreign;
 mod fork;
+pub mod greenlets;
 mod hints;
 mod import;
 mod input;
@@ -24,14 +26,16 @@ mod latin1;
 mod meta;
 mod modules;
 mod names;
+mod once;
 pub mod probe;
 mod ready;
-mod respond;
+pub mod respond;
 mod shutdown;
 pub mod stacks;
 mod template;
 #[cfg(test)]
 mod tests;
+pub mod tornado;
 
 use std::sync::Arc;
 
@@ -43,12 +47,15 @@ use respond::{Respond, Said};
 use slog::Logger;
 
 use crate::conn::Connection;
-pub use deadline::{raise_in, take_back};
-pub use fork::{has_forked, on_fork};
-pub use iterate::Rest;
+pub use deadline::{raise_in, request_timeout_class, take_back};
+pub use error::traceback;
+pub use fork::{has_forked, leave_if_child, on_fork};
+pub use iterate::{EMPTY_MAX, Next, Progress, Rest, Whole, piece};
 pub use modules::files;
+pub use once::{finish, load_once};
 pub use ready::check;
 pub use shutdown::finalize;
+pub use stacks::this_thread;
 
 /// A WSGI application and all that its calls have in common. Shared by every thread that runs Python.
 pub struct Application {
@@ -80,6 +87,15 @@ pub struct Served {
 /// # Errors
 /// What a person needs to see why the application cannot be had: see [`Failure`].
 pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failure> {
+    load_with(assignment, log, |_| Ok(()))
+}
+
+/// The same, with something done before the application is imported.
+fn load_with(
+    assignment: &Assignment,
+    log: &Logger,
+    prepare: impl FnOnce(Python<'_>) -> PyResult<()>,
+) -> Result<Application, Failure> {
     let app = &assignment.app;
     if let Some(root) = &app.virtualenv {
         interpreter::check_virtualenv(root)?;
@@ -91,14 +107,19 @@ pub fn load(assignment: &Assignment, log: &Logger) -> Result<Application, Failur
     interpreter::start(app)?;
     watch_over()?;
     Python::attach(|py| {
+        foreign::prepare(py, app)?;
+        interpreter::set_switch_interval(py, app)?;
         if let Err(error) = interpreter::write_line_by_line(py) {
             slog::warn!(log, "what is printed may come late"; "why" => error::one_line(py, &error));
         }
-        let callable = import::application(py, app)?;
-        Application::new(py, callable, assignment, log.clone()).map_err(|error| Failure {
+        let unprepared = |error: PyErr| Failure {
             why: format!("cannot prepare Python: {}", error::one_line(py, &error)),
-            detail: error::traceback(py, &error),
-        })
+            detail: traceback(py, &error),
+        };
+        prepare(py).map_err(unprepared)?;
+        let callable = import::application(py, app)?;
+        tornado::expect_servable(callable.bind(py), app)?;
+        Application::new(py, callable, assignment, log.clone()).map_err(unprepared)
     })
 }
 
@@ -107,12 +128,6 @@ fn watch_over() -> Result<(), Failure> {
     let failure = |cause: String| Failure::new(format!("cannot watch over Python: {cause}"), "");
     Python::attach(|py| stacks::prepare(py).map_err(|error| failure(error::one_line(py, &error))))?;
     probe::start().map_err(|error| failure(error.to_string()))
-}
-
-/// The number that Python has for this thread.
-pub fn this_thread(py: Python<'_>) -> u64 {
-    let number = || py.import("_thread")?.call_method0("get_ident")?.extract();
-    number().unwrap_or_default()
 }
 
 impl Application {
@@ -140,7 +155,7 @@ impl Application {
         let start_response = respond.bind(py).getattr(intern!(py, "start_response"));
         let kept = (!self.noted.is_empty()).then(|| environ.clone());
         let result = start_response.and_then(|start_response| self.callable.bind(py).call1((environ, start_response)));
-        fork::leave_if_child(py, result.as_ref().err());
+        leave_if_child(py, result.as_ref().err());
         let (mut connection, said) = respond::take_back(py, &respond);
         if let Some(environ) = kept {
             connection.notes = self.noted.iter().map(|name| note(&environ, name)).collect();

@@ -25,10 +25,9 @@ use pyo3::prelude::*;
 use slog::{Drain, KV, Logger, OwnedKVList, Record, Serializer, o};
 use socket2::Socket;
 
-use super::{Application, environ, error, input};
+use super::{Application, environ, error, input, tornado};
 use crate::clock::Clock;
 use crate::conn::{Connection, Peer, Waits};
-use crate::lease::{Heard, Lease};
 use crate::turn::{Farewell, Limits, Next, Turn};
 use crate::wire::Framing;
 use crate::wire::http::{body, head};
@@ -73,6 +72,10 @@ pub fn check(application: &Application, assignment: &Assignment, log: &Logger) -
     let heard = (Logger::root(errors.clone().fuse(), o!()), witness.clone());
     let answer = Python::attach(|py| {
         let cannot = |why: String| Failure::new(format!("cannot ask {}: {why}", ready.path), "");
+        if application.is_native(py) {
+            let bytes = tornado::ask(py, &application.callable, &request(ready, "Connection: close\r\n"));
+            return bytes.map(Answer::of).map_err(|raised| cannot(error::one_line(py, &raised)));
+        }
         let asked =
             application.to_be_asked(py, assignment, heard).map_err(|raised| cannot(error::one_line(py, &raised)))?;
         asked.ask(py, ready).map_err(|why| cannot(why.to_string()))
@@ -87,6 +90,15 @@ struct Answer {
     bytes: Vec<u8>,
 }
 
+impl Answer {
+    /// What these bytes say; a status of 0 when they say none.
+    fn of(mut bytes: Vec<u8>) -> Answer {
+        let status = bytes.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        bytes.truncate(KEPT_MAX);
+        Answer { status: status.unwrap_or_default(), bytes }
+    }
+}
+
 impl Application {
     /// The same application, as if it had one listener without an address, with a log and a witness of its own.
     fn to_be_asked(&self, py: Python<'_>, assignment: &Assignment, heard: (Logger, Witness)) -> PyResult<Application> {
@@ -94,7 +106,7 @@ impl Application {
         let alone = Assignment { listeners: vec![String::new()], ..assignment.clone() };
         let mut environs = environ::Environs::new(py, &alone, &log)?;
         if assignment.app.reload.ready.as_ref().is_some_and(|ready| ready.scheme == "https") {
-            environs.assume_https(py)?;
+            environs.change(|template| template.assume_https(py))?;
         }
         let inputs = input::Inputs::new(py)?;
         let (callable, noted) = (self.callable.clone_ref(py), self.noted.clone());
@@ -105,33 +117,17 @@ impl Application {
     fn ask(&self, py: Python<'_>, ready: &Ready) -> io::Result<Answer> {
         let (mut connection, client) = connect()?;
         let moment = Clock::new().moment();
-        connection.turn.receive(request(ready).as_bytes(), &moment);
+        connection.turn.receive(request(ready, "").as_bytes(), &moment);
         if connection.turn.next() != Next::Call {
             let why = connection.turn.take_refusal().map_or("it is no whole request", |refusal| refusal.why);
             return Err(io::Error::other(why));
         }
         let reader = thread::Builder::new().name("ready".into()).spawn(move || read(client))?;
         connection.turn.run(&moment);
-        // Here `timeouts.boot` is the only deadline, but an application may ask for more time all the same.
-        let lease: &'static Lease = Box::leak(Box::new(Lease::new(u64::MAX)));
-        lease.adopt(super::this_thread(py));
-        lease.begin(None, Heard::Nothing, 0);
-        let mut served = self.call(py, connection);
-        loop {
-            let connection = &mut served.connection;
-            let sent = py.detach(|| connection.flush_waiting());
-            match served.rest {
-                Some(rest) if sent.is_ok() => served = self.pull(py, served.connection, rest),
-                Some(rest) => {
-                    self.abandon(py, rest);
-                    break;
-                }
-                None => break,
-            }
-        }
+        let connection = self.answer_all(py, connection);
         // By shutdown, so that the reader comes to an end although a child of the application's may hold the socket.
-        served.connection.say(Farewell::Close);
-        let status = served.connection.turn.status();
+        connection.say(Farewell::Close);
+        let status = connection.turn.status();
         let bytes = py.detach(|| reader.join()).expect("a panic ends the process");
         Ok(Answer { status, bytes })
     }
@@ -159,9 +155,9 @@ fn connect() -> io::Result<(Box<Connection>, UnixStream)> {
     Ok((Box::new(connection), client))
 }
 
-fn request(ready: &Ready) -> String {
+fn request(ready: &Ready, more: &str) -> String {
     let agent = concat!("monoceros/", env!("CARGO_PKG_VERSION"), " (ready)");
-    format!("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n\r\n", ready.path, ready.host)
+    format!("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n{more}\r\n", ready.path, ready.host)
 }
 
 /// Reads to the end, and keeps what comes first.

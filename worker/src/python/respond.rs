@@ -8,16 +8,19 @@
 //! Faults of status and headers are raised inside the application's own call, where its traceback says who gave them.
 
 use std::io;
+use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use super::deadline::RequestTimeout;
+use super::deadline::{RequestTimeout, extend};
 use super::{hints, latin1};
 use crate::clock;
-use crate::conn::{self, Connection};
+use crate::conn::{self, Connection, Flushed};
 use crate::lease::Lease;
 use crate::wire::http::answer::Fault;
 use crate::wire::http::hints::Hints;
@@ -28,6 +31,16 @@ use crate::wire::http::hints::Hints;
 pub struct Respond {
     connection: Option<Box<Connection>>,
     said: Said,
+    /// What waits for the client where no thread may: see `greenlets`.
+    waiting: Option<Arc<Waiting>>,
+}
+
+/// Functions that wait for a client in their own way, and become methods of what answers its request.
+pub struct Waiting {
+    /// In the place of `write()`.
+    pub write: Py<PyAny>,
+    /// In the place of what a streamed body is read by.
+    pub receive: Py<PyAny>,
 }
 
 /// What the application's calls came to so far.
@@ -42,7 +55,25 @@ pub struct Said {
 }
 
 impl Respond {
-    fn connection(&mut self) -> PyResult<&mut Connection> {
+    /// One whose client is waited for in this way.
+    pub fn waiting(waiting: Arc<Waiting>) -> Respond {
+        Respond { waiting: Some(waiting), ..Respond::default() }
+    }
+
+    /// What a streamed body is read by: a function of how much, that waits for some of it.
+    ///
+    /// # Errors
+    /// When Python has no memory.
+    pub fn receiver<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let receive = slf.try_borrow()?.waiting.as_ref().map(|waiting| waiting.receive.clone_ref(py));
+        match receive {
+            None => slf.getattr(intern!(py, "receive")),
+            Some(receive) => receive.bind(py).call_method1(intern!(py, "__get__"), (slf,)),
+        }
+    }
+
+    pub(super) fn connection(&mut self) -> PyResult<&mut Connection> {
         self.connection.as_deref_mut().ok_or_else(|| PyRuntimeError::new_err("this request is over"))
     }
 
@@ -73,6 +104,34 @@ impl Respond {
         Ok(())
     }
 
+    /// The application writes: from here on its client is waited for, not it.
+    fn begin_to_write(&mut self, data: &Bound<'_, PyAny>) -> PyResult<&mut Connection> {
+        let data = data
+            .cast::<PyBytes>()
+            .map_err(|_| PyTypeError::new_err(format!("write() takes bytes, not {}", type_name(data))))?;
+        if self.said.is_refused {
+            return Err(PyAssertionError::new_err(
+                "write() was called although start_response() had refused its arguments",
+            ));
+        }
+        let connection = self.connection()?;
+        if !connection.lease.is_none_or(Lease::pause) {
+            return Err(RequestTimeout::new_err("write() is too late: the client has been told"));
+        }
+        connection.turn.write(data.as_bytes());
+        Ok(connection)
+    }
+
+    /// It has what it can have, and the application goes on.
+    fn end_to_write(&mut self, is_client_gone: bool) {
+        self.said.is_client_gone = is_client_gone;
+        if let Some(connection) = &self.connection
+            && let Some(lease) = connection.lease
+        {
+            lease.resume(connection.heard(), clock::now());
+        }
+    }
+
     fn begin(&mut self, status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let status = text(status, || "status".to_owned())?;
         let headers = headers
@@ -98,12 +157,13 @@ impl Respond {
 impl Respond {
     #[pyo3(signature = (status, headers, exc_info = None, /))]
     fn start_response<'py>(
-        mut slf: PyRefMut<'py, Self>,
+        slf: Bound<'py, Self>,
         status: &Bound<'py, PyAny>,
         headers: &Bound<'py, PyAny>,
         exc_info: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<PyRefMut<'py, Self>> {
-        let turn = &slf.connection()?.turn;
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut this = slf.try_borrow_mut()?;
+        let turn = &this.connection()?.turn;
         let (has_begun, is_head_out) = (turn.has_begun(), turn.is_head_out());
         match exc_info {
             Some(given) if is_head_out => return Err(raise_again(given)),
@@ -112,32 +172,102 @@ impl Respond {
             }
             Some(_) | None => {}
         }
-        slf.begin(status, headers)?;
-        Ok(slf)
+        this.begin(status, headers)?;
+        let writer = this.waiting.as_ref().map(|waiting| waiting.write.clone_ref(slf.py()));
+        drop(this);
+        match writer {
+            None => Ok(slf.into_any()),
+            Some(writer) => writer.bind(slf.py()).call_method1(intern!(slf.py(), "__get__"), (slf,)),
+        }
     }
 
     /// PEP 3333's `write()`: gives the bytes to the client before it returns.
     fn __call__(&mut self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let data = data
-            .cast::<PyBytes>()
-            .map_err(|_| PyTypeError::new_err(format!("write() takes bytes, not {}", type_name(data))))?;
-        if self.said.is_refused {
-            return Err(PyAssertionError::new_err(
-                "write() was called although start_response() had refused its arguments",
-            ));
-        }
-        let connection = self.connection()?;
-        let lease = connection.lease;
-        if !lease.is_none_or(Lease::pause) {
-            return Err(RequestTimeout::new_err("write() is too late: the client has been told"));
-        }
-        connection.turn.write(data.as_bytes());
+        let connection = self.begin_to_write(data)?;
         let sent: io::Result<()> = py.detach(|| connection.flush_waiting());
-        if let Some(lease) = lease {
-            lease.resume(connection.heard(), clock::now());
-        }
-        self.said.is_client_gone = sent.is_err();
+        self.end_to_write(sent.is_err());
         Ok(sent?)
+    }
+
+    /// `write()` in steps, none of which waits. Call `push` until all has left, and `written` when it has, or when nobody waits for
+    /// that any more.
+    fn begin_to_put(&mut self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.begin_to_write(data).map(drop)
+    }
+
+    /// Sends what the socket takes now. Says whether all has left.
+    fn push(&mut self) -> PyResult<bool> {
+        match self.connection()?.flush() {
+            Flushed::All => Ok(true),
+            Flushed::Full => Ok(false),
+            Flushed::Gone => {
+                self.said.is_client_gone = true;
+                Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
+            }
+        }
+    }
+
+    /// The client took nothing for `timeouts.write`.
+    fn lose(&mut self) -> PyResult<()> {
+        self.said.is_client_gone = true;
+        Err(io::Error::from(io::ErrorKind::TimedOut).into())
+    }
+
+    /// The application goes on.
+    fn written(&mut self) {
+        self.end_to_write(self.said.is_client_gone);
+    }
+
+    /// The descriptor that has room when `push` is to be called, and for how many seconds that is waited for.
+    fn room(&mut self) -> PyResult<(i32, f64)> {
+        let connection = self.connection()?;
+        Ok((connection.raw_fd(), connection.waits().write.as_secs_f64()))
+    }
+
+    /// A streamed body is read in steps, none of which waits. Call `receive_now` until there is some, and `received` when there is,
+    /// or when nobody waits for that any more.
+    fn begin_to_receive(&mut self) -> PyResult<()> {
+        if self.connection()?.lease.is_none_or(Lease::pause) {
+            return Ok(());
+        }
+        Err(RequestTimeout::new_err("the body is read too late: the client has been told"))
+    }
+
+    /// Up to `max` bytes of the body, if some have come; none at its end.
+    fn receive_now<'py>(&mut self, py: Python<'py>, max: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let mut bytes = Vec::new();
+        let has_come = self.connection()?.read_body_now(max, &mut bytes).map_err(conn::as_error)?;
+        Ok(has_come.then(|| PyBytes::new(py, &bytes)))
+    }
+
+    /// The descriptor that is readable when `receive_now` is to be called again, and for how many seconds that is waited for.
+    fn source(&mut self) -> PyResult<(i32, f64)> {
+        let connection = self.connection()?;
+        let due = connection.body_is_due().saturating_duration_since(Instant::now());
+        Ok((connection.raw_fd(), due.as_secs_f64()))
+    }
+
+    /// It does not come.
+    fn miss(&mut self) -> PyResult<()> {
+        let fault = self.connection()?.miss_body();
+        Err(conn::as_error(fault).into())
+    }
+
+    /// The application goes on.
+    fn received(&mut self) {
+        self.end_to_write(self.said.is_client_gone);
+    }
+
+    /// `environ["monoceros.extend_timeout"]` where a thread has many requests.
+    #[pyo3(signature = (seconds, /))]
+    fn extend_timeout(&mut self, seconds: f64) -> PyResult<()> {
+        extend(self.connection()?.lease, seconds)
+    }
+
+    /// `environ["wsgi.early_hints"]` there.
+    #[pyo3(signature = (headers, /))]
+    fn early_hints(&mut self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.hint(headers)
     }
 
     /// Up to `max` bytes of the body, once some have come; none at its end.

@@ -37,7 +37,8 @@ def wait():
     for stop_executors in reversed(getattr(threading, '_threading_atexits', ())):
         stop_executors()
     for thread in threading.enumerate():
-        if thread is not threading.main_thread() and not thread.daemon:
+        # There may be two of the main thread where `threading` was patched.
+        if type(thread).__name__ != '_MainThread' and not thread.daemon:
             thread.join()
 
 waiter = threading.Thread(target=wait, name='monoceros-end', daemon=True)

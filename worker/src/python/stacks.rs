@@ -39,6 +39,7 @@ static TELLER: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 const TELLER_SOURCE: &std::ffi::CStr = c"
 import sys
 import threading
+from _thread import get_ident
 
 def stack(frame, limit):
     import linecache
@@ -64,7 +65,7 @@ def every(known, limit):
     names = {number: thread._name for number, thread in list(threading._active.items())}
     parts = []
     frames = sys._current_frames()
-    frames.pop(threading.get_ident(), None)
+    frames.pop(get_ident(), None)
     for number, frame in frames.items():
         about = known.get(number) or names.get(number, 'a thread without a name')
         parts.append(f'Thread {number:#x}, {about} (most recent call last):\\n{stack(frame, limit)}')
@@ -97,6 +98,20 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
         faulthandler.call_method("register", (signal(),), Some(&arguments))?;
     }
     teller(py).map(drop)
+}
+
+/// The number that Python has for this thread, also where `threading` was patched to number greenlets.
+pub fn this_thread(py: Python<'_>) -> u64 {
+    let number = || teller(py)?.bind(py).call_method0("get_ident")?.extract();
+    number().unwrap_or_default()
+}
+
+/// What a frame and those that led to it are at.
+///
+/// # Errors
+/// When Python has no memory.
+pub fn of_frame(py: Python<'_>, frame: Bound<'_, PyAny>) -> PyResult<String> {
+    teller(py)?.bind(py).call_method1("stack", (frame, FRAMES_MAX))?.extract()
 }
 
 fn teller(py: Python<'_>) -> PyResult<&Py<PyModule>> {
@@ -165,7 +180,7 @@ mod tests {
         thread::scope(|scope| {
             let running = scope.spawn(move || {
                 Python::attach(|py| {
-                    let number = super::super::this_thread(py);
+                    let number = this_thread(py);
                     let ready =
                         pyo3::types::PyCFunction::new_closure(py, None, None, move |_, _| sender.send(number).unwrap());
                     let globals = PyDict::new(py);

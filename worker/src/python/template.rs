@@ -60,20 +60,39 @@ impl Template {
         let set = |name: &str, value: Bound<'_, PyAny>| dict.set_item(PyString::intern(py, name), value);
         let flag = |name: &str, value: bool| dict.set_item(PyString::intern(py, name), value);
         set("wsgi.version", (1, 0).into_pyobject(py)?.into_any())?;
-        flag("wsgi.multithread", assignment.app.threads > 1)?;
+        flag("wsgi.multithread", assignment.app.threads > 1 || assignment.app.engine.has_greenlets())?;
         flag("wsgi.multiprocess", assignment.siblings > 1)?;
         flag("wsgi.run_once", false)?;
         flag("wsgi.input_terminated", true)?;
         set("wsgi.input", py.None().into_bound(py))?;
         set("wsgi.errors", journal.bind(py).clone().into_any())?;
         set("wsgi.file_wrapper", py.get_type::<FileWrapper>().into_any())?;
-        set("monoceros.extend_timeout", deadline::extend(py)?.into_any())?;
+        set("monoceros.extend_timeout", deadline::extender(py)?.into_any())?;
         set("monoceros.RequestTimeout", deadline::request_timeout(py))?;
         set("wsgi.early_hints", wrap_pyfunction!(early_hints, py)?.into_any())?;
         set("monoceros.worker", assignment.worker.into_pyobject(py)?.into_any())?;
         set("monoceros.generation", assignment.generation.into_pyobject(py)?.into_any())?;
         debug_assert!(dict.len() >= KEYS_MIN, "{} keys", dict.len());
         Ok(Template { dict: dict.unbind(), is_named_by_host, scheme_port: if is_sealed { b"443" } else { b"80" } })
+    }
+
+    /// Has every request from now on come by https.
+    ///
+    /// # Errors
+    /// When Python has no memory.
+    pub fn assume_https(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.scheme_port = b"443";
+        self.dict.bind(py).set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))
+    }
+
+    /// Has the process end behind its first request, whose complaints are for standard error.
+    ///
+    /// # Errors
+    /// When Python has no memory, or no standard error.
+    pub fn serve_once(&mut self, py: Python<'_>) -> PyResult<()> {
+        let dict = self.dict.bind(py);
+        dict.set_item(intern!(py, "wsgi.run_once"), true)?;
+        dict.set_item(intern!(py, "wsgi.errors"), py.import("sys")?.getattr("stderr")?)
     }
 }
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::time::Duration;
 
 use super::super::{
-    Access, Address, Atom, Bodies, BrokenStart, Callable, ClientCertificates, Engine, Limits, Listener, Log, LogFormat,
-    LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId, RunAs, StaticFiles,
-    SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
+    Access, Address, Atom, Bodies, BrokenStart, CALLS_MAX, Callable, ClientCertificates, Engine, Limits, Listener, Log,
+    LogFormat, LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId, RunAs,
+    StaticFiles, SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
 };
 use super::*;
 use crate::tls::Material;
@@ -59,6 +59,8 @@ fn four_lines_are_enough() {
         statics: vec![],
         workers: 1,
         threads: 1,
+        threads_min: 1,
+        switch_interval: None,
         engine: Engine::Threads,
         body: Bodies::Buffer,
         limits: default_limits(),
@@ -149,7 +151,8 @@ apps:
       /: {path: lib, cache_control: "public, max-age=60"}
     backlog: 8
     workers: 3
-    threads: 4
+    threads: {min: 2, max: 4}
+    switch_interval: 20ms
     engine: threads
     body: stream
     limits:
@@ -318,6 +321,8 @@ fn every_key_is_taken() {
         ],
         workers: 3,
         threads: 4,
+        threads_min: 2,
+        switch_interval: Some(Duration::from_millis(20)),
         engine: Engine::Threads,
         body: Bodies::Stream,
         limits: shop_limits(),
@@ -443,9 +448,35 @@ fn auto_is_what_the_machine_leaves_us() {
 }
 
 #[test]
+fn threads_are_a_number_or_what_it_may_grow_to() {
+    let app_with = |threads: &str| {
+        let app = app(&format!("threads: {threads}"));
+        (app.threads_min, app.threads)
+    };
+    assert_eq!(app_with("7"), (7, 7));
+    assert_eq!(app_with("{max: 7}"), (1, 7));
+    assert_eq!(app_with("{min: 7, max: 7}"), (7, 7));
+}
+
+#[test]
 fn sync_means_one_thread() {
     let app = app("engine: sync");
     assert_eq!((app.engine, app.threads), (Engine::Threads, 1));
+}
+
+#[test]
+fn each_engine_can_be_named() {
+    for (word, engine) in [
+        ("threads", Engine::Threads),
+        ("gevent", Engine::Gevent),
+        ("eventlet", Engine::Eventlet),
+        ("tornado", Engine::Tornado),
+    ] {
+        let app = app(&format!("engine: {word}\nthreads: 1\nlimits: {{connections_max: 70000}}"));
+        assert_eq!((app.engine, app.engine.word()), (engine, word));
+        let calls = if app.engine.has_greenlets() { CALLS_MAX } else { 1 };
+        assert_eq!(app.calls_max(), calls);
+    }
 }
 
 #[test]

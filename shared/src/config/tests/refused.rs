@@ -13,7 +13,7 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `switch_interval`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
     ),
     ("tls: 3", "5:5: unknown key `tls`: it belongs to apps.NAME.listen"),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
@@ -182,15 +182,31 @@ const LINES: &[(&str, &str)] = &[
         "5:22: `boot`: expected a duration such as `500ms`, `30s`, `5m` or `1h30m`, found `-3s`: it does not begin with a whole number",
     ),
     ("timeouts: {boot: 99999999999999999999d}", "5:22: `boot`: `99999999999999999999d` is out of range: 100ms to 1h"),
-    ("engine: gevent", "5:13: `engine`: this version does not have `gevent` yet: expected one of `threads`, `sync`"),
-    (
-        "engine: eventlet",
-        "5:13: `engine`: this version does not have `eventlet` yet: expected one of `threads`, `sync`",
-    ),
-    ("engine: tornado", "5:13: `engine`: this version does not have `tornado` yet: expected one of `threads`, `sync`"),
     ("body: lazy", "5:11: `body`: unknown value `lazy`: expected one of `buffer`, `stream`"),
     ("engine: thread", "5:13: `engine`: unknown value `thread`: did you mean `threads`?"),
-    ("engine: asyncio", "5:13: `engine`: unknown value `asyncio`: expected one of `threads`, `sync`"),
+    (
+        "engine: asyncio",
+        "5:13: `engine`: unknown value `asyncio`: expected one of `threads`, `sync`, `gevent`, `eventlet`, `tornado`",
+    ),
+    ("threads: {min: 3, max: 2}", "5:20: `min`: 3 is above `max`, 2"),
+    ("threads: {min: 3}", "5:5: missing key `max`: add it, with a whole number"),
+    ("threads: {maximum: 3}", "5:15: unknown key `maximum`: expected one of `min`, `max`"),
+    (
+        "engine: tornado\nthreads: {max: 2}",
+        "6:5: `threads`: `engine: tornado` has one thread, not 2: remove one of the two, or write `engine: threads`",
+    ),
+    (
+        "engine: gevent\nthreads: 2",
+        "6:14: `threads`: `engine: gevent` has one thread, not 2: remove one of the two, or write `engine: threads`",
+    ),
+    (
+        "threads: 2\nengine: eventlet",
+        "5:14: `threads`: `engine: eventlet` has one thread, not 2: remove one of the two, or write `engine: threads`",
+    ),
+    (
+        "engine: tornado\nthreads: 2",
+        "6:14: `threads`: `engine: tornado` has one thread, not 2: remove one of the two, or write `engine: threads`",
+    ),
     (
         "engine: sync\nthreads: 2",
         "6:14: `threads`: `engine: sync` has one thread, not 2: remove one of the two, or write `engine: threads`",
@@ -599,7 +615,7 @@ fn a_unix_path_above_what_the_kernel_takes_is_refused() {
 
 #[test]
 fn a_long_value_is_cut_in_the_error() {
-    let error = app_error(&format!("engine: {}", "é".repeat(1000)));
+    let error = app_error(&format!("body: {}", "é".repeat(1000)));
     assert!(error.chars().count() < 300 && error.contains("é…`"), "{error}");
 }
 
@@ -608,6 +624,9 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
     HashMap::from([
         ("workers", ("0", "513")),
         ("threads", ("0", "513")),
+        ("min", ("0", "513")),
+        ("max", ("0", "513")),
+        ("switch_interval", ("0ms", "1001ms")),
         ("backlog", ("0", "65536")),
         // Not out of range: no number is, below.
         ("mode", ("\"-1\"", "\"1000\"")),
@@ -656,6 +675,7 @@ fn with(key: &Key, value: &str) -> String {
                 "apps:\n  a:\n    wsgi: a:b\n    listen: {{address: unix:s, tls: {{{certificate}{name}: {value}}}}}\n"
             )
         }
+        ".threads" if *name == "min" => app_with(&format!("threads: {{min: {value}, max: 512}}")),
         ".static.PATH" if *name == "path" => app_with(&format!("static: {{/s: {{path: {value}}}}}")),
         ".static.PATH" => app_with(&format!("static: {{/s: {{path: ., {name}: {value}}}}}")),
         ".reload.ready" if name == &"path" => app_with(&format!("reload: {{ready: {{path: {value}}}}}")),

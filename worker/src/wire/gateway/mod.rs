@@ -17,13 +17,15 @@ use std::sync::Arc;
 use super::ajp::{self, Wish};
 use super::fastcgi::{self, Role};
 use super::http::{body, head as http};
-use super::{Field, Framing, Head, Refusal, scgi, uwsgi, variables};
+use super::{Field, Framing, Head, Refusal, cgi, scgi, uwsgi, variables};
 use answer::Manner;
 use head::Given;
 
 /// What a gateway speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Protocol {
+    /// CGI: the environment, each variable with a NUL behind it and one more at the end; then standard input.
+    Cgi,
     /// SCGI.
     Scgi,
     /// uwsgi.
@@ -81,6 +83,7 @@ pub struct Reader {
 
 /// What is spoken, and what of a request is not in its head.
 enum Wire {
+    Cgi,
     Scgi,
     Uwsgi,
     FastCgi { reader: fastcgi::Reader, request: Box<fastcgi::Request>, body: Option<fastcgi::body::Reader> },
@@ -91,6 +94,7 @@ impl Reader {
     /// A reader that expects a request.
     pub fn new(protocol: Protocol, limits: Limits) -> Reader {
         let wire = match protocol {
+            Protocol::Cgi => Wire::Cgi,
             Protocol::Scgi => Wire::Scgi,
             Protocol::Uwsgi => Wire::Uwsgi,
             Protocol::FastCgi => {
@@ -110,6 +114,7 @@ impl Reader {
         let limits = self.limits.variables();
         self.begun |= !input.is_empty();
         let taken = match &mut self.wire {
+            Wire::Cgi => return self.read_cgi(input, head),
             Wire::Scgi => scgi::read(input, limits, &mut self.given)?,
             Wire::Uwsgi => uwsgi::read(input, limits, &mut self.given)?,
             Wire::FastCgi { .. } => return self.read_fastcgi(input, head),
@@ -121,6 +126,20 @@ impl Reader {
         head::fill(&mut self.text, Given { variables: &self.given, fields: &[] }, self.limits, head)?;
         self.begun = false;
         Ok((taken, true))
+    }
+
+    /// The variables of an environment.
+    fn read_cgi(&mut self, input: &[u8], head: &mut Head) -> Result<(usize, bool), Refusal> {
+        // No variable is empty, so two NULs are the end.
+        let Some(end) = memchr::memmem::find(input, b"\0\0") else { return Ok((0, false)) };
+        let pairs = input[..end].split(|byte| *byte == 0).filter_map(|pair| {
+            let at = memchr::memchr(b'=', pair)?;
+            Some((&pair[..at], &pair[at + 1..]))
+        });
+        cgi::read(pairs, self.limits.variables(), &mut self.text, &mut self.given)?;
+        head::fill(&mut self.text, Given { variables: &self.given, fields: &[] }, self.limits, head)?;
+        self.begun = false;
+        Ok((end + 2, true))
     }
 
     /// A request's own records.
@@ -184,7 +203,7 @@ impl Reader {
     /// 413 when the Content-Length alone is over the limit.
     pub fn open_body(&mut self, framing: Framing) -> Result<bool, Refusal> {
         match &mut self.wire {
-            Wire::Scgi | Wire::Uwsgi => Ok(false),
+            Wire::Cgi | Wire::Scgi | Wire::Uwsgi => Ok(false),
             // It was opened with the head, whose length it must have.
             Wire::FastCgi { .. } => Ok(true),
             Wire::Ajp { body, .. } => {
@@ -201,7 +220,7 @@ impl Reader {
     pub fn read_body(&mut self, input: &[u8]) -> Result<body::Piece, Refusal> {
         match &mut self.wire {
             Wire::FastCgi { body: Some(body), .. } => body.read(input),
-            Wire::Scgi | Wire::Uwsgi | Wire::FastCgi { body: None, .. } | Wire::Ajp { body: None, .. } => {
+            Wire::Cgi | Wire::Scgi | Wire::Uwsgi | Wire::FastCgi { body: None, .. } | Wire::Ajp { body: None, .. } => {
                 Ok(body::Piece { taken: 0, data: 0..0, complete: true })
             }
             Wire::Ajp { body: Some(body), .. } => body.read(input),
@@ -258,7 +277,7 @@ impl Reader {
     /// Whether the web server wants to keep the connection behind its request.
     pub fn keeps(&self) -> bool {
         match &self.wire {
-            Wire::Scgi | Wire::Uwsgi => false,
+            Wire::Cgi | Wire::Scgi | Wire::Uwsgi => false,
             Wire::FastCgi { request, .. } => request.keeps,
             Wire::Ajp { .. } => true,
         }
@@ -267,7 +286,7 @@ impl Reader {
     /// How answers are put.
     pub fn manner(&self) -> Manner {
         match &self.wire {
-            Wire::Scgi => Manner::Cgi,
+            Wire::Cgi | Wire::Scgi => Manner::Cgi,
             Wire::Uwsgi => Manner::Uwsgi,
             Wire::FastCgi { request, .. } => Manner::FastCgi(request.id),
             Wire::Ajp { .. } => Manner::Ajp,

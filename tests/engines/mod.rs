@@ -1,0 +1,70 @@
+//! The engines that need a package: what every engine promises holds in each, and what each is chosen for.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Ending, Site, eventually};
+
+mod greenlets;
+mod missing;
+mod native;
+mod tornado;
+
+/// Each engine that needs a package.
+const ENGINES: [&str; 3] = ["gevent", "eventlet", "tornado"];
+/// Much less than what a worker whose loop waits for nothing would sleep.
+const SOON: Duration = Duration::from_secs(4);
+
+#[test]
+fn head_body_keepalive_and_write_mean_the_same_on_every_loop() {
+    for engine in ENGINES {
+        let site = Site::new("greens:application").engine(engine);
+        let server = site.app("timeouts: {head: 300ms, body: 300ms, keepalive: 300ms, write: 300ms}").serve();
+        let since = Instant::now();
+        let mut head = server.connect();
+        head.send("GET / HTTP/1.1\r\nHo");
+        head.answer().expect_status(408);
+        let mut body = server.connect();
+        body.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n1");
+        body.answer().expect_status(408);
+        let mut idle = server.connect();
+        idle.get("/pid").expect_status(200);
+        idle.expect_close();
+        let mut deaf = ["/stream?deaf", "/write?deaf"].map(|target| {
+            let mut client = server.connect();
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+            client
+        });
+        eventually("both answers to be cut", || {
+            let told = server.get("/told").text().to_owned();
+            let cut = told.contains("deaf over") && told.contains("write raised TimeoutError");
+            cut.then_some(()).ok_or(told)
+        });
+        deaf.iter_mut().for_each(|client| assert_ne!(client.ending().1, Ending::Silence));
+        assert!(since.elapsed() < SOON + SOON, "{engine}: it took {:?}", since.elapsed());
+    }
+}
+
+#[test]
+fn a_stop_waits_for_an_idle_client_no_longer_than_elsewhere() {
+    for engine in ENGINES {
+        let server = Site::new("greens:application").engine(engine).serve();
+        let mut idle = server.connect();
+        idle.get("/pid").expect_status(200);
+        let mut soon = server.connect();
+        soon.send("GET /nap?0.3 HTTP/1.1\r\nHost: h\r\n\r\n");
+        eventually("it to be called", || {
+            let busy = server.status()["apps"][0]["workers"][0]["work"]["in_flight"].as_array().map(Vec::len);
+            (busy == Some(1)).then_some(()).ok_or(busy)
+        });
+        let since = Instant::now();
+        server.signal(Signal::SIGTERM);
+        soon.answer().expect_status(200);
+        idle.expect_close();
+        soon.expect_close();
+        drop((idle, soon));
+        assert_eq!(server.exit_code(), 0);
+        assert!(since.elapsed() < SOON, "{engine}: it took {:?}", since.elapsed());
+    }
+}
