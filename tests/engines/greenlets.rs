@@ -360,3 +360,42 @@ fn who_finds_no_place_for_a_greenlet_is_told_to_come_again() {
         assert!(!held.iter_mut().any(Client::has_something), "the others have theirs");
     }
 }
+
+#[test]
+fn a_child_that_naps_is_not_ended_by_what_its_parent_is_at() {
+    for engine in ENGINES {
+        let server = site(engine).serve();
+        let mut napping = begin_all(&server, (0..10).map(|number| format!("/nap?0.{number}1")));
+        let mut slow = begin_all(&server, ["/write?1".to_owned(), "/stream?2".to_owned()]);
+        slow.iter_mut().for_each(|client| drop(client.head()));
+        let mut forking = begin_all(&server, ["/fork?0.5".to_owned(), "/fork?0.3".to_owned()]);
+        for client in &mut forking {
+            assert_eq!(client.answer().expect_status(200).text(), "7", "what the child says at its end");
+        }
+        for client in &mut napping {
+            assert_eq!(client.answer().expect_status(200).text(), "ok");
+            assert_eq!(client.get("/local?1").text(), "1 1", "it was answered once");
+        }
+        for client in &mut slow {
+            assert!(client.chunks().expect("the rest of the answer").len() >= LARGE);
+        }
+        assert!(!server.process().output().contains("Fatal Python error"), "no child aborts");
+    }
+}
+
+#[test]
+fn an_exit_costs_its_own_request_and_that_of_another_greenlet_none() {
+    for engine in ENGINES {
+        let server = site(engine).serve();
+        let pid = server.get("/pid").text().to_owned();
+        let mut napping = begin(&server, "/nap?0.5");
+        begin(&server, "/exit").answer().expect_status(500);
+        begin(&server, &format!("/exits?{engine}")).answer().expect_status(200);
+        let line = server.logged("the application has ended the loop");
+        assert!(line["traceback"].as_str().is_some_and(|traceback| traceback.contains("SystemExit")), "{line}");
+        assert_eq!(napping.answer().expect_status(200).text(), "ok");
+        assert_eq!(server.get("/pid").text(), pid, "the worker lives");
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.exit_code(), 0);
+    }
+}

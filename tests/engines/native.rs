@@ -177,3 +177,17 @@ fn what_its_server_cannot_keep_is_refused() {
     let output = process.whole_output();
     assert!(output.contains("cannot serve an application of tornado's own with `proxy_protocol`"), "{output}");
 }
+
+#[test]
+fn a_handler_that_exits_or_stops_the_loop_ends_nobody_else() {
+    let server = site().serve();
+    let pid = server.get("/pid").text().to_owned();
+    let mut napping = begin(&server, "/nap?0.5");
+    let exits = begin(&server, "/exit");
+    server.logged("the application has ended the loop");
+    drop(exits);
+    server.get("/stop").expect_status(200);
+    server.process().line("it was stopped");
+    assert_eq!(napping.answer().expect_status(200).text(), "ok");
+    assert_eq!(server.get("/pid").text(), pid, "the worker lives");
+}
