@@ -62,11 +62,22 @@ venv: $(VENV)/ready-$(VERSION) ## what the tests need of Python, in target/venv
 $(VENV)/ready-$(VERSION): $(REQUIREMENTS)
 	$(call environment,$(VENV),$^)
 
-proxies: ## the proxies that tests put before the server
-	@for proxy in nginx haproxy; do \
-	    test -x /usr/sbin/$$proxy || missing="$$missing $$proxy"; \
+# A program or a module that tests need, and the package that has it. apache2-bin has all of httpd but its service.
+WEB_SERVERS := /usr/sbin/nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
+    /usr/sbin/haproxy:haproxy /usr/sbin/apache2:apache2-bin /usr/sbin/lighttpd:lighttpd /usr/bin/spawn-fcgi:spawn-fcgi \
+    /usr/lib/apache2/modules/mod_fcgid.so:libapache2-mod-fcgid
+
+# Debian starts what it installs, unless policy-rc.d says no; tests start their own.
+proxies: ## the web servers and proxies that tests put before the server
+	@for pair in $(WEB_SERVERS); do \
+	    test -e $${pair%%:*} || missing="$$missing $${pair#*:}"; \
 	done; \
-	test -z "$$missing" || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends $$missing; }
+	test -z "$$missing" && exit 0; \
+	command -v apt-get >/dev/null || { echo "Needed, by their names in Debian:$$missing"; exit 1; }; \
+	policy=/usr/sbin/policy-rc.d; \
+	test -e $$policy || { printf '#!/bin/sh\nexit 101\n' | $(SUDO) install -m 755 /dev/stdin $$policy; trap "$(SUDO) rm -f $$policy" EXIT; }; \
+	$(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends $$missing || \
+	    { echo "Cannot install$$missing: do it by hand, and run make again"; exit 1; }
 
 # Debian has both in one package. Nothing of it is started.
 systemd:

@@ -36,6 +36,8 @@ mod home;
 mod trust;
 // Web servers before it: FastCGI, SCGI, AJP, uwsgi.
 mod gateways;
+// Real web servers before it.
+mod web_servers;
 // The access log, identifiers of requests, early hints.
 mod access;
 // Killed workers, slow clients, floods of nonsense.

@@ -1,12 +1,11 @@
 //! Whose word counts on where a request comes from: fields of proxies, PROXY headers, the mount; behind real proxies too.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Answer, Broken, Client, Ending, Process, Server, Site, eventually, repository};
+use crate::harness::{Answer, Broken, Client, Ending, Process, Server, Site, eventually, installed, repository};
 
 /// A site that tells what it was asked, with proxies on every loopback address and in 10.0.0.0/8.
 fn site() -> Site {
@@ -261,13 +260,6 @@ fn what_a_proxy_header_said_outlives_a_reload() {
         assert_eq!(told(&environ(&answer), PROXIED), "192.0.2.1 4711 TCP4 198.51.100.7 443 http");
         if generation(&answer).as_deref() == Some("2") { Ok(()) } else { Err(generation(&answer)) }
     });
-}
-
-/// A program of the distribution's, which `make test` installs.
-fn installed(name: &str) -> PathBuf {
-    let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
-    let found = folders.iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.exists());
-    found.unwrap_or_else(|| panic!("{name} is not installed: run `make proxies`, or `make test`"))
 }
 
 /// A proxy of this name before the server, by this config, in which `FRONT` and `BACK` stand for addresses.

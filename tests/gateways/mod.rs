@@ -2,6 +2,7 @@
 
 mod ajp;
 mod cgi;
+mod engines;
 mod fastcgi;
 mod reload;
 mod streamed;

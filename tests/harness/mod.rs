@@ -20,7 +20,7 @@ mod systemd;
 pub use answer::{Answer, Broken, Ending, Framing};
 pub use client::Client;
 pub use dice::Dice;
-pub use process::{Process, eventually, program, python, stat, target_folder, within};
+pub use process::{Process, eventually, installed, program, python, stat, target_folder, within};
 pub use server::{Server, command_line, descriptors, living, stands_still, stop};
 pub use site::{Site, repository};
 pub use systemd::{Manager, launch_with, with_sockets};

@@ -88,6 +88,13 @@ pub fn python() -> PathBuf {
     path
 }
 
+/// A program of the distribution's, which `make test` installs.
+pub fn installed(name: &str) -> PathBuf {
+    let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
+    let found = folders.iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("{name} is not installed: run `make proxies`, or `make test`"))
+}
+
 /// What has been seen of a process.
 #[derive(Default)]
 struct Seen {

@@ -71,6 +71,7 @@ impl Reply {
             content.close(tail);
             sent += allowed;
         }
+        content.flush(tail);
         self.sent += sent as u64;
     }
 

@@ -97,7 +97,11 @@ impl Call {
         let is_more = call.hand_over(slf, &next)?;
         call.items.0 += 1;
         let is_turn_over = call.items.0.is_multiple_of(PIECES_MAX) || matches!(next, Next::Empty);
-        let step = match &call.stage {
+        let step = match &mut call.stage {
+            Stage::Here(guest) if is_more && guest.connection.is_aborted() => {
+                guest.connection.turn.abort();
+                Step::Stop
+            }
             Stage::Here(_) if is_more && is_turn_over => Step::Pause,
             Stage::Here(_) if is_more => {
                 call.go_on(py);

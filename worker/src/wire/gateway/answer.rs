@@ -105,6 +105,14 @@ impl Manner {
         }
     }
 
+    /// Writes what makes the web server send on what it has, where it would wait for more otherwise.
+    pub fn flush(self, out: &mut Vec<u8>) {
+        match self {
+            Manner::Http | Manner::Cgi | Manner::Uwsgi | Manner::FastCgi(_) => {}
+            Manner::Ajp => out.extend_from_slice(ajp::answer::FLUSH),
+        }
+    }
+
     /// Writes what stands behind all content, `after` which this becomes of the connection.
     pub fn end(self, after: Ending, out: &mut Vec<u8>) {
         match self {

@@ -104,6 +104,13 @@ impl Content {
         }
     }
 
+    /// Has what was written sent on, if more may follow.
+    pub fn flush(&self, out: &mut Vec<u8>) {
+        if self.manner != Manner::Http && self.remaining() != Some(0) {
+            self.manner.flush(out);
+        }
+    }
+
     /// Ends the content, once.
     pub fn end(&mut self, out: &mut Vec<u8>) -> Ending {
         debug_assert!(!self.is_open);

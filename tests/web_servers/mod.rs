@@ -1,0 +1,70 @@
+//! nginx, Apache httpd, HAProxy and lighttpd before the server, by the configurations of `examples/`: all that HTTP gives arrives through them.
+
+mod front;
+mod tour;
+
+use front::Kind;
+
+use crate::harness::Answer;
+
+#[test]
+fn the_examples_tell_how_the_request_came() {
+    for (kind, ports) in [
+        (Kind::Nginx, &[8081, 8082, 8083, 8084][..]),
+        (Kind::Apache, &[8081, 8082, 8083, 8084, 8086]),
+        (Kind::Haproxy, &[8081, 8082, 8085]),
+    ] {
+        let front = kind.with_its_own_application();
+        for &port in ports {
+            let mut client = front.connect(port);
+            let client_ip = client.local_address().ip();
+            let get = "GET /caf%C3%A9/x?q=1 HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+            let told: Answer = client.send(get).answer().expect_status(200);
+            let expected = format!(
+                "REQUEST_METHOD = GET\nSCRIPT_NAME = \nPATH_INFO = /café/x\nQUERY_STRING = q=1\nHTTP_HOST = shop.example\n\
+                REMOTE_ADDR = {client_ip}\nwsgi.url_scheme = http\n"
+            );
+            assert_eq!(told.text(), expected, "{kind:?} on {port}");
+        }
+    }
+}
+
+/// A test for each way of each web server: what arrives, and a reload in the middle.
+macro_rules! ways {
+    ($($name:ident: $kind:ident $port:literal $way:expr;)*) => {
+        $(mod $name {
+            use super::{front::Kind, tour};
+            use super::tour::Way;
+
+            #[test]
+            fn all_that_http_gives_arrives() {
+                tour::tour(&Kind::$kind.with_every_answer(), $port, $way);
+            }
+
+            #[test]
+            fn a_reload_in_the_middle_fails_no_request() {
+                tour::reload(&Kind::$kind.with_every_answer(), $port);
+            }
+        })*
+    };
+}
+
+ways! {
+    nginx_http: Nginx 8081 Way::default();
+    nginx_fastcgi: Nginx 8082 Way::default();
+    nginx_scgi: Nginx 8083 Way::default();
+    nginx_uwsgi: Nginx 8084 Way::default();
+    nginx_proxy_protocol: Nginx 8085 Way::default();
+    apache_http: Apache 8081 Way::default();
+    apache_fastcgi: Apache 8082 Way { length_of_head: None, ..Way::default() };
+    apache_scgi: Apache 8083 Way { chunks: 411, many_chunks: None, length_of_head: None, cut: tour::Cut::Hidden, ..Way::default() };
+    apache_uwsgi: Apache 8084 Way { chunks: 411, many_chunks: None, ..Way::default() };
+    apache_ajp: Apache 8086 Way { length_of_head: None, ..Way::default() };
+    haproxy_http: Haproxy 8081 Way::default();
+    // It passes no body on whose length it does not know.
+    haproxy_fastcgi: Haproxy 8082 Way { many_chunks: None, ..Way::default() };
+    haproxy_proxy_protocol: Haproxy 8085 Way::default();
+    // It writes targets anew.
+    lighttpd_fastcgi: Lighttpd 8081 Way { query: "q=A&r=a+b", ..Way::default() };
+    lighttpd_scgi: Lighttpd 8083 Way { query: "q=A&r=a+b", ..Way::default() };
+}
