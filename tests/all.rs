@@ -18,6 +18,8 @@ mod examples;
 mod http;
 // The same rules as a table of cases, for ours and its peers.
 mod conformance;
+// Several workers, and whose clients are whose.
+mod fairness;
 // More requests than threads.
 mod crowd;
 // gevent, eventlet, tornado: calls that wait without a thread.

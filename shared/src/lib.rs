@@ -1,4 +1,4 @@
-//! What both programs name, and nothing else: the config, the link between them, the scoreboard, the log, the exit codes.
+//! What both programs name, and nothing else: the config, the link between them, the scoreboard, the table, the log, the exit codes.
 //!
 //! A thing that only one program needs lives in that program. The tidy test holds this.
 
@@ -8,4 +8,5 @@ pub mod link;
 pub mod log;
 pub mod scoreboard;
 pub mod stdio;
+pub mod table;
 pub mod tls;

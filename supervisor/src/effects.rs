@@ -63,6 +63,8 @@ pub struct Workers {
     register: BTreeMap<WorkerId, Worker>,
     loaded: Vec<Loaded>,
     certifier: Certifier,
+    /// By application.
+    commons: BTreeMap<String, hire::Common>,
     /// What workers leave behind.
     pub strangers: Strangers,
 }
@@ -121,6 +123,7 @@ impl Workers {
             register: BTreeMap::new(),
             loaded: Vec::new(),
             certifier: Certifier::default(),
+            commons: BTreeMap::new(),
             strangers: Strangers::default(),
         }
     }
@@ -294,6 +297,9 @@ impl Workers {
 
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
+        if !self.register.values().any(|other| other.app == known.app) {
+            self.commons.remove(&known.app);
+        }
         let (exit, _) = known.exit?;
         known.adoption.iter().for_each(kin::remove);
         let last = LastSeen { output: known.last_lines, ..last_seen(&known.scoreboard) };

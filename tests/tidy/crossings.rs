@@ -103,6 +103,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("shared/src/link/adoption.rs", "the kernel gives an accepted socket as a number"),
     ("shared/src/link/fd.rs", "the kernel gives received descriptors as numbers"),
     ("shared/src/scoreboard.rs", "a typed view of memory that two processes share"),
+    ("shared/src/table.rs", "a typed view of memory that workers share"),
     ("supervisor/src/succession/baggage.rs", "an exec leaves descriptors as numbers"),
     ("supervisor/src/spawn.rs", "close_range is wrapped by no crate of ours"),
     ("supervisor/src/strangers.rs", "whose end waitid tells is wrapped by no crate of ours"),

@@ -12,7 +12,8 @@ use std::thread;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::link::{
-    ADOPTION, Adoption, Assignment, Failure, FromWorker, LOG, Output, Purpose, SCOREBOARD, ToWorker, VERSION, fitting,
+    ADOPTION, Adoption, Assignment, BELL, Failure, FromWorker, LOG, Output, Purpose, SCOREBOARD, TABLE, ToWorker,
+    VERSION, fitting,
 };
 use monoceros_shared::log::{self, Outlet};
 use monoceros_shared::scoreboard::Scoreboard;
@@ -27,6 +28,7 @@ use crate::access::Access;
 use crate::access::line::Form;
 use crate::descriptors::Noted;
 use crate::engine::pulse::Heart;
+use crate::engine::siblings::Siblings;
 use crate::engine::{Engine, Entrance, Leave, Mode, Parts, Say, apology, greenlets, threads, tornado};
 use crate::keeper::Keeper;
 use crate::origin::Policy;
@@ -131,7 +133,9 @@ struct Worker {
 impl Worker {
     fn serve(self) -> io::Result<i32> {
         let keeper = Keeper::new(self.receive_output()?)?;
-        let (scoreboard, listeners) = self.receive_descriptors()?;
+        let scoreboard = Arc::new(Scoreboard::open(receive(&self.carrier, SCOREBOARD)?)?);
+        let siblings = Siblings::new(receive(&self.carrier, TABLE)?, receive(&self.carrier, BELL)?)?;
+        let listeners = self.receive_listeners()?;
         let form = Form::new(&self.assignment);
         let access = form.map(|form| Access::start(form, &self.outlet, &self.log)).transpose()?;
         let door = self.assignment.adoption.as_ref().map(|_| receive(&self.carrier, ADOPTION)).transpose()?;
@@ -143,6 +147,7 @@ impl Worker {
             carrier: self.carrier,
             channels,
             scoreboard,
+            siblings,
             log: self.log.clone(),
             outlet: self.outlet,
             keeper,
@@ -213,9 +218,8 @@ impl Worker {
         }
     }
 
-    /// The scoreboard and the listeners, in the assignment's order, and behind them what those of TLS need.
-    fn receive_descriptors(&self) -> io::Result<(Arc<Scoreboard>, Vec<Entrance>)> {
-        let scoreboard = Scoreboard::open(receive(&self.carrier, SCOREBOARD)?)?;
+    /// The listeners, in the assignment's order, and behind them what those of TLS need.
+    fn receive_listeners(&self) -> io::Result<Vec<Entrance>> {
         let names = &self.assignment.listeners;
         let entrance =
             |name: &String| Ok(Entrance { name: name.clone(), socket: receive(&self.carrier, name)?, terms: None });
@@ -227,7 +231,7 @@ impl Worker {
                     Terms::open(listener, receive(&self.carrier, &Parcel::name(&name))?).map_err(io::Error::other)?;
             }
         }
-        Ok((Arc::new(scoreboard), entrances))
+        Ok(entrances)
     }
 }
 

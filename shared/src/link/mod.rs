@@ -30,6 +30,10 @@ use serde::{Deserialize, Serialize};
 
 /// The name under which the scoreboard travels, in both directions.
 pub const SCOREBOARD: &str = "scoreboard";
+/// The name under which a worker gets the table of its application's connections.
+pub const TABLE: &str = "table";
+/// The name under which a worker gets the bell that it and its siblings ring for each other: an eventfd.
+pub const BELL: &str = "bell";
 /// The name under which a worker gets the socket on which it waits for its next supervisor.
 pub const ADOPTION: &str = "adoption";
 /// What the name of a channel begins with that takes the place of the one before: the rest is for [`channel::connect`].
@@ -46,8 +50,8 @@ pub const KEPT: &str = "kept";
 
 use crate::config::{App, Log, SupervisorLoss};
 
-/// Raised with every change of the words or of the scoreboard's layout.
-pub const VERSION: u16 = 5;
+/// Raised with every change of the words, of what is passed beside them, or of the scoreboard's layout.
+pub const VERSION: u16 = 6;
 
 /// What the supervisor says.
 #[derive(Debug, Serialize, Deserialize)]

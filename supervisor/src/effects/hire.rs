@@ -2,19 +2,22 @@
 //!
 //! ```text
 //!   door + carrier + scoreboard + pipes -> process
-//!   on the carrier: greeting, log, read ends of the pipes, scoreboard, listeners, their certificates, where it waits for the next supervisor
+//!   on the carrier: greeting, log, read ends of the pipes, scoreboard, table and bell, listeners, their certificates, where it waits for the next supervisor
 //! ```
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use monoceros_shared::config::App;
 use monoceros_shared::link::channel::Door;
 use monoceros_shared::link::fd::{Carrier, Greeting};
-use monoceros_shared::link::{ADOPTION, Adoption, Assignment, LOG, SCOREBOARD};
+use monoceros_shared::link::{ADOPTION, Adoption, Assignment, BELL, LOG, SCOREBOARD, TABLE};
 use monoceros_shared::scoreboard::Scoreboard;
 use monoceros_shared::stdio::Stream;
+use monoceros_shared::table;
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::{Inspection, Words, Worker, Workers};
 use crate::core::Recruit;
@@ -23,7 +26,27 @@ use crate::spawn::Standard;
 use crate::stdio::Tags;
 use crate::{bridge, environment};
 
+/// What all workers of one application have in common: how many connections each holds, and a bell.
+pub(super) struct Common {
+    table: OwnedFd,
+    bell: EventFd,
+}
+
+impl Common {
+    fn new() -> io::Result<Common> {
+        let bell = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
+        Ok(Common { table: table::create()?, bell })
+    }
+}
+
 impl Workers {
+    fn common(&mut self, app: &str) -> io::Result<&Common> {
+        match self.commons.entry(app.to_owned()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(Common::new()?)),
+        }
+    }
+
     pub(super) fn try_spawn(&mut self, recruit: &Recruit, listeners: &[&Bound]) -> io::Result<u32> {
         let (worker, app) = (recruit.worker, &recruit.app.app);
         let (scoreboard, memory) = Scoreboard::create(app.calls_max())?;
@@ -38,6 +61,9 @@ impl Workers {
             carrier.send(stream.name(), end.as_fd())?;
         }
         carrier.send(SCOREBOARD, memory.as_fd())?;
+        let common = self.common(&app.name)?;
+        carrier.send(TABLE, common.table.as_fd())?;
+        carrier.send(BELL, common.bell.as_fd())?;
         for listener in listeners {
             carrier.send(&listener.name, listener.as_fd())?;
         }

@@ -107,10 +107,13 @@ impl Engine {
         let counters = self.scoreboard.counters();
         counters.accepted.fetch_add(1, Relaxed);
         counters.open.fetch_add(1, Relaxed);
+        self.siblings.say(self.slots.open());
     }
 
     pub(super) fn count_closed(&self) {
         self.scoreboard.counters().open.fetch_sub(1, Relaxed);
+        // Its slot is still to be left.
+        self.siblings.say(self.slots.open().saturating_sub(1));
     }
 
     /// A request that the application never saw.

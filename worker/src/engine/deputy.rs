@@ -57,6 +57,7 @@ impl Watchman {
         // In this order: whoever sees that somebody leads sees who.
         engine.deputy.store(true, Ordering::SeqCst);
         engine.led.store(true, Ordering::SeqCst);
+        engine.siblings.be_busy();
         // A foreign loop that comes round asks us to step down.
         engine.foreign.ring();
         while engine.deputy.load(Ordering::SeqCst) && !engine.mode_is(Mode::Done) {
@@ -75,6 +76,7 @@ impl Watchman {
             }
             self.attend();
         }
+        engine.siblings.be_free(engine.slots.open());
         engine.deputy.store(false, Ordering::SeqCst);
         engine.led.store(false, Ordering::SeqCst);
         drop(leader);

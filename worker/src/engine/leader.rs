@@ -45,6 +45,8 @@ const COMPLAINT_PAUSE: u64 = 10_000;
 
 const WAKER: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);
+/// A sibling wants a client to be taken.
+pub(super) const BELL: Token = Token(usize::MAX - 5);
 const ALARM: Token = Token(usize::MAX - 2);
 pub(super) const CARRIER: Token = Token(usize::MAX - 3);
 /// The worker that takes our connections over.
@@ -83,6 +85,8 @@ pub struct Leader {
     pub(super) joined: bool,
     /// When to accept again after everything had run out.
     pub(super) resume: Option<u64>,
+    /// Until when clients are left to the siblings.
+    pub(super) aside: Option<u64>,
     /// When to give up waiting for another heir.
     heirless: Option<u64>,
     /// When the drain has lasted long enough for those whose request is not with the application.
@@ -118,6 +122,7 @@ impl Leader {
             inheritances: Inheritances::default(),
             joined: false,
             resume: None,
+            aside: None,
             heirless: None,
             last: None,
             complained: None,
@@ -128,7 +133,14 @@ impl Leader {
 
     /// Lets the timer come at the next deadline, if it would come later.
     pub(super) fn arm(&mut self, next: Option<u64>, now: u64) -> io::Result<()> {
-        let next = next.into_iter().chain(self.resume).chain(self.heirless).chain(self.last).min().unwrap_or(u64::MAX);
+        let next = next
+            .into_iter()
+            .chain(self.resume)
+            .chain(self.aside)
+            .chain(self.heirless)
+            .chain(self.last)
+            .min()
+            .unwrap_or(u64::MAX);
         if next < self.armed {
             self.armed = next;
             let wait = Duration::from_millis(next.saturating_sub(now).max(1));
@@ -169,6 +181,7 @@ impl Runner {
                 Ok(())
             }
             TIMER => self.look_at_deadlines(leader),
+            BELL => self.hear_bell(leader),
             CARRIER => self.take_delivery(leader),
             HEIR => {
                 self.hear_heir();
@@ -198,10 +211,12 @@ impl Runner {
     fn follow_mode(&mut self, leader: &mut Leader) -> io::Result<()> {
         if self.engine.mode_is(Mode::Serve) && !leader.joined {
             leader.joined = true;
+            self.engine.siblings.enter();
             self.join(leader)?;
         }
         if self.engine.mode_is(Mode::Drain) && !leader.draining {
             leader.draining = true;
+            self.engine.siblings.leave();
             leader.last = self.engine.drain_ends();
             self.drain(leader)?;
         }
@@ -209,7 +224,7 @@ impl Runner {
         self.meet_successor(leader)
     }
 
-    fn join(&mut self, leader: &mut Leader) -> io::Result<()> {
+    pub(super) fn join(&mut self, leader: &mut Leader) -> io::Result<()> {
         if self.engine.is_native.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -242,6 +257,9 @@ impl Runner {
             }
             (0..leader.inheritances.places()).for_each(|place| self.inherit(leader, place));
         }
+        if leader.aside.is_some_and(|until| until <= self.moment.now) {
+            self.step_back(leader)?;
+        }
         loop {
             let Some(key) = lock(&self.engine.deadlines).due(self.moment.now) else { return Ok(()) };
             match self.engine.slots.look(key, self.moment.now) {
@@ -272,6 +290,9 @@ impl Runner {
             return Ok(());
         }
         for _ in 0..self.engine.settings.accept_max {
+            if self.is_ahead() {
+                return self.step_aside(leader);
+            }
             if self.accept_one(leader, index, Room::Usual)? != Reception::Client {
                 break;
             }

@@ -39,6 +39,7 @@ pub mod pulse;
 mod queue;
 pub mod runner;
 mod settings;
+pub mod siblings;
 pub mod slots;
 mod stacks;
 mod succession;
@@ -70,6 +71,7 @@ use listen::Listener;
 use queue::Ready;
 pub use queue::Task;
 use settings::Settings;
+use siblings::Siblings;
 use slots::{Slots, lock};
 use succession::Succession;
 use watch::Watch;
@@ -142,6 +144,7 @@ pub struct Engine {
     succession: Succession,
     settings: Settings,
     scoreboard: Arc<Scoreboard>,
+    siblings: Siblings,
     access: Option<Access>,
     log: Logger,
     /// How to speak to the supervisor.
@@ -178,6 +181,8 @@ pub struct Parts {
     pub channels: mpsc::Sender<String>,
     /// Where it keeps its counts.
     pub scoreboard: Arc<Scoreboard>,
+    /// Who else serves the application.
+    pub siblings: Siblings,
     /// Where it logs.
     pub log: Logger,
     /// Where each request is told of, if anywhere.
@@ -211,6 +216,7 @@ impl Engine {
         let settings = Settings::new(app, siblings, (names, parts.policy));
         let shortest = settings.patiences.shortest().min(guest::LINGER);
         let (leader, registry, waker) = Leader::new(listeners, parts.carrier, parts.alarm)?;
+        registry.register(&mut SourceFd(&parts.siblings.bell()), leader::BELL, Interest::READABLE)?;
         let watch = Watch::new(app.calls_max(), app.timeouts.request);
         if !app.engine.has_greenlets() {
             parts.scoreboard.use_row(app.threads_min - 1);
@@ -247,6 +253,7 @@ impl Engine {
             succession: Succession::new(inventory, parts.channels),
             settings,
             scoreboard: parts.scoreboard,
+            siblings: parts.siblings,
             access: parts.access,
             log: parts.log,
             say: parts.say,

@@ -1,0 +1,69 @@
+//! How the workers of one application share their clients.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{Client, Server, Site, eventually};
+
+/// Requests that each worker has served.
+fn served(server: &Server) -> Vec<u64> {
+    let status = server.status();
+    let workers = status["apps"][0]["workers"].as_array().expect("there are workers").clone();
+    workers.iter().map(|worker| worker["work"]["requests"].as_u64().expect("a count")).collect()
+}
+
+fn assert_fair(served: &[u64]) {
+    let (least, most) = (served.iter().min().expect("one"), served.iter().max().expect("one"));
+    assert!(*most <= 2 * least, "{served:?}");
+}
+
+#[test]
+fn clients_that_keep_their_connections_are_shared_by_all_workers() {
+    let server = Site::new("answers:application").app("workers: 4").serve();
+    // All at once.
+    let mut clients: Vec<Client> = (0..64).map(|_| server.connect()).collect();
+    for _ in 0..5 {
+        for client in &mut clients {
+            client.send("GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        }
+        clients.iter_mut().for_each(|client| drop(client.answer().expect_status(200)));
+    }
+    assert_fair(&served(&server));
+    // And one behind the other, beside those.
+    let mut later = Vec::new();
+    for _ in 0..64 {
+        let mut client = server.connect();
+        (0..10).for_each(|_| drop(client.get("/plain").expect_status(200)));
+        later.push(client);
+    }
+    assert_fair(&served(&server));
+}
+
+#[test]
+fn nobody_waits_for_a_worker_that_is_busy_or_gone() {
+    let server = Site::new("turnstile:application").app("workers: 2").serve();
+    let mut holder = server.connect();
+    holder.send("GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    eventually("the call", || (server.site().read("calls") == "/wait\n").then_some(()));
+    let began = Instant::now();
+    let mut clients: Vec<Client> = Vec::new();
+    for _ in 0..30 {
+        let mut client = server.connect();
+        client.get("/quick").expect_status(200);
+        clients.push(client);
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    server.site().put("open", "");
+    holder.answer().expect_status(200);
+
+    // The one that is killed holds nothing any more, and its replacement has a place of its own.
+    let victim = server.workers()[0];
+    server.kill_worker(victim);
+    for _ in 0..30 {
+        let mut client = server.connect();
+        client.get("/quick").expect_status(200);
+    }
+    eventually("two workers", || {
+        let workers = server.workers();
+        (workers.len() == 2 && !workers.contains(&victim)).then_some(()).ok_or(workers)
+    });
+}
