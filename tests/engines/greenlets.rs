@@ -88,6 +88,22 @@ fn two_thousand_requests_wait_and_one_more_lets_them_go() {
 }
 
 #[test]
+fn a_killed_worker_costs_what_it_held_and_the_log_tells_of_some() {
+    for engine in ENGINES {
+        let server = site(engine).serve();
+        let mut clients = begin_all(&server, (0..100).map(|_| "/hold".to_owned()));
+        eventually("all to be held", || (server.get("/held").text() == "100").then_some(()));
+        server.kill_worker(server.workers()[0]);
+        clients.iter_mut().for_each(|client| assert_ne!(client.ending().1, Ending::Silence));
+        eventually("another worker to serve", || (server.get("/held").text() == "0").then_some(()));
+        let line = server.logged("worker exited").to_string();
+        assert_eq!(line.matches("GET /hold").count(), 32, "{line}");
+        // Whoever asked may be among them still.
+        assert!(line.contains("and 68 more") || line.contains("and 69 more"), "{line}");
+    }
+}
+
+#[test]
 fn slow_readers_of_long_answers_hold_up_nobody() {
     for engine in ENGINES {
         let server = site(engine).serve();

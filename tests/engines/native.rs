@@ -171,11 +171,13 @@ fn it_is_asked_whether_it_is_ready() {
 
 #[test]
 fn what_its_server_cannot_keep_is_refused() {
-    let site = site().listen_with("proxy_protocol: true");
-    let process = site.supervisor(&["check", "-c", "server.yaml"]);
-    assert_eq!(process.exit_code(), 2);
-    let output = process.whole_output();
-    assert!(output.contains("cannot serve an application of tornado's own with `proxy_protocol`"), "{output}");
+    for (more, key) in [("proxy_protocol: true", "proxy_protocol"), ("protocol: scgi", "protocol")] {
+        let site = site().listen_with(more);
+        let process = site.supervisor(&["check", "-c", "server.yaml"]);
+        assert_eq!(process.exit_code(), 2);
+        let output = process.whole_output();
+        assert!(output.contains(&format!("cannot serve an application of tornado's own with `{key}`")), "{output}");
+    }
 }
 
 #[test]

@@ -178,11 +178,6 @@ impl Connection {
         self.hangup |= edge.hangup;
     }
 
-    /// How long its client is waited for within a call.
-    pub fn waits(&self) -> Waits {
-        self.waits
-    }
-
     /// Moves bytes for as long as the socket and the turn want to. `scratch` is the thread's own.
     pub fn advance(&mut self, scratch: &mut [u8], moment: &Moment) -> Standing {
         let mut reads = 0;

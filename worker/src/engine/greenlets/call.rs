@@ -272,8 +272,11 @@ impl Call {
     /// A stretch of the call is over.
     fn send(&mut self, me: &Bound<'_, Self>, connection: Box<Connection>, absent: Absent) {
         self.stage = match self.shop.send(me.py(), (self.place, connection, absent)) {
-            Sent::All(guest) => Stage::Here(guest),
-            Sent::Full(mut guest) => {
+            // Nobody wants the rest of an answer whose request was aborted: whoever has the connection next sees to that.
+            Sent::All(guest) if guest.connection.turn.is_answered() || !guest.connection.is_aborted() => {
+                Stage::Here(guest)
+            }
+            Sent::All(mut guest) | Sent::Full(mut guest) => {
                 guest.rest = Some(Rest::Awaited(me.clone().into_any().unbind()));
                 let mut hands = self.shop.hands();
                 hands.runner.end(&mut guest);
