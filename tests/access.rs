@@ -87,9 +87,12 @@ fn a_request_that_is_refused_is_told_with_the_reason() {
     for (bytes, told, expected) in cases {
         let mut client = server.connect();
         client.send(bytes);
-        client.answer().expect_status(expected);
+        let answer = client.answer().expect_status(expected);
         let line = line(&server, told);
         let (status, why) = status(&line);
+        // What was understood as a request has an identifier, though nobody ran it.
+        let id = answer.field("X-Request-ID");
+        assert_eq!((id, id.is_some()), (line["request_id"].as_str(), told.starts_with('/')), "{answer}");
         assert!(status == u64::from(expected) && !why.is_empty() && line["bytes"] == 0, "{line}");
     }
     // Nobody asked anything.
@@ -136,8 +139,15 @@ fn a_request_that_timed_out_is_told_once() {
     let source = "import threading\ndef application(environ, start_response):\n    for _ in range(3000):\n        threading.Event().wait(0.01)\n";
     let server = site("late:application").file("late.py", source).app("timeouts: {request: 300ms}").serve();
     let mut client = server.connect();
-    client.send("GET /late?x HTTP/1.1\r\nHost: a\r\n\r\n").answer().expect_status(504);
+    let fields = "X-Request-ID: from-the-proxy\r\nUser-Agent: patient/1\r\n";
+    client.send(format!("GET /late?x HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    let answer = client.answer().expect_status(504);
     let told = line(&server, "/late?x");
+    assert_eq!(
+        (answer.field("X-Request-ID"), told["request_id"].as_str()),
+        (Some("from-the-proxy"), Some("from-the-proxy"))
+    );
+    assert_eq!(told["agent"], "patient/1");
     assert_eq!(status(&told), (504, "the application did not answer in time"));
     assert!(told["app_ms"].as_f64() >= Some(250.0), "{told}");
     server.logged("has returned");

@@ -129,6 +129,16 @@ def application(environ, start_response):
         environ["wsgi.early_hints"]([("Link", f"</{query}>; rel=preload")])
     elif path == "/child":
         text = subprocess.run([sys.executable, "-c", "print(6 * 7)"], capture_output=True, text=True).stdout.strip()
+    elif path == "/fork":
+        pid = os.fork()
+        if pid == 0:
+            nap(float(query))
+            os._exit(7)
+        text = str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    elif path == "/exit":
+        sys.exit(3)
+    elif path == "/exits":
+        __import__(query).spawn(sys.exit, 3)
     elif path == "/pid":
         text = str(os.getpid())
     elif path == "/environ":

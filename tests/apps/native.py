@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pathlib
+import sys
 from asyncio import sleep as nap
 
 import tornado.ioloop
@@ -39,6 +40,10 @@ class Main(tornado.web.RequestHandler):
             return self.write(str(ticks))
         elif what == "pid":
             return self.write(str(os.getpid()))
+        elif what == "exit":
+            sys.exit(3)
+        elif what == "stop":
+            tornado.ioloop.IOLoop.current().stop()
         elif what == "raises":
             raise ValueError(query)
         elif what == "stream":

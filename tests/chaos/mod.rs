@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 
-use self::clients::Loss;
+use self::clients::{Habit, Loss};
 use self::storm::{Outcome, Storm};
 use crate::harness::{Process, Server, Site, descriptors, eventually};
 
@@ -123,6 +123,20 @@ fn nobody_notices_reloads_of_eventlet() {
 #[test]
 fn nobody_notices_reloads_of_tornado() {
     storm_over("tornado");
+}
+
+/// tornado's own server hands nothing over: whoever stays is told by his next answer, and what he has sent behind that is lost.
+#[test]
+fn an_application_of_tornados_own_fails_no_request_in_eight_reloads() {
+    let storm = Storm { seed: seed(), reloads: 8, idle: 0, each: 2, calm: 100, ..Storm::default() };
+    let site = Site::new("deployed_native:application").file("deploy.py", "VERSION = 0\n").engine("tornado");
+    let server = site.app("workers: 2\ntimeouts: {boot: 10s, keepalive: 1h, drain: 10s}").serve();
+    let before = descriptors(server.process().pid().as_raw()).len();
+    let outcome = storm.rage(&server);
+    let failed: Vec<&Loss> = outcome.tally.failed.iter().filter(|loss| loss.habit != Habit::Pipeline).collect();
+    assert!(failed.is_empty(), "requests failed:\n{}", told(failed));
+    expect_the_newest(&outcome);
+    expect_nothing_left(&server, before);
 }
 
 #[test]

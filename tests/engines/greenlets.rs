@@ -88,6 +88,22 @@ fn two_thousand_requests_wait_and_one_more_lets_them_go() {
 }
 
 #[test]
+fn a_killed_worker_costs_what_it_held_and_the_log_tells_of_some() {
+    for engine in ENGINES {
+        let server = site(engine).serve();
+        let mut clients = begin_all(&server, (0..100).map(|_| "/hold".to_owned()));
+        eventually("all to be held", || (server.get("/held").text() == "100").then_some(()));
+        server.kill_worker(server.workers()[0]);
+        clients.iter_mut().for_each(|client| assert_ne!(client.ending().1, Ending::Silence));
+        eventually("another worker to serve", || (server.get("/held").text() == "0").then_some(()));
+        let line = server.logged("worker exited").to_string();
+        assert_eq!(line.matches("GET /hold").count(), 32, "{line}");
+        // Whoever asked may be among them still.
+        assert!(line.contains("and 68 more") || line.contains("and 69 more"), "{line}");
+    }
+}
+
+#[test]
 fn slow_readers_of_long_answers_hold_up_nobody() {
     for engine in ENGINES {
         let server = site(engine).serve();
@@ -358,5 +374,44 @@ fn who_finds_no_place_for_a_greenlet_is_told_to_come_again() {
         let mut beyond = begin(&server, "/nap?0");
         assert_eq!(beyond.answer().expect_status(503).field("retry-after"), Some("2"));
         assert!(!held.iter_mut().any(Client::has_something), "the others have theirs");
+    }
+}
+
+#[test]
+fn a_child_that_naps_is_not_ended_by_what_its_parent_is_at() {
+    for engine in ENGINES {
+        let server = site(engine).serve();
+        let mut napping = begin_all(&server, (0..10).map(|number| format!("/nap?0.{number}1")));
+        let mut slow = begin_all(&server, ["/write?1".to_owned(), "/stream?2".to_owned()]);
+        slow.iter_mut().for_each(|client| drop(client.head()));
+        let mut forking = begin_all(&server, ["/fork?0.5".to_owned(), "/fork?0.3".to_owned()]);
+        for client in &mut forking {
+            assert_eq!(client.answer().expect_status(200).text(), "7", "what the child says at its end");
+        }
+        for client in &mut napping {
+            assert_eq!(client.answer().expect_status(200).text(), "ok");
+            assert_eq!(client.get("/local?1").text(), "1 1", "it was answered once");
+        }
+        for client in &mut slow {
+            assert!(client.chunks().expect("the rest of the answer").len() >= LARGE);
+        }
+        assert!(!server.process().output().contains("Fatal Python error"), "no child aborts");
+    }
+}
+
+#[test]
+fn an_exit_costs_its_own_request_and_that_of_another_greenlet_none() {
+    for engine in ENGINES {
+        let server = site(engine).serve();
+        let pid = server.get("/pid").text().to_owned();
+        let mut napping = begin(&server, "/nap?0.5");
+        begin(&server, "/exit").answer().expect_status(500);
+        begin(&server, &format!("/exits?{engine}")).answer().expect_status(200);
+        let line = server.logged("the application has ended the loop");
+        assert!(line["traceback"].as_str().is_some_and(|traceback| traceback.contains("SystemExit")), "{line}");
+        assert_eq!(napping.answer().expect_status(200).text(), "ok");
+        assert_eq!(server.get("/pid").text(), pid, "the worker lives");
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.exit_code(), 0);
     }
 }

@@ -68,3 +68,41 @@ fn a_stop_waits_for_an_idle_client_no_longer_than_elsewhere() {
         assert!(since.elapsed() < SOON, "{engine}: it took {:?}", since.elapsed());
     }
 }
+
+#[test]
+fn a_worker_whose_supervisor_was_killed_serves_on_and_gets_another() {
+    for engine in ENGINES {
+        let server = Site::new("greens:application").engine(engine).serve();
+        let pid = server.get("/pid").text().to_owned();
+        let mut idle = server.connect();
+        idle.get("/pid").expect_status(200);
+        let mut napping = server.connect();
+        napping.send("GET /nap?1 HTTP/1.1\r\nHost: h\r\n\r\n");
+        server.signal(Signal::SIGKILL);
+        server.process().wait("the supervisor to be gone", |_, status| status.map(drop));
+        let next = server.site().supervisor(&["run", "-c", "server.yaml"]);
+        next.line("taken over");
+        assert_eq!(napping.answer().expect_status(200).text(), "ok");
+        assert_eq!(idle.get("/pid").text(), pid, "the same worker, by the same connection");
+        let (status, said) = server.command(&["reload", "--wait"]);
+        assert_eq!(status, 0, "{said}");
+        eventually("the connection to go over", || (idle.get("/pid").text() != pid).then_some(()));
+        let (status, said) = server.command(&["stop"]);
+        assert_eq!(status, 0, "{said}");
+        assert_eq!(next.exit_code(), 0);
+    }
+}
+
+#[test]
+fn each_request_has_its_access_line_with_what_environ_says() {
+    for engine in ENGINES {
+        let site = Site::new("greens:application").engine(engine);
+        let server = site.top_instead("log: {access: {format: '%(r)s %(s)s [%({wsgi.multithread}e)s]'}}").serve();
+        let flag = if engine == "tornado" { "False" } else { "True" };
+        for (target, status) in [("/nap?0.01", 200), ("/raises?x", 500), ("/closing?1", 200)] {
+            server.get(target).expect_status(status);
+            let line = server.process().line(&format!("GET {target} HTTP/1.1 {status}"));
+            assert!(line.ends_with(&format!("[{flag}]")), "{line}");
+        }
+    }
+}

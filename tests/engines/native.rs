@@ -171,9 +171,25 @@ fn it_is_asked_whether_it_is_ready() {
 
 #[test]
 fn what_its_server_cannot_keep_is_refused() {
-    let site = site().listen_with("proxy_protocol: true");
-    let process = site.supervisor(&["check", "-c", "server.yaml"]);
-    assert_eq!(process.exit_code(), 2);
-    let output = process.whole_output();
-    assert!(output.contains("cannot serve an application of tornado's own with `proxy_protocol`"), "{output}");
+    for (more, key) in [("proxy_protocol: true", "proxy_protocol"), ("protocol: scgi", "protocol")] {
+        let site = site().listen_with(more);
+        let process = site.supervisor(&["check", "-c", "server.yaml"]);
+        assert_eq!(process.exit_code(), 2);
+        let output = process.whole_output();
+        assert!(output.contains(&format!("cannot serve an application of tornado's own with `{key}`")), "{output}");
+    }
+}
+
+#[test]
+fn a_handler_that_exits_or_stops_the_loop_ends_nobody_else() {
+    let server = site().serve();
+    let pid = server.get("/pid").text().to_owned();
+    let mut napping = begin(&server, "/nap?0.5");
+    let exits = begin(&server, "/exit");
+    server.logged("the application has ended the loop");
+    drop(exits);
+    server.get("/stop").expect_status(200);
+    server.process().line("it was stopped");
+    assert_eq!(napping.answer().expect_status(200).text(), "ok");
+    assert_eq!(server.get("/pid").text(), pid, "the worker lives");
 }

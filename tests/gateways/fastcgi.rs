@@ -113,15 +113,17 @@ fn bodies_of_requests_beside_each_other_may_come_mixed() {
 
 #[test]
 fn large_answers_beside_each_other_come_in_whole_records() {
-    let gateways = Gateways::serve("calls:application", "threads: 2");
-    let mut client = connect(&gateways);
-    // 16 MiB each, more than any socket holds: both are cut off again and again.
-    client.send([request(1, KEEP_CONN, &Asked::get("/large")), request(2, KEEP_CONN, &Asked::get("/large"))].concat());
-    client.turn_deaf(std::time::Duration::from_millis(200));
-    let (said, _) = both(&mut client, [1, 2]);
-    for said in said {
-        let answer = cgi_answer(&said.stdout, "GET").unwrap();
-        assert!(answer.body.len() == 16 << 20 && answer.body.iter().all(|byte| *byte == b'x'));
+    for (engine, gateways) in Gateways::by_each_engine("calls:application", "") {
+        let mut client = connect(&gateways);
+        // 16 MiB each, more than any socket holds: both are cut off again and again.
+        let both_asked = [request(1, KEEP_CONN, &Asked::get("/large")), request(2, KEEP_CONN, &Asked::get("/large"))];
+        client.send(both_asked.concat());
+        client.turn_deaf(std::time::Duration::from_millis(200));
+        let (said, _) = both(&mut client, [1, 2]);
+        for said in said {
+            let answer = cgi_answer(&said.stdout, "GET").unwrap();
+            assert!(answer.body.len() == 16 << 20 && answer.body.iter().all(|byte| *byte == b'x'), "{engine}");
+        }
     }
 }
 
@@ -154,8 +156,7 @@ fn an_abort_ends_a_request_whose_body_is_still_to_come() {
 
 #[test]
 fn an_abort_closes_the_iterable_of_an_answer_that_is_on_its_way() {
-    for threads in [1, 2] {
-        let gateways = Gateways::serve("calls:application", &format!("threads: {threads}"));
+    for (engine, gateways) in Gateways::by_each_engine("calls:application", "") {
         let mut client = connect(&gateways);
         client.send(request(1, KEEP_CONN, &Asked::get("/endless")));
         let mut said = Said::default();
@@ -164,7 +165,7 @@ fn an_abort_closes_the_iterable_of_an_answer_that_is_on_its_way() {
         }
         client.send(record(ABORT_REQUEST, 1, b""));
         while !said.add(&next(&mut client).unwrap()).unwrap() {}
-        assert_eq!(said.status, (0, REQUEST_COMPLETE), "with {threads} threads");
+        assert_eq!(said.status, (0, REQUEST_COMPLETE), "{engine}");
         client.send(request(1, KEEP_CONN, &Asked::get("/told")));
         assert_eq!(text(&answer(&mut client, 1).unwrap()), "['endless over']");
     }

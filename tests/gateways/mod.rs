@@ -40,6 +40,14 @@ impl Gateways {
         Gateways { server: site.serve(), addresses }
     }
 
+    /// The same by each kind of engine, with what each is.
+    fn by_each_engine(wsgi: &str, lines: &str) -> impl Iterator<Item = (&'static str, Gateways)> {
+        ["threads", "gevent", "eventlet", "tornado"].into_iter().map(move |engine| {
+            let (site, addresses) = site(wsgi, lines);
+            (engine, Gateways { server: site.engine(engine).serve(), addresses })
+        })
+    }
+
     fn address(&self, wire: Wire) -> SocketAddr {
         self.addresses[wire.name()]
     }

@@ -268,3 +268,24 @@ fn a_body_that_ends_without_its_end_is_never_the_applications() {
         assert_eq!(client.ending(), (vec![], Ending::Eof));
     }
 }
+
+#[test]
+fn every_engine_sends_and_reads_through_it_without_holding_up_others() {
+    for engine in ["gevent", "eventlet", "tornado"] {
+        let authority = Authority::new("Test Authority");
+        let server = site("greens:application", &authority, "").engine(engine).serve();
+        // tornado's loop makes one call at a time, and `write()` is within its call.
+        let other = if engine == "tornado" { "/stream?2" } else { "/write?2" };
+        let mut slow = ["/stream?1", other].map(|target| {
+            let mut client = connect(&server, &authority);
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+            client
+        });
+        let mut client = connect(&server, &authority);
+        assert_eq!(client.get("/nap?0.01").text(), "ok");
+        for client in &mut slow {
+            assert!(client.answer().expect_status(200).body.len() >= 80 * 65536);
+        }
+        assert!(client.post("/upload", &vec![b'b'; 1_000_000]).text().starts_with("1000000 "));
+    }
+}

@@ -4,6 +4,7 @@
 //! the socket itself, by a short read or EAGAIN. So a request costs one `recv` and its answer one `send`.
 
 mod introduced;
+mod peer;
 mod routes;
 mod sealed;
 pub mod trunk;
@@ -11,10 +12,8 @@ mod trunked;
 mod upload;
 mod voice;
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -23,6 +22,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile;
 use socket2::Socket;
 
+pub use peer::Peer;
 pub use trunked::Place;
 pub use upload::{Waits, as_error};
 pub use voice::{Voice, say};
@@ -37,24 +37,6 @@ use crate::turn::{Farewell, Moment, Next, Patience, Turn};
 /// Full reads of one connection in a row. More lets a client that sends as fast as we read keep the others waiting, fewer
 /// costs a large upload more looks at the poll.
 const READS_MAX: usize = 16;
-
-/// Who is at the other end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// A TCP client.
-    Tcp(SocketAddr),
-    /// A client of a Unix socket, which has no address.
-    Unix,
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Peer::Tcp(address) => address.ip().fmt(f),
-            Peer::Unix => f.write_str("unix"),
-        }
-    }
-}
 
 /// What a connection waits for, or stands ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,11 +176,6 @@ impl Connection {
     pub fn wake(&mut self, edge: Edge) {
         self.readable |= edge.readable || edge.hangup;
         self.hangup |= edge.hangup;
-    }
-
-    /// How long its client is waited for within a call.
-    pub fn waits(&self) -> Waits {
-        self.waits
     }
 
     /// Moves bytes for as long as the socket and the turn want to. `scratch` is the thread's own.

@@ -1,5 +1,6 @@
 //! The identifier of a request: a trusted proxy's, or 128 random bits of ours.
 
+use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 
 use crate::wire::Span;
@@ -28,6 +29,15 @@ impl Identity {
             Identity::Made(digits) => Some(digits),
         }
     }
+}
+
+thread_local! {
+    static MAKER: RefCell<Maker> = RefCell::new(Maker::new());
+}
+
+/// Another identifier of ours.
+pub fn make() -> [u8; DIGITS] {
+    MAKER.with_borrow_mut(Maker::make)
 }
 
 /// Makes identifiers, without a system call for each: xoshiro256++ (Blackman and Vigna, 2019), seeded by the kernel. They tell requests

@@ -73,6 +73,10 @@ impl Workers {
     }
 }
 
+/// Requests of one worker that a line of the log tells. Fewer may leave out the one that matters; where there are greenlets there can
+/// be thousands, which nobody reads.
+const TOLD_MAX: usize = 32;
+
 /// What a worker's scoreboard shows.
 pub fn last_seen(scoreboard: &Scoreboard) -> LastSeen {
     let now_ms = now_ms();
@@ -82,7 +86,12 @@ pub fn last_seen(scoreboard: &Scoreboard) -> LastSeen {
         format!("{line} (for {})", span(age))
     };
     let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
-    LastSeen { requests, running: lines.map(told).collect(), output: String::new() }
+    let mut running: Vec<String> = lines.map(told).collect();
+    if running.len() > TOLD_MAX {
+        let more = running.split_off(TOLD_MAX).len();
+        running.push(format!("and {more} more"));
+    }
+    LastSeen { requests, running, output: String::new() }
 }
 
 /// The clock of scoreboards.

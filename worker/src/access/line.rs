@@ -17,6 +17,7 @@ use monoceros_shared::config::{Access, Atom, LogFormat, Piece};
 use monoceros_shared::link::Assignment;
 use monoceros_shared::log::REQUEST;
 
+use super::memo::{Memo, client_of};
 use super::stamp::Now;
 use super::text::{base64, push_decimal, push_escaped, push_json, push_number, push_plain};
 use crate::conn::Connection;
@@ -44,13 +45,8 @@ pub struct Told<'a> {
 pub enum Source<'a> {
     /// The connection that it came by, still at it.
     Connection(&'a Connection),
-    /// No more than this, for Python has the rest.
-    Memory {
-        /// Who asked.
-        client: &'a str,
-        /// Its method and target.
-        request: &'a str,
-    },
+    /// What was remembered of it, for Python has the rest.
+    Memory(&'a Memo),
 }
 
 /// How long a request took.
@@ -205,7 +201,7 @@ impl Told<'_> {
         keys.milliseconds("ms", self.took.total);
         keys.milliseconds("queue_ms", self.took.queue);
         keys.milliseconds("app_ms", self.took.app);
-        if let Some(id) = self.turn().and_then(Turn::id) {
+        if let Some(id) = self.id() {
             keys.text("request_id", id);
         }
         if self.request().is_some() {
@@ -226,10 +222,10 @@ impl Told<'_> {
             Atom::Status => push_number(self.status.into(), line),
             Atom::Method => push_escaped(self.request().map_or(b"-", |(method, _)| method), line),
             Atom::Path => match self.head() {
-                Some((turn, head)) => push_escaped(&percent::decoded(turn.text(head.path)), line),
+                Some((bytes, head)) => push_escaped(&percent::decoded(head.path.of(bytes)), line),
                 None => line.push(b'-'),
             },
-            Atom::Query => push_escaped(self.head().map_or(b"-", |(turn, head)| turn.text(head.query)), line),
+            Atom::Query => push_escaped(self.head().map_or(b"-", |(bytes, head)| head.query.of(bytes)), line),
             Atom::Protocol => line.extend_from_slice(self.protocol()),
             Atom::Bytes => push_number(self.bytes(), line),
             Atom::Referer => push_escaped(self.asked("referer"), line),
@@ -259,45 +255,49 @@ impl Told<'_> {
     fn turn(&self) -> Option<&Turn> {
         match self.source {
             Source::Connection(connection) => Some(&connection.turn),
-            Source::Memory { .. } => None,
+            Source::Memory(_) => None,
         }
     }
 
-    /// Its head, if it was understood.
-    fn head(&self) -> Option<(&Turn, &Head)> {
-        self.turn().filter(|turn| turn.has_head()).map(|turn| (turn, turn.head()))
+    /// Its head, if it was understood, and the bytes that this is of.
+    fn head(&self) -> Option<(&[u8], &Head)> {
+        match self.source {
+            Source::Connection(connection) => {
+                Some(&connection.turn).filter(|turn| turn.has_head()).map(|turn| (turn.bytes(), turn.head()))
+            }
+            Source::Memory(memo) => Some((&memo.bytes, &memo.head)),
+        }
+    }
+
+    /// Its identifier, if it has one.
+    fn id(&self) -> Option<&[u8]> {
+        match self.source {
+            Source::Connection(connection) => connection.turn.id(),
+            Source::Memory(memo) => memo.id.as_deref(),
+        }
     }
 
     /// Method and target, if they are known.
     fn request(&self) -> Option<(&[u8], &[u8])> {
-        match self.source {
-            Source::Connection(_) => self.head().map(|(turn, head)| (turn.text(head.method), turn.text(head.target))),
-            Source::Memory { request, .. } => {
-                let (method, target) = request.split_once(' ').unwrap_or((request, "-"));
-                Some((method.as_bytes(), target.as_bytes()))
-            }
-        }
+        self.head().map(|(bytes, head)| (head.method.of(bytes), head.target.of(bytes)))
     }
 
     /// REMOTE_ADDR, as far as one is known.
     fn with_client(&self, take: impl FnOnce(&[u8])) {
         let connection = match self.source {
             Source::Connection(connection) => connection,
-            Source::Memory { client, .. } => return take(client.as_bytes()),
+            Source::Memory(memo) => return take(memo.client.as_bytes()),
         };
         let mut text = Short { bytes: [0; 48], length: 0 };
         // Addresses fit, and so does `unix`.
-        let _ = match connection.turn.origin().client {
-            Some((address, _)) if connection.turn.has_head() => write!(text, "{address}"),
-            Some(_) | None => write!(text, "{}", connection.peer),
-        };
+        let _ = write!(text, "{}", client_of(connection));
         take(text.bytes());
     }
 
     fn notes(&self) -> &[String] {
         match self.source {
             Source::Connection(connection) => &connection.notes,
-            Source::Memory { .. } => &[],
+            Source::Memory(_) => &[],
         }
     }
 
@@ -324,9 +324,9 @@ impl Told<'_> {
 
     /// A field of the request, or a dash.
     fn asked(&self, name: &str) -> &[u8] {
-        let Some((turn, head)) = self.head() else { return b"-" };
-        let named = |field: &&Field| turn.text(field.name).eq_ignore_ascii_case(name.as_bytes());
-        head.fields.iter().find(named).map_or(b"-", |field| turn.text(field.value))
+        let Some((bytes, head)) = self.head() else { return b"-" };
+        let named = |field: &&Field| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes());
+        head.fields.iter().find(named).map_or(b"-", |field| field.value.of(bytes))
     }
 
     /// The first line of what was not understood; a dash if there is none.

@@ -12,6 +12,7 @@
 //! * What comes from a stranger cannot forge a line, see [`line`].
 
 pub mod line;
+mod memo;
 mod stamp;
 mod text;
 
@@ -28,6 +29,7 @@ use monoceros_shared::log::Outlet;
 use slog::Logger;
 
 use line::{Form, Told};
+pub use memo::Memo;
 use stamp::Stamp;
 
 /// How long the writer waits for more lines. Less costs a wake for fewer lines, more makes each later to see.

@@ -144,19 +144,25 @@ fn a_request_that_was_not_understood_has_its_first_line() {
 #[test]
 fn of_a_request_that_python_has_its_line_is_known() {
     let took = Took { app: Duration::from_secs(60), total: Duration::from_secs(60), ..Took::default() };
-    let source = Source::Memory { client: "192.0.2.1", request: "GET /slow?x" };
-    let told = Told { source, status: 504, why: Some("late"), took };
+    let mut memo = Memo::default();
+    let held =
+        connection(b"GET /slow?x HTTP/1.1\r\nHost: a\r\nUser-Agent: slow/1\r\nX-Big: b\r\n\r\nGET /next HTTP/1.1");
+    // The one before leaves nothing.
+    memo.take(&connection(b"GET /before HTTP/1.1\r\nHost: a\r\nReferer: r\r\nX-A: a\r\n\r\n"));
+    memo.take(&held);
+    assert!(memo.bytes.ends_with(b"\r\n\r\n"), "the head and no more");
+    let told = Told { source: Source::Memory(&memo), status: 504, why: Some("late"), took };
     let write = |form: Form| {
         let mut line = Vec::new();
         form.write(&told, &then(), &mut line);
         String::from_utf8(line).unwrap()
     };
     let line = write(text());
-    let end = "client=192.0.2.1 method=GET path=/slow?x status=504 bytes=0 ms=60000.000 queue_ms=0.000 app_ms=60000.000 referer=- agent=- why=late\n";
+    let end = "client=192.0.2.1 method=GET path=/slow?x status=504 bytes=0 ms=60000.000 queue_ms=0.000 app_ms=60000.000 request_id=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa referer=- agent=slow/1 why=late\n";
     assert!(line.ends_with(end), "{line}");
     assert_eq!(
-        write(format("%(h)s %(m)s %(r)s %(s)s %(q)s %(L)s %({x}e)s %({x}o)s")),
-        "192.0.2.1 GET GET /slow?x - 504 - 60.000000 - -\n"
+        write(format("%(h)s %(m)s %(r)s %(s)s %(q)s %(L)s %({x}e)s %({x}o)s %({x-big}i)s")),
+        "192.0.2.1 GET GET /slow?x HTTP/1.1 504 x 60.000000 - - b\n"
     );
 }
 

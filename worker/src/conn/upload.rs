@@ -39,6 +39,11 @@ impl Waits {
 }
 
 impl Connection {
+    /// How long its client is waited for within a call.
+    pub fn waits(&self) -> Waits {
+        self.waits
+    }
+
     /// Reads up to `max` bytes of the body into `into`, and waits for the first of them; none: it is at its end. Call it without the GIL.
     ///
     /// # Errors
@@ -54,9 +59,7 @@ impl Connection {
                 return Err(self.turn.break_body(fault));
             }
         };
-        if fed == Fed::End || !self.turn.is_body_open() {
-            self.note_call();
-        }
+        self.note_fed(fed);
         Ok(())
     }
 
@@ -67,7 +70,11 @@ impl Connection {
     /// As above.
     pub fn read_body_now(&mut self, max: usize, into: &mut Vec<u8>) -> Result<bool, Refusal> {
         let mut scratch = [0; ONCE];
-        while self.turn.feed(max, into)? == Fed::Hungry {
+        let fed = loop {
+            match self.turn.feed(max, into)? {
+                Fed::Hungry => {}
+                fed @ (Fed::Data | Fed::End) => break fed,
+            }
             // The 100 that asks for it: a client that has no room for it has not sent anything either, and is waited for all the same.
             let came = if self.flush() == Flushed::Gone { Err(ENDED) } else { self.take_body(&mut scratch) };
             match came {
@@ -75,11 +82,16 @@ impl Connection {
                 Ok(false) => return Ok(false),
                 Err(fault) => return Err(self.turn.break_body(fault)),
             }
-        }
-        if !self.turn.is_body_open() {
+        };
+        self.note_fed(fed);
+        Ok(true)
+    }
+
+    /// The body may be all in now.
+    fn note_fed(&self, fed: Fed) {
+        if fed == Fed::End || !self.turn.is_body_open() {
             self.note_call();
         }
-        Ok(true)
     }
 
     /// The body does not come.

@@ -2,8 +2,7 @@
 //!
 //! A request is told of once, at its end, whatever that is: its answer has left, it was refused, it timed out, or its connection ended.
 //!
-//! Known fault: the access line of a request that timed out has no referer, agent and identifier, and the address of the connection, for
-//! Python has the rest.
+//! Known fault: the access line of a request that timed out has no variable of its environ, for Python has that.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -33,8 +32,8 @@ impl Runner {
         let engine = &self.engine;
         if guest.rest.is_none() {
             guest.connection.turn.run(&self.moment);
-            if let Some(field) = &engine.settings.id_field {
-                guest.connection.turn.identify(field, || self.ids.make());
+            if guest.times.is_some() || engine.settings.id_field.is_some() {
+                engine.slots.remember(guest);
             }
             engine.scoreboard.counters().requests.fetch_add(1, Relaxed);
         }
@@ -138,8 +137,8 @@ impl Engine {
     /// A request whose client was told without the application, by the watch.
     pub(super) fn count_late(&self, late: &Account) {
         self.count_answer(TIMED_OUT);
-        if let Some(access) = &self.access {
-            let source = Source::Memory { client: &late.client, request: &late.request };
+        if let (Some(access), Some(memo)) = (&self.access, &late.memo) {
+            let source = Source::Memory(memo);
             let age = Duration::from_millis(late.age);
             let took = Took { queue: Duration::ZERO, app: age, total: age };
             access.tell(&Told { source, status: TIMED_OUT, why: Some("the application did not answer in time"), took });

@@ -49,7 +49,7 @@ impl Doors {
         };
         let doors: Vec<Option<Door>> = listeners.iter().map(of).collect();
         let have_trunks = doors.iter().flatten().any(|door| door.protocol == config::Protocol::FastCgi);
-        let requests_max = app.limits.connections_max.min(app.threads + app.limits.queue_max) as u64;
+        let requests_max = app.limits.connections_max.min(app.calls_max() + app.limits.queue_max) as u64;
         let values = Values { connections_max: app.limits.connections_max as u64, requests_max, multiplexes: 1 };
         Doors { policy, doors, have_trunks, values }
     }

@@ -1,13 +1,13 @@
 //! More threads when requests wait for one: `threads: {min, max}`.
 //!
 //! ```text
-//!   each thread is in a call, and a request has waited for a while   -> the watch hires one more, until there are `max`
+//!   each thread is in a call, and requests have waited for a while   -> the watch hires one more for each, until there are `max`
 //! ```
 //!
-//! Whoever was hired stays. Nobody else is hired before the last one has taken up work, so that there are as many as are needed.
+//! Whoever was hired stays. Nobody else is hired before the last ones have taken up work, so that there are as many as are needed.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,6 +21,10 @@ use super::{Engine, Mode};
 /// client until there are enough.
 pub(super) const PATIENCE: Duration = Duration::from_millis(20);
 
+/// How long no other try is made when a thread could not be made, in milliseconds. Less fills the log, more lets requests wait though
+/// there is room again.
+const PAUSE: u64 = 1_000;
+
 /// Makes the thread of this number.
 type Hire = Box<dyn Fn(usize) -> io::Result<JoinHandle<()>> + Send + Sync>;
 
@@ -29,13 +33,21 @@ pub(super) struct Growth {
     count: AtomicUsize,
     max: usize,
     hire: OnceLock<Hire>,
+    /// Until when no other is tried, by [`crate::clock::now`].
+    barred: AtomicU64,
     others: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Growth {
     /// None yet but the main thread.
     pub fn new(max: usize) -> Growth {
-        Growth { count: AtomicUsize::new(1), max, hire: OnceLock::new(), others: Mutex::default() }
+        Growth {
+            count: AtomicUsize::new(1),
+            max,
+            hire: OnceLock::new(),
+            barred: AtomicU64::new(0),
+            others: Mutex::default(),
+        }
     }
 
     /// Threads are made so from now on.
@@ -72,26 +84,33 @@ impl Growth {
 }
 
 impl Engine {
-    /// Whether the first request in the queue has waited for so long that there should be another thread.
-    fn wants_thread(&self, now: u64) -> bool {
+    /// How many requests in the queue have waited for so long that there should be another thread for them.
+    fn overdue(&self, now: u64) -> usize {
         let queued = |deadline: u64| deadline.saturating_sub(self.settings.wait.0);
         let ready = lock(&self.ready);
-        let first = ready.now.iter().find_map(unbegun);
-        first.is_some_and(|guest| queued(guest.deadline) + PATIENCE.as_millis() as u64 <= now)
+        let waiting = ready.now.iter().filter_map(unbegun);
+        waiting.take_while(|guest| queued(guest.deadline) + PATIENCE.as_millis() as u64 <= now).count()
     }
 }
 
 impl Watchman {
-    /// Hires another thread if one is wanted. Call it when every thread is in a call.
+    /// Hires as many threads as are wanted. Call it when every thread is in a call.
     pub(super) fn grow(&mut self, now: u64) {
         let engine = &self.engine;
-        if !engine.growth.may_grow() || engine.mode_is(Mode::Done) || !engine.wants_thread(now) {
+        let growth = &engine.growth;
+        if !growth.may_grow() || growth.barred.load(Ordering::Relaxed) > now || engine.mode_is(Mode::Done) {
             return;
         }
-        match engine.growth.hire() {
-            Ok(()) => slog::debug!(engine.log, "one thread more: a request has waited for one";
-                "threads" => engine.growth.count.load(Ordering::Relaxed)),
-            Err(why) => slog::warn!(engine.log, "cannot make another thread: requests wait"; "why" => %why),
+        for _ in 0..engine.overdue(now) {
+            if !growth.may_grow() {
+                return;
+            }
+            if let Err(why) = growth.hire() {
+                growth.barred.store(now + PAUSE, Ordering::Relaxed);
+                return slog::warn!(engine.log, "cannot make another thread: requests wait"; "why" => %why);
+            }
+            slog::debug!(engine.log, "one thread more: a request has waited for one";
+                "threads" => growth.count.load(Ordering::Relaxed));
         }
     }
 }

@@ -19,6 +19,7 @@ use socket2::Socket;
 
 use super::Engine;
 use super::watch::Watchman;
+use crate::access::Memo;
 use crate::clock::Clock;
 use crate::conn::{Voice, say};
 use crate::lease::{Call, Heard, Lease};
@@ -29,7 +30,7 @@ use crate::wire::http::answer::{self, Asked, Plain};
 
 /// What its client is answered.
 pub(super) const TIMED_OUT: u16 = 504;
-const SORRY: Plain<'_> = Plain { status: TIMED_OUT, text: "the application did not answer in time" };
+const SORRY: Plain<'_> = Plain { status: TIMED_OUT, text: "the application did not answer in time", id: None };
 
 /// How long RequestTimeout may take to end a call, in milliseconds. Less replaces workers whose calls would have ended; more keeps
 /// a thread from its other clients.
@@ -52,6 +53,8 @@ pub(super) struct Account {
     pub answer: &'static str,
     /// Which timeout it was.
     pub limit: &'static str,
+    /// What its access line says of it.
+    pub memo: Option<Arc<Memo>>,
 }
 
 /// A call that was claimed.
@@ -207,9 +210,16 @@ impl Engine {
         let (request, since) = self.scoreboard.threads()[runner].current().unwrap_or_else(|| ("-".to_owned(), now));
         let (place, heard) = lease.client();
         let voice = place.and_then(|place| self.slots.voice(place));
-        let client = voice.as_ref().map_or_else(|| "-".to_owned(), |voice| client_of(&voice.socket));
-        let answer = voice.as_ref().map_or("nobody waits", |voice| end(voice, heard, &request));
-        let account = Account { request, age: now.saturating_sub(since), client, answer, limit };
+        let memo: Option<Arc<Memo>> = place.and_then(|place| self.slots.take_memo(place)).map(Arc::from);
+        let client = match (&memo, &voice) {
+            (Some(memo), _) => memo.client.clone(),
+            (None, Some(voice)) => client_of(&voice.socket),
+            (None, None) => "-".to_owned(),
+        };
+        let id = memo.as_ref().and_then(|memo| memo.id.as_deref());
+        let sorry = Plain { id: self.settings.id_field.as_deref().zip(id), ..SORRY };
+        let answer = voice.as_ref().map_or("nobody waits", |voice| end(voice, heard, (&request, sorry)));
+        let account = Account { request, age: now.saturating_sub(since), client, answer, limit, memo };
         if voice.is_some() && heard != Heard::All {
             self.count_late(&account);
         }
@@ -245,13 +255,13 @@ impl Engine {
 }
 
 /// Tells a client that has heard so much that nothing more comes, without waiting for it. Says what that was.
-fn end(voice: &Voice, heard: Heard, request: &str) -> &'static str {
+fn end(voice: &Voice, heard: Heard, (request, sorry): (&str, Plain<'_>)) -> &'static str {
     match heard {
         Heard::Nothing => {
             let mut text = Vec::new();
             let is_head = request.starts_with("HEAD ");
             let asked = Asked { version: Version::Http11, head: is_head, keep_alive: false, manner: voice.manner() };
-            answer::plain(SORRY, asked, &Clock::new().moment().date, &mut text);
+            answer::plain(sorry, asked, &Clock::new().moment().date, &mut text);
             // Its client may be sending still: what comes is thrown away when the call returns.
             voice.say(if voice.tell(&text) { Farewell::Linger } else { Farewell::Close });
             "504"

@@ -9,7 +9,6 @@ use super::slots::Parking;
 use super::{Engine, Mode, Task};
 use crate::clock::Clock;
 use crate::conn::{Edge, Flushed, Standing};
-use crate::identity::Maker;
 use crate::lease::Lease;
 use crate::turn::{Farewell, Moment};
 
@@ -33,8 +32,6 @@ pub struct Runner {
     pub(super) clock: Clock,
     pub(super) moment: Moment,
     pub(super) scratch: Box<[u8]>,
-    /// Makes the identifiers of requests.
-    pub(super) ids: Maker,
     /// Work found while leading, on its way to the queue.
     pub(super) batch: Vec<Task>,
 }
@@ -46,7 +43,7 @@ impl Runner {
         let moment = clock.moment();
         let scratch = vec![0; SCRATCH].into();
         let lease = (index != HANDS).then(|| engine.watch.lease(index));
-        Runner { engine, index, lease, clock, moment, scratch, ids: Maker::new(), batch: Vec::new() }
+        Runner { engine, index, lease, clock, moment, scratch, batch: Vec::new() }
     }
 
     /// Has it go on with the call at this place.

@@ -52,7 +52,7 @@ pub(super) struct Settings {
     /// How calls are run.
     pub engine: config::Engine,
     /// The field that tells a request's identifier, if requests have one.
-    pub id_field: Option<String>,
+    pub id_field: Option<Arc<str>>,
 }
 
 impl Settings {
@@ -60,7 +60,7 @@ impl Settings {
     pub fn new(app: &App, siblings: usize, way: (Vec<String>, Arc<Policy>)) -> Settings {
         let (listeners, policy) = way;
         Settings {
-            id_field: policy.id_field().map(str::to_owned),
+            id_field: policy.id_field().map(Into::into),
             doors: Doors::new(app, policy, &listeners),
             listeners,
             tls: app.listen.iter().filter(|listener| listener.tls.is_some()).cloned().collect(),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use super::guest::Guest;
+use crate::access::Memo;
 use crate::conn::{Edge, Voice};
 
 /// Names a connection: its slot, and which connection of that slot it is, so that an old name reaches no new one.
@@ -22,6 +23,8 @@ struct Slot {
     state: State,
     /// What of the connection can speak to its client, for whoever may have to end it while Python has the rest.
     voice: Option<Voice>,
+    /// What is known of the request that Python has, where that is to be told.
+    memo: Option<Box<Memo>>,
 }
 
 enum State {
@@ -111,7 +114,7 @@ impl Slots {
         }
         let index = lock(&self.free).take()?;
         self.open.fetch_add(1, Ordering::AcqRel);
-        let vacant = |_| Mutex::new(Slot { birth: 0, state: State::Vacant, voice: None });
+        let vacant = |_| Mutex::new(Slot { birth: 0, state: State::Vacant, voice: None, memo: None });
         let shelf = self.shelves[index as usize / SHELF].get_or_init(|| (0..SHELF).map(vacant).collect());
         let mut slot = lock(&shelf[index as usize % SHELF]);
         slot.birth = slot.birth.wrapping_add(1);
@@ -144,6 +147,16 @@ impl Slots {
     /// Remembers the voice of a new connection.
     pub fn know(&self, guest: &Guest) {
         lock(self.at(guest.key)).voice = Some(guest.connection.voice());
+    }
+
+    /// Remembers what its access line will say of the request that begins.
+    pub fn remember(&self, guest: &Guest) {
+        lock(self.at(guest.key)).memo.get_or_insert_default().take(&guest.connection);
+    }
+
+    /// What is remembered of the request of the connection in this slot, once.
+    pub fn take_memo(&self, index: u32) -> Option<Box<Memo>> {
+        lock(self.get(index as usize)?).memo.take()
     }
 
     /// The voice of the connection in this slot, which somebody owns.

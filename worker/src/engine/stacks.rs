@@ -51,8 +51,11 @@ impl Engine {
 
     fn stacks_without_gil(&self) -> String {
         let text = stacks::without_gil().unwrap_or_default();
-        let known: Vec<String> =
-            self.known().into_iter().map(|(thread, what)| format!("0x{thread:016x} is {what}\n")).collect();
+        let known: Vec<String> = if self.settings.engine.has_greenlets() {
+            self.greenlets().into_iter().map(|(_, what)| format!("{what}\n")).collect()
+        } else {
+            self.known().into_iter().map(|(thread, what)| format!("0x{thread:016x} is {what}\n")).collect()
+        };
         format!(
             "the GIL is held, for {PROBE_PATIENCE} ms at least: stacks as they stand, looked at without it\n\n{}\n{text}",
             known.concat()

@@ -89,6 +89,11 @@ impl Crew {
         self.engine.mode_word()
     }
 
+    /// The application has raised this where the loop could not but end, or has stopped it.
+    fn go_on(&self, py: Python<'_>, error: Option<Bound<'_, PyAny>>) {
+        self.engine.go_on(py, error);
+    }
+
     /// Ends the worker for a bug of ours.
     fn break_off(&self, py: Python<'_>, error: Bound<'_, PyAny>) {
         self.engine.end_with_loop(py, &PyErr::from_value(error));
@@ -147,6 +152,16 @@ impl Engine {
     pub(super) fn end_with_loop(&self, py: Python<'_>, error: &PyErr) {
         slog::crit!(self.log, "the loop has failed"; "traceback" => python::traceback(py, error));
         self.break_off(&io::Error::other("the loop has failed"));
+    }
+
+    /// The loop has ended by the application's doing, and begins again.
+    pub(super) fn go_on(&self, py: Python<'_>, error: Option<Bound<'_, PyAny>>) {
+        if self.mode_is(Mode::Done) {
+            return;
+        }
+        let traceback = error.map(|error| python::traceback(py, &PyErr::from_value(error)));
+        slog::error!(self.log, "the application has ended the loop"; "next" => "it goes on",
+            "traceback" => traceback.unwrap_or_else(|| "it was stopped".to_owned()));
     }
 
     fn mode_word(&self) -> &'static str {

@@ -40,6 +40,9 @@ const TICK_ALONE: Duration = Duration::from_millis(10);
 /// The same where calls are greenlets and may wait by the thousand: how soon a thread that somebody keeps is noticed, too.
 const TICK_OF_LOOP: Duration = Duration::from_millis(50);
 
+/// Requests that the last line of a worker tells. Where there are greenlets there can be thousands, which nobody reads.
+const TOLD_MAX: usize = 32;
+
 /// Ticks for which one blocked call makes the runners eager. Less makes an application that blocks now and then wait for
 /// ticks again, more costs one whose calls are short a wake for each.
 const EAGER_TICKS: u32 = 1_000;
@@ -268,7 +271,7 @@ impl Watchman {
         }
         self.tell_the_rest(now);
         let rows = engine.scoreboard.used().iter();
-        let requests: Vec<String> = rows.filter_map(|row| Some(row.current()?.0)).collect();
+        let requests: Vec<String> = rows.filter_map(|row| Some(row.current()?.0)).take(TOLD_MAX).collect();
         slog::warn!(engine.log, "this worker ends, though its Python has not";
             "requests" => requests.join(", "), "next" => "what Python does at its end is not done");
         engine.finish();

@@ -55,7 +55,7 @@ pub struct Origin {
 pub struct Policy {
     config: Config,
     /// The field that tells a request's identifier; `None` when requests have none.
-    id: Option<String>,
+    id: Option<Arc<str>>,
     /// Where static files are, which no mount hides.
     statics: Vec<String>,
     glance: Glance,
@@ -74,12 +74,13 @@ impl Policy {
     pub fn new(app: &App, access: &Access) -> Policy {
         let config = &app.origin;
         let id = match (&config.request_id, access) {
-            (RequestId::Field(name), _) => Some(name.clone()),
+            (RequestId::Field(name), _) => Some(name.as_str().into()),
             (RequestId::None, _) | (RequestId::WithAccessLog, Access::Off) => None,
-            (RequestId::WithAccessLog, Access::Lines | Access::Json | Access::Format(_)) => Some(REQUEST_ID.to_owned()),
+            (RequestId::WithAccessLog, Access::Lines | Access::Json | Access::Format(_)) => Some(REQUEST_ID.into()),
         };
-        let named = [&config.client, &config.host, &config.prefix, &id].into_iter().flatten();
-        let glance = Glance::over(named.chain(config.https.iter().map(|(name, _)| name)).map(String::as_bytes));
+        let words = [&config.client, &config.host, &config.prefix].into_iter().filter_map(Option::as_deref);
+        let named = words.chain(id.as_deref());
+        let glance = Glance::over(named.chain(config.https.iter().map(|(name, _)| name.as_str())).map(str::as_bytes));
         let statics = app.statics.iter().map(|files| files.prefix.clone()).collect();
         Policy { config: config.clone(), id, glance, statics }
     }
@@ -110,11 +111,12 @@ impl Policy {
     pub fn is_word(&self, name: &[u8]) -> bool {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         let config = &self.config;
-        let named = [&config.client, &config.host, &config.prefix, &self.id].into_iter().flatten();
+        let words = [&config.client, &config.host, &config.prefix].into_iter().filter_map(Option::as_deref);
+        let named = words.chain(self.id.as_deref());
         is(b"forwarded")
             || is(b"x-real-ip")
             || name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"))
-            || named.chain(config.https.iter().map(|(name, _)| name)).any(|known| is(known.as_bytes()))
+            || named.chain(config.https.iter().map(|(name, _)| name.as_str())).any(|known| is(known.as_bytes()))
     }
 
     /// What follows of a decoded path behind the mount; `None` when it is another's.
@@ -139,6 +141,11 @@ impl Way {
     /// Whether whoever is at the other end is a trusted proxy.
     pub fn is_trusted(&self) -> bool {
         self.is_trusted
+    }
+
+    /// The field that tells a request's identifier, if requests have one.
+    pub fn id_field(&self) -> Option<Arc<str>> {
+        self.policy.id.clone()
     }
 
     /// Another client is at the other end, and perhaps by TLS, as a PROXY header says.

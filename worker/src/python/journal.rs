@@ -6,7 +6,7 @@
 //!
 //! A FastCGI web server gets it besides, for its own log: STDERR of the request that the thread is in (FastCGI 1.0, 5.3).
 //!
-//! Known fault: all requests share one stream, as under other servers, so unfinished lines of two threads can run together.
+//! Known fault: with greenlets a FastCGI web server gets nothing of it, for the stream cannot tell whose it is. And all requests share one stream, as under other servers, so unfinished lines of two threads can run together.
 
 use std::mem;
 use std::sync::{Mutex, PoisonError};

@@ -290,8 +290,14 @@ impl Respond {
 
 /// Lends the connection to Python.
 pub fn lend(py: Python<'_>, respond: &Py<Respond>, connection: Box<Connection>) {
-    wait_for(py, respond).connection = Some(connection);
-    hints::enter(py, respond);
+    let mut lent = wait_for(py, respond);
+    lent.connection = Some(connection);
+    let is_the_threads = lent.waiting.is_none();
+    drop(lent);
+    // Where a thread has many requests, it is in none of them more than in the others.
+    if is_the_threads {
+        hints::enter(py, respond);
+    }
 }
 
 /// Takes the connection back from Python, with what happened meanwhile.

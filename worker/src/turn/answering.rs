@@ -1,17 +1,18 @@
 //! The answering half of a turn: what the application sees of it.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use super::{Farewell, Moment, Phase, Turn, Wire};
 use crate::body::Body;
-use crate::identity::{DIGITS, Identity};
-use crate::origin::Origin;
+use crate::identity::{self, DIGITS, Identity};
+use crate::origin::{Origin, Way};
 use crate::output::Stretch;
 use crate::wire::fastcgi::answer::{self as fastcgi, Stream};
 use crate::wire::gateway::answer::Manner;
-use crate::wire::http::answer::{self, Asked, Ending, Fault};
+use crate::wire::http::answer::{self, Asked, Ending, Fault, Plain};
 use crate::wire::http::hints::Hints;
-use crate::wire::{Head, Span, Version};
+use crate::wire::{Head, Refusal, Span, Version};
 
 impl Turn {
     /// The application takes it from here.
@@ -26,6 +27,14 @@ impl Turn {
             manner: self.manner(),
         };
         self.reply.prepare(asked, moment.date);
+        if let Some(field) = self.id_field() {
+            self.identify(&field, identity::make);
+        }
+    }
+
+    /// The field that tells the identifiers of requests, if they have one.
+    pub(super) fn id_field(&self) -> Option<Arc<str>> {
+        self.way.as_ref().and_then(Way::id_field)
     }
 
     /// Gives the request an identifier: the one that its proxy gave it, else the one that is made. The answer tells it in this field, unless
@@ -39,6 +48,18 @@ impl Turn {
         if let Some(id) = self.identity.of(bytes) {
             self.reply.draft().promise(field.as_bytes(), id);
         }
+    }
+
+    /// Puts the answer to a request that is refused into the output.
+    pub(super) fn put_refusal(&mut self, refusal: Refusal, date: &[u8; 29]) {
+        let field = self.id_field().filter(|_| self.has_head);
+        if field.is_some() && self.identity == Identity::None {
+            self.identity = self.origin.id.map_or_else(|| Identity::Made(identity::make()), Identity::Taken);
+        }
+        let id = self.id().map(<[u8]>::to_vec);
+        let id = field.as_deref().zip(id.as_deref());
+        answer::refuse(Plain { id, ..refusal.into() }, self.manner(), date, self.output.tail());
+        self.refusal = Some(refusal);
     }
 
     /// The request's identifier, if it was given one.
@@ -70,6 +91,14 @@ impl Turn {
     pub fn bytes(&self) -> &[u8] {
         match &self.wire {
             Wire::Http(_) => &self.input[self.start..],
+            Wire::Gateway(reader) => reader.text(),
+        }
+    }
+
+    /// The same, and nothing behind the head.
+    pub fn head_bytes(&self) -> &[u8] {
+        match &self.wire {
+            Wire::Http(_) => &self.input[self.start..self.body_at.max(self.start)],
             Wire::Gateway(reader) => reader.text(),
         }
     }
@@ -204,8 +233,8 @@ impl Turn {
             self.output.clear();
             self.phase = Phase::Answered(Ending::Short);
         } else if let Some(refusal) = self.fault {
-            answer::refuse(refusal, self.manner(), self.reply.date(), self.output.tail());
-            self.refusal = Some(refusal);
+            let date = *self.reply.date();
+            self.put_refusal(refusal, &date);
             self.phase = if matches!(self.manner(), Manner::FastCgi(_)) {
                 Phase::Answered(Ending::Close)
             } else {

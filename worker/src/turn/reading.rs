@@ -267,8 +267,7 @@ impl Turn {
 
     fn refuse(&mut self, refusal: Refusal, moment: &Moment) {
         let (manner, is_last) = (self.manner(), self.is_last());
-        answer::refuse(refusal, manner, &moment.date, self.output.tail());
-        self.refusal = Some(refusal);
+        self.put_refusal(refusal, &moment.date);
         self.body = Body::Empty;
         self.bodies = None;
         self.phase = Phase::Refused;

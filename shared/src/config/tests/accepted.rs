@@ -146,6 +146,10 @@ apps:
           client_certificates: required
           client_authorities: [one.pem, two.pem]
           min_version: 1.3
+      - address: 127.0.0.1:8009
+        protocol: ajp
+        secret: s3cret
+        allow: unix
     static:
       /static: srv/lib
       /: {path: lib, cache_control: "public, max-age=60"}
@@ -225,6 +229,17 @@ fn shop_listeners(folder: &Folder) -> Vec<Listener> {
                 min_version: TlsVersion::Tls13,
                 material: Material::default(),
             }),
+        },
+        Listener {
+            address: Address::Tcp("127.0.0.1:8009".parse().unwrap()),
+            protocol: Protocol::Ajp,
+            backlog: 8,
+            mode: 0o660,
+            owner: (None, None),
+            proxy_protocol: None,
+            allow: Some(proxies("unix")),
+            secret: Some("s3cret".into()),
+            tls: None,
         },
     ]
 }

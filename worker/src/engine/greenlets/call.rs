@@ -48,7 +48,7 @@ pub(super) struct Call {
     stage: Stage,
     /// What the connection is lent by.
     respond: Py<Respond>,
-    /// What the access log tells of, if it tells of it.
+    /// What the access log tells of, if it tells of it, until the application has returned.
     environ: Option<Py<PyAny>>,
     /// Items of the answer, and those that were empty.
     items: (usize, usize),
@@ -65,9 +65,6 @@ impl Call {
         python::leave_if_child(py, None);
         let mut call = slf.try_borrow_mut()?;
         let (mut connection, said, absent) = call.take(py)?;
-        if let Some(environ) = &call.environ {
-            connection.notes = call.shop.application.notes(environ.bind(py));
-        }
         match call.shop.application.at_once(&mut connection.turn, said, iterable) {
             Ok(Whole::Done | Whole::Sent) => {
                 call.send(slf, connection, absent);
@@ -238,7 +235,10 @@ impl Call {
     fn take(&mut self, py: Python<'_>) -> PyResult<(Box<Connection>, Said, Absent)> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Lent(absent) => {
-                let (connection, said) = respond::take_back(py, &self.respond);
+                let (mut connection, said) = respond::take_back(py, &self.respond);
+                if let Some(environ) = self.environ.take() {
+                    connection.notes = self.shop.application.notes(environ.bind(py));
+                }
                 Ok((connection, said, absent))
             }
             other => {
@@ -272,8 +272,11 @@ impl Call {
     /// A stretch of the call is over.
     fn send(&mut self, me: &Bound<'_, Self>, connection: Box<Connection>, absent: Absent) {
         self.stage = match self.shop.send(me.py(), (self.place, connection, absent)) {
-            Sent::All(guest) => Stage::Here(guest),
-            Sent::Full(mut guest) => {
+            // Nobody wants the rest of an answer whose request was aborted: whoever has the connection next sees to that.
+            Sent::All(guest) if guest.connection.turn.is_answered() || !guest.connection.is_aborted() => {
+                Stage::Here(guest)
+            }
+            Sent::All(mut guest) | Sent::Full(mut guest) => {
                 guest.rest = Some(Rest::Awaited(me.clone().into_any().unbind()));
                 let mut hands = self.shop.hands();
                 hands.runner.end(&mut guest);

@@ -60,6 +60,11 @@ impl Crew {
         self.0.engine.mode_is(Mode::Done)
     }
 
+    /// The application has raised this where the loop could not but end.
+    fn go_on(&self, py: Python<'_>, error: Option<Bound<'_, PyAny>>) {
+        self.0.engine.go_on(py, error);
+    }
+
     /// Ends the worker for a bug of ours.
     fn break_off(&self, py: Python<'_>, error: Bound<'_, PyAny>) {
         self.0.engine.end_with_loop(py, &PyErr::from_value(error));

@@ -10,8 +10,6 @@
 //! What may switch is called by Python (`python/greenlets/serve.py`); a method here returns before anything does, and holds no lock
 //! while code of the application's could run. A call has a place: its lease and its row of the scoreboard. A request stays in the
 //! queue until its greenlet begins, so that the watch can still answer it, or hand it over, while somebody keeps the thread.
-//!
-//! Known fault: a child that the application forks has copies of all greenlets; one that goes on there ends the child.
 
 mod call;
 mod crew;

@@ -1,5 +1,6 @@
 """eventlet's hub."""
 
+import os
 import warnings
 
 with warnings.catch_warnings():
@@ -23,20 +24,24 @@ class Hub:
         self.waiters = {}
         self.done = Event()
         self.spawn = eventlet.spawn_n
+        # In a child the hub would share its epoll with ours.
+        os.register_at_fork(after_in_child=hubs.use_hub)
 
-    def run(self, descriptors, come_round):
+    def begin(self, descriptors, come_round):
         def readable(_):
             come_round()
 
-        listeners = [
-            self.hub.add(self.hub.READ, descriptor, readable, self.lose, self.lose) for descriptor in descriptors
-        ]
+        for descriptor in descriptors:
+            self.hub.add(self.hub.READ, descriptor, readable, self.lose, self.lose)
+
+    def run(self):
         self.done.wait()
-        for listener in listeners:
-            self.hub.remove(listener)
 
     def lose(self, *_):
         """Nobody but us closes our descriptors."""
+
+    def vanish(self):
+        hubs.get_hub().switch()
 
     def stop(self):
         if not self.done.ready():

@@ -1,5 +1,7 @@
 """gevent's hub."""
 
+import os
+
 import gevent
 from gevent import monkey
 from gevent.event import Event
@@ -19,14 +21,32 @@ class Hub:
         self.waiters = {}
         self.done = Event()
         self.spawn = gevent.spawn
+        self.watchers = set()
+        os.register_at_fork(after_in_child=self.let_go)
 
-    def run(self, descriptors, come_round):
-        watchers = [self.hub.loop.io(descriptor, READ) for descriptor in descriptors]
-        for watcher in watchers:
-            watcher.start(come_round)
+    def begin(self, descriptors, come_round):
+        for descriptor in descriptors:
+            self.watcher(descriptor, READ).start(come_round)
+
+    def run(self):
         self.done.wait()
-        for watcher in watchers:
-            watcher.close()
+
+    def watcher(self, descriptor, events):
+        watcher = self.hub.loop.io(descriptor, events)
+        self.watchers.add(watcher)
+        return watcher
+
+    def close(self, watcher):
+        self.watchers.discard(watcher)
+        watcher.close()
+
+    def let_go(self):
+        """In a child none of our descriptors is open, and libev ends a process that watches one that is not."""
+        for watcher in self.watchers:
+            watcher.stop()
+
+    def vanish(self):
+        self.hub.switch()
 
     def stop(self):
         self.done.set()
@@ -56,7 +76,7 @@ class Hub:
         return self.ready(descriptor, WRITE, seconds)
 
     def ready(self, descriptor, events, seconds):
-        watcher = self.hub.loop.io(descriptor, events)
+        watcher = self.watcher(descriptor, events)
         timeout = gevent.Timeout.start_new(seconds)
         try:
             self.hub.wait(watcher)
@@ -67,4 +87,4 @@ class Hub:
             return False
         finally:
             timeout.close()
-            watcher.close()
+            self.close(watcher)

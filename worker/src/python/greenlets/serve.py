@@ -7,6 +7,8 @@ A greenlet lives as long as its request: the call of the application, each next 
 the request.
 """
 
+import os
+
 from greenlet import getcurrent
 
 # What `give` and `end` say.
@@ -14,6 +16,23 @@ GO, PAUSE, WAIT, STOP = range(4)
 
 # By the place of the call: the greenlet that runs it.
 running = {}
+
+# In a child that the application has forked: the greenlet that did. The others are copies, whose requests are the parent's.
+forked = None
+
+
+def note_fork():
+    global forked
+    forked = getcurrent()
+
+
+os.register_at_fork(after_in_child=note_fork)
+
+
+def stay_parent(hub):
+    """Goes no further in a child, but for the greenlet that forked it: that ends it."""
+    while forked is not None and forked is not getcurrent():
+        hub.vanish()
 
 
 def serve(crew, application, hub):
@@ -27,9 +46,11 @@ def serve(crew, application, hub):
     try:
         try:
             iterable = application(environ, start_response)
+            stay_parent(hub)
             if not call.answer(iterable):
                 send(call, place, iterable, hub)
         except BaseException as error:
+            stay_parent(hub)
             call.fail(error)
         close(call, place, iterable, hub)
     finally:
@@ -40,6 +61,7 @@ def serve(crew, application, hub):
 def send(call, place, iterable, hub):
     """Each item goes out before the next is asked for."""
     for item in iterable:
+        stay_parent(hub)
         step = call.give(item)
         if step == GO:
             continue
@@ -51,6 +73,7 @@ def send(call, place, iterable, hub):
             hub.wait(place)
         if not call.resume():
             return
+    stay_parent(hub)
     call.end()
 
 
@@ -65,7 +88,9 @@ def close(call, place, iterable, hub):
         close = getattr(iterable, 'close', None)
         if close is not None:
             close()
+            stay_parent(hub)
     except BaseException as error:
+        stay_parent(hub)
         call.fail_to_close(error)
 
 
@@ -118,7 +143,13 @@ def run(crew, application, hub):
             crew.break_off(error)
             hub.stop()
 
-    hub.run(crew.descriptors(), come_round)
+    hub.begin(crew.descriptors(), come_round)
+    while not crew.is_done():
+        try:
+            hub.run()
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Of some greenlet of the application's own.
+            crew.go_on(error)
 
 
 def runs(place):

@@ -6,7 +6,7 @@
 
 import asyncio
 import socket
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPMessageDelegate, HTTPServerConnectionDelegate
@@ -22,6 +22,8 @@ loop = IOLoop.current()
 # How long an idle client may still send a request when the drain begins, in seconds. Less races with one that is on its way; more
 # keeps the worker for those that say nothing.
 LAST_CALL = 2
+# How often they are looked at, in milliseconds. Less is for nothing, more adds to that time.
+CLOSE_EVERY = 100
 # How long the last frames and answers may take to leave. Less cuts them off, more is cut off by the worker's own end.
 LAST_WORDS = 0.05
 
@@ -60,7 +62,13 @@ def run(crew, application):
 
     for descriptor in crew.descriptors():
         loop.add_handler(descriptor, come_round, IOLoop.READ)
-    loop.start()
+    while crew.mode() != 'done':
+        try:
+            loop.start()
+        except (SystemExit, KeyboardInterrupt) as error:
+            crew.go_on(error)
+        else:
+            crew.go_on(None)
 
 
 class Stream(IOStream):
@@ -110,6 +118,9 @@ class Watched(HTTPMessageDelegate):
 
     def head(self, start_line, headers, chunk=None):
         self.native.crew.count_answer(start_line.code)
+        if self.native.mode == 'drain':
+            # Then the head says so, and the connection ends.
+            self.connection._disconnect_on_finish = True
         return self.write_headers(start_line, headers, chunk)
 
     def end(self):
@@ -129,7 +140,9 @@ class Native:
         self.crew = crew
         self.listeners = [socket.socket(fileno=descriptor) for descriptor in crew.listeners()]
         self.streams, self.active = set(), set()
-        self.mode, self.stop_accepting, self.last_call = 'loaded', [], False
+        self.mode, self.stop_accepting = 'loaded', []
+        # Connections whose answer has ended within the drain.
+        self.idle_since = WeakKeyDictionary()
         options = crew.options()
         self.connections_max = options.pop('connections_max')
         self.server = Server(application, self, **options)
@@ -173,15 +186,11 @@ class Native:
     def begin(self, connection):
         self.crew.count_request()
         self.active.add(connection)
-        if self.mode == 'drain':
-            self.make_last(connection)
 
     def end(self, connection):
         self.active.discard(connection)
-
-    def make_last(self, connection):
-        # Its answer says so, if the head of that is not out; then it ends.
-        connection._disconnect_on_finish = True
+        if self.mode == 'drain' and connection.stream is not None:
+            self.idle_since[connection.stream] = loop.time()
 
     # And they go.
 
@@ -191,10 +200,11 @@ class Native:
             self.empty_listeners()
         for listener in self.listeners:
             listener.close()
+        # The next head on each connection, and those that are not out, say that they are the last.
         self.server.conn_params.no_keep_alive = True
-        for connection in self.active:
-            self.make_last(connection)
-        loop.call_later(LAST_CALL, self.close_idle)
+        self.drain_began = loop.time()
+        self.closer = PeriodicCallback(self.close_idle, CLOSE_EVERY)
+        self.closer.start()
         loop.call_later(self.crew.seconds_to_drain(), self.end_drain)
         self.leave_if_empty()
 
@@ -213,11 +223,9 @@ class Native:
         busy = {connection.stream for connection in self.active if connection.stream is not None}
         busy |= {socket.ws_connection.stream for socket in list(sockets) if socket.ws_connection is not None}
         for stream in self.streams - busy:
-            stream.close()
-        if not self.last_call and self.streams:
-            self.closer = PeriodicCallback(self.close_idle, 100)
-            self.closer.start()
-            self.last_call = True
+            idle_since = self.idle_since.get(stream, self.drain_began)
+            if idle_since + LAST_CALL <= loop.time() and not stream.writing():
+                stream.close()
 
     def end_drain(self):
         """The drain has lasted long enough."""

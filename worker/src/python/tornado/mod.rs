@@ -3,7 +3,7 @@
 //! Known fault: of an application of tornado's own we know what the counts say. Its requests have no rows, no timeouts and no access
 //! log of ours; tornado reads and frames them.
 
-use monoceros_shared::config::{App, Engine};
+use monoceros_shared::config::{App, Engine, Protocol};
 use monoceros_shared::link::Failure;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -46,7 +46,8 @@ pub fn expect_servable(application: &Bound<'_, PyAny>, app: &App) -> Result<(), 
     }
     let sealed = app.listen.iter().any(|listener| listener.tls.is_some()).then_some("tls");
     let relayed = app.listen.iter().any(|listener| listener.proxy_protocol.is_some()).then_some("proxy_protocol");
-    match sealed.or(relayed) {
+    let foreign = app.listen.iter().any(|listener| listener.protocol != Protocol::Http).then_some("protocol");
+    match sealed.or(relayed).or(foreign) {
         None => Ok(()),
         Some(key) => {
             let why = format!(

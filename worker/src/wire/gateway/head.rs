@@ -232,6 +232,10 @@ fn parts(target: Span, text: &[u8]) -> (Span, Span) {
 
 /// SCRIPT_NAME and PATH_INFO where the gateway tells no PATH_INFO: by the path of the target.
 fn split(text: &mut Vec<u8>, (script, path): (Span, Span), known: &Known) -> (Span, Span) {
+    if !script.is_empty() && is_no_script(text, known) {
+        // It is the path as the gateway has it, perhaps rewritten.
+        return (Span::default(), script);
+    }
     if known.uri.is_none_or(Span::is_empty) {
         let info = if script.is_empty() { append(text, b"/") } else { Span::default() };
         return (script, info);
@@ -242,9 +246,6 @@ fn split(text: &mut Vec<u8>, (script, path): (Span, Span), known: &Known) -> (Sp
         path => percent::decoded(path).into_owned(),
     };
     let name = script.of(text);
-    if name == decoded && is_no_script(text, known) {
-        return (Span::default(), append(text, &decoded));
-    }
     match decoded.strip_prefix(name).map(|rest| (rest, rest.first())) {
         Some((rest, None | Some(b'/'))) => (script, append(text, rest)),
         // It was rewritten on its way, so nothing follows the script.

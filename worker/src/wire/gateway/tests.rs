@@ -59,6 +59,7 @@ fn the_uri_tells_what_the_gateway_does_not() {
     assert_eq!(uri("/app", &[("SCRIPT_NAME", "/app")]), "GET|/app|/app||/app|");
     assert_eq!(uri("/app", &[("SCRIPT_NAME", "/app"), ("DOCUMENT_URI", "/app")]), "GET|/app|/app|||/app");
     assert_eq!(uri("/a", &[("SCRIPT_NAME", "/a"), ("SCRIPT_FILENAME", "proxy:scgi://h/a")]), "GET|/a|/a|||/a");
+    assert_eq!(uri("/old", &[("SCRIPT_NAME", "/new"), ("DOCUMENT_URI", "/new")]), "GET|/old|/new|||/new");
     // Whoever tells PATH_INFO is believed, and an empty one is one beside a SCRIPT_NAME.
     assert_eq!(uri("/x?q", &[("PATH_INFO", "/y"), ("QUERY_STRING", "r")]), "GET|/x?q|/y|r||/y");
     assert_eq!(uri("/x", &[("SCRIPT_NAME", "/x"), ("PATH_INFO", "")]), "GET|/x|/x||/x|");

@@ -11,6 +11,8 @@ pub struct Plain<'a> {
     pub status: u16,
     /// The content, for people to read. A line end is added.
     pub text: &'a str,
+    /// The field that tells the request's identifier, and that, if it has one.
+    pub id: Option<(&'a str, &'a [u8])>,
 }
 
 /// Writes a whole answer of our own, such as the 500 of a failed application, and says what becomes of the connection.
@@ -24,6 +26,11 @@ pub fn plain(answer: Plain<'_>, asked: Asked, date: &[u8; 29], out: &mut Vec<u8>
     write_length(answer.text.len() as u64 + 1, out);
     if answer.status == 503 {
         out.extend_from_slice(RETRY_AFTER);
+    }
+    if let Some((name, id)) = answer.id {
+        for part in [name.as_bytes(), b": ", id, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
     }
     if asked.manner == Manner::Http {
         write_date(date, out);
@@ -48,12 +55,18 @@ pub fn plain(answer: Plain<'_>, asked: Asked, date: &[u8; 29], out: &mut Vec<u8>
 const RETRY_AFTER: &[u8] = b"Retry-After: 2\r\n";
 
 /// Writes the whole answer to a message that is refused. Nothing of the request is known for sure, so it closes.
-pub fn refuse(refusal: Refusal, manner: Manner, date: &[u8; 29], out: &mut Vec<u8>) {
+pub fn refuse(refusal: Plain<'_>, manner: Manner, date: &[u8; 29], out: &mut Vec<u8>) {
     if manner.refuse(refusal.status, out) {
         return;
     }
     let asked = Asked { version: Version::Http11, head: false, keep_alive: false, manner };
-    plain(Plain { status: refusal.status, text: refusal.why }, asked, date, out);
+    plain(refusal, asked, date, out);
+}
+
+impl From<Refusal> for Plain<'static> {
+    fn from(refusal: Refusal) -> Plain<'static> {
+        Plain { status: refusal.status, text: refusal.why, id: None }
+    }
 }
 
 /// The reason phrase of a status (RFC 9110 15, RFC 6585); empty for one without (RFC 9112 4).

@@ -348,14 +348,19 @@ fn repeated_fields_stay_apart_and_in_order() {
 #[test]
 fn what_was_in_the_buffer_stays() {
     let mut out = b"the answer before".to_vec();
-    refuse(Refusal { status: 400, why: "x" }, Manner::Http, DATE, &mut out);
+    refuse(Refusal { status: 400, why: "x" }.into(), Manner::Http, DATE, &mut out);
     assert!(out.starts_with(b"the answer beforeHTTP/1.1 400 Bad Request\r\n"));
 }
 
 #[test]
 fn a_refusal_is_a_whole_answer_that_closes() {
     let mut out = Vec::new();
-    refuse(Refusal { status: 431, why: "there are more header fields than the limit" }, Manner::Http, DATE, &mut out);
+    refuse(
+        Refusal { status: 431, why: "there are more header fields than the limit" }.into(),
+        Manner::Http,
+        DATE,
+        &mut out,
+    );
     let wanted = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 44\r\n\
         Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n\r\nthere are more header fields than the limit\n";
     assert_eq!(String::from_utf8(out).unwrap(), wanted);
@@ -363,7 +368,7 @@ fn a_refusal_is_a_whole_answer_that_closes() {
 
 #[test]
 fn our_own_answers_follow_the_same_rules() {
-    let oops = Plain { status: 500, text: "the application failed" };
+    let oops = Plain { status: 500, text: "the application failed", id: None };
     let head = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 23\r\n\
         Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
     for (asked, rest, ending) in [
