@@ -105,7 +105,7 @@ conformance: build $(BENCH_VENV)/ready-$(VERSION) ## every rule of HTTP and WSGI
 	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \
 	    conformance::the_table_beside_the_peers
 
-FUZZ_TARGETS := request chunks answer turn proxy forwarded uwsgi scgi ajp fastcgi variables config
+FUZZ_TARGETS := request chunks answer turn proxy forwarded uwsgi scgi ajp fastcgi variables gateway config
 SECONDS ?= 600
 
 # libFuzzer needs a nightly compiler. What it finds is left in target/fuzz/found, and the corpus that it grows in target/fuzz/corpus.

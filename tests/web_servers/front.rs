@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::harness::{Client, Process, Server, Site, eventually, installed, repository};
+use crate::harness::{Client, Process, Server, Site, eventually, installed, program, repository};
 
 /// Which web server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Front {
 /// Where the examples' applications lie.
 const PLACE: &str = "/srv/shop";
 /// The ports of the examples, the web servers' and our own.
-const PORTS: [u16; 8] = [8081, 8082, 8083, 8084, 8085, 8086, 8009, 8010];
+const PORTS: [u16; 10] = [8081, 8082, 8083, 8084, 8085, 8086, 8087, 8088, 8009, 8010];
 
 impl Kind {
     fn example(self) -> &'static str {
@@ -61,6 +61,13 @@ impl Kind {
             let yaml = include_str!("lighttpd.yaml");
             site = site.file("server.yaml", yaml);
         }
+        for (name, command) in [
+            ("shop.cgi", format!("{} --cgi shop:application", program("worker").display())),
+            ("shop.fcgi", format!("{} run shop:application --threads 4", program("supervisor").display())),
+        ] {
+            site = site.file(name, &format!("#!/bin/sh\ncd {PLACE} && exec {command}\n"));
+            fs::set_permissions(site.path(name), fs::Permissions::from_mode(0o755)).expect("a file's mode can be set");
+        }
         // A web server does not look into a folder as root.
         fs::set_permissions(site.path(""), fs::Permissions::from_mode(0o755))
             .expect("our own folder's mode can be set");
@@ -77,9 +84,9 @@ impl Kind {
     fn ports(self) -> Vec<u16> {
         match self {
             Kind::Nginx => vec![8081, 8082, 8083, 8084, 8085],
-            Kind::Apache => vec![8081, 8082, 8083, 8084, 8086],
+            Kind::Apache => vec![8081, 8082, 8083, 8084, 8086, 8087, 8088],
             Kind::Haproxy => vec![8081, 8082, 8085],
-            Kind::Lighttpd => vec![8081, 8083],
+            Kind::Lighttpd => vec![8081, 8083, 8088],
         }
     }
 
@@ -135,10 +142,10 @@ impl Front {
 /// Every file of the site for this folder and these addresses.
 fn adapt(site: &Site, addresses: &BTreeMap<u16, SocketAddr>) {
     let folder = site.path("").to_string_lossy().trim_end_matches('/').to_owned();
-    for name in ["server.yaml", "shop.conf", "stream.conf", "haproxy.cfg"] {
+    for name in ["server.yaml", "shop.conf", "stream.conf", "haproxy.cfg", "shop.cgi", "shop.fcgi"] {
         let text = site.read(name);
         if !text.is_empty() {
-            site.put(name, &moved(&text, &folder, addresses));
+            fs::write(site.path(name), moved(&text, &folder, addresses)).expect("a file of ours can be written");
         }
     }
 }

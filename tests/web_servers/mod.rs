@@ -4,6 +4,7 @@ mod front;
 mod tour;
 
 use front::Kind;
+use tour::Way;
 
 use crate::harness::Answer;
 
@@ -67,4 +68,21 @@ ways! {
     // It writes targets anew.
     lighttpd_fastcgi: Lighttpd 8081 Way { query: "q=A&r=a+b", ..Way::default() };
     lighttpd_scgi: Lighttpd 8083 Way { query: "q=A&r=a+b", ..Way::default() };
+}
+
+#[test]
+fn a_cgi_program_of_apaches_gives_all_that_http_gives() {
+    let front = Kind::Apache.with_every_answer();
+    tour::alone(&front, 8087, Way { length_of_head: None, cut: tour::Cut::Hidden, ..Way::default() });
+}
+
+#[test]
+fn a_server_that_apache_starts_gives_all_that_http_gives() {
+    // One request at a time for each of them.
+    tour::alone(&Kind::Apache.with_every_answer(), 8088, Way::default());
+}
+
+#[test]
+fn a_server_that_lighttpd_starts_gives_all_that_http_gives() {
+    tour::tour(&Kind::Lighttpd.with_every_answer(), 8088, Way { query: "q=A&r=a+b", ..Way::default() });
 }

@@ -73,12 +73,17 @@ impl Visitor<'_> {
 
 /// Every kind of request and answer, on one connection of a client's as far as the web server keeps it.
 pub fn tour(front: &Front, port: u16, way: Way) {
+    alone(front, port, way);
+    streaming(front, port);
+}
+
+/// All of it that one request has by itself, for a program that ends with it.
+pub fn alone(front: &Front, port: u16, way: Way) {
     let mut visitor = Visitor::new(front, port);
     variables(&mut visitor, way);
     uploads(&mut visitor, way);
     downloads(&mut visitor, way);
     answers(&mut visitor);
-    streaming(front, port);
     failures(front, port, way);
 }
 

@@ -75,11 +75,12 @@ fn answer(wsgi: &str) -> Result<(), Failure> {
         loss: Loss { then: checked.config.on_supervisor_loss, patience: Duration::ZERO },
         adoption: None,
     };
-    let request = environment();
+    let mut request = environment();
+    let gathered = gather(&mut request, assignment.app.limits.body_bytes_max).map_err(cannot)?;
     let application = python::load_once(&assignment, &logger)?;
     let (mut connection, client) = connect(&assignment, &policy).map_err(cannot)?;
     let writer = thread::Builder::new().name("output".into()).spawn(move || write(client)).map_err(cannot)?;
-    receive(&mut connection.turn, &request).map_err(cannot)?;
+    receive(&mut connection.turn, &request, gathered).map_err(cannot)?;
     serve(&application, connection, &logger);
     // A panic ends the process.
     let _ = writer.join();
@@ -124,10 +125,28 @@ fn connect(assignment: &Assignment, policy: &Arc<Policy>) -> io::Result<(Box<Con
     Ok((Box::new(connection), client))
 }
 
-/// Reads the request: its head is the environment's, its body standard input's up to CONTENT_LENGTH.
-fn receive(turn: &mut Turn, request: &[u8]) -> io::Result<()> {
+/// The body of a request that came in chunks: the web server has decoded them, and does not know their length (`mod_cgid`). So it is all
+/// that there is on standard input, and then its length is told here. No more is read than may be.
+fn gather(request: &mut Vec<u8>, body_bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    let has = |name: &[u8]| request.split(|&byte| byte == 0).any(|variable| variable.starts_with(name));
+    if has(b"HTTP_TRANSFER_ENCODING=") && !has(b"CONTENT_LENGTH=") {
+        io::stdin().take(body_bytes_max.saturating_add(1)).read_to_end(&mut body)?;
+        // In front of the end of the environment.
+        request.pop();
+        request.extend_from_slice(format!("CONTENT_LENGTH={}\0\0", body.len()).as_bytes());
+    }
+    Ok(body)
+}
+
+/// Reads the request: its head is the environment's, its body what was gathered of it and standard input up to CONTENT_LENGTH.
+fn receive(turn: &mut Turn, request: &[u8], gathered: Vec<u8>) -> io::Result<()> {
     let moment = Clock::new().moment();
     turn.receive(request, &moment);
+    if !gathered.is_empty() && turn.is_reading() {
+        turn.receive(&gathered, &moment);
+    }
+    drop(gathered);
     let mut buffer = vec![0; 64 * 1024];
     while turn.is_reading() {
         match io::stdin().read(&mut buffer)? {

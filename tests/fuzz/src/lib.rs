@@ -12,6 +12,7 @@
 //!   targets/ajp       a connection's packets: cut anywhere the same
 //!   targets/fastcgi   a connection's records: cut anywhere the same for each of its requests
 //!   targets/variables what a gateway says of a request: a head within its limits, decoded once
+//!   targets/gateway   requests and answers of one connection by any of them: cut anywhere the same bytes leave
 //!   targets/config    a file
 //! ```
 //!

@@ -11,6 +11,9 @@
 //! * Whoever is cut off in the middle of a record by a full socket leaves the rest of it here, and whoever writes next writes that first.
 //! * While the home's request is with the application somebody else reads what comes, for the others' sake.
 //! * No branch ends the socket. The home does, when it is the last.
+//!
+//! Known faults: while the application reads the home's body itself (`body: stream`) others get what comes only when it reads, and the bodies of
+//! branches are read before their calls. A branch that is cut short is ended as a whole one is, for only the end of the connection could say that.
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -242,6 +245,13 @@ impl Trunk {
             state.home.place = Some(place);
             state.caller = Some(caller());
         }
+    }
+
+    /// Whether the home in this slot, or whoever stands in for it, has anything to see to: as a rule not.
+    pub fn is_quiet(&self, place: u32, is_readable: bool) -> bool {
+        let state = self.lock();
+        let is_settled = state.home.place == Some(place);
+        is_settled && state.branches.is_empty() && state.rest.is_empty() && !(is_readable && state.is_busy)
     }
 
     /// Calls whoever sees to branches, if there is something for one of them.
