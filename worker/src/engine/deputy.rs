@@ -77,6 +77,7 @@ impl Watchman {
             self.attend();
         }
         engine.siblings.be_free(engine.slots.open());
+        leader.aside = leader.aside.map(|_| 0);
         engine.deputy.store(false, Ordering::SeqCst);
         engine.led.store(false, Ordering::SeqCst);
         drop(leader);

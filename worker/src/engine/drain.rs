@@ -21,9 +21,10 @@ use monoceros_shared::link::{HEIR, INHERITANCE, LOG};
 use monoceros_shared::tls::Parcel;
 
 use super::Engine;
+use super::accept::Reception;
 use super::guest::{Guest, LINGER};
 use super::heir::Heir;
-use super::leader::{Leader, NO_ROOM_PAUSE, Reception};
+use super::leader::{Leader, NO_ROOM_PAUSE};
 use super::listen::Listener;
 use super::runner::Runner;
 use super::slots::{Room, lock};

@@ -16,6 +16,7 @@
 //!
 //! Known fault: the leader reads its whole batch before the first call of it starts.
 
+mod accept;
 mod account;
 pub mod apology;
 mod branches;

@@ -18,13 +18,17 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use super::leader::{Leader, Reception};
+use super::accept::Reception;
+use super::leader::Leader;
 use super::runner::Runner;
 use super::slots::Room;
 
 /// How long a client is left to others, in milliseconds. Less and a sibling that would have come is not waited for; more is felt by
 /// clients whose siblings are all busy.
 const ASIDE: u64 = 5;
+
+/// The same while no thread of ours is free and a sibling has one: whom it does not take, we could not serve either.
+const BUSY: u64 = 50;
 
 /// Clients taken at once after that, from each listener. Fewer make a burst wait for as many moments more, more are unfair to the others.
 const TAKEN_MAX: usize = 4;
@@ -145,6 +149,10 @@ impl Runner {
     pub(super) fn step_back(&mut self, leader: &mut Leader) -> io::Result<()> {
         leader.aside = None;
         if leader.draining || leader.resume.is_some() {
+            return Ok(());
+        }
+        if self.engine.siblings.is_busy.load(Ordering::Acquire) && self.is_ahead() {
+            leader.aside = Some(self.moment.now + BUSY);
             return Ok(());
         }
         let mut is_more = false;
