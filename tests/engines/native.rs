@@ -193,3 +193,16 @@ fn a_handler_that_exits_or_stops_the_loop_ends_nobody_else() {
     assert_eq!(napping.answer().expect_status(200).text(), "ok");
     assert_eq!(server.get("/pid").text(), pid, "the worker lives");
 }
+
+#[test]
+fn another_engine_says_which_one_serves_it() {
+    let environment = crate::harness::target_folder().join("venv");
+    let site = Site::new("native:application").app(&format!("virtualenv: {}", environment.display()));
+    let process = site.supervisor(&["check", "-c", "server.yaml"]);
+    assert_eq!(process.exit_code(), 2);
+    let output = process.whole_output();
+    assert!(
+        output.contains("native:application: it is an application of tornado's own, which `engine: tornado`"),
+        "{output}"
+    );
+}

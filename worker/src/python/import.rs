@@ -55,6 +55,10 @@ fn find(py: Python<'_>, app: &App) -> Result<Py<PyAny>, Fault> {
     if app.wsgi.factory {
         found = found.call0().map_err(|error| Fault::raised(py, "the factory", &error))?;
     }
+    if super::tornado::is_meant_for_it(&found, app) {
+        let cause = "it is an application of tornado's own, which `engine: tornado` serves".to_owned();
+        return Err(Fault { cause, traceback: None });
+    }
     if found.is_callable() || super::tornado::is_native(&found) {
         return Ok(found.unbind());
     }

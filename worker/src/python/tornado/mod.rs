@@ -36,6 +36,19 @@ pub fn is_native(application: &Bound<'_, PyAny>) -> bool {
     asked().unwrap_or(false)
 }
 
+/// Whether it is an application of tornado's own, which can be called but is no WSGI application, and the engine is another.
+pub fn is_meant_for_it(application: &Bound<'_, PyAny>, app: &App) -> bool {
+    if app.engine == Engine::Tornado {
+        return false;
+    }
+    let asked = || -> PyResult<bool> {
+        let modules = application.py().import("sys")?.getattr("modules")?;
+        let class = modules.get_item("tornado.httputil")?.getattr("HTTPServerConnectionDelegate")?;
+        application.is_instance(&class)
+    };
+    asked().unwrap_or(false)
+}
+
 /// Whether tornado's server can do what the config asks of it.
 ///
 /// # Errors
