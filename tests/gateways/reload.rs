@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::harness::gateway::{Asked, Wire};
-use crate::harness::{Client, eventually};
+use crate::harness::{Client, Site, eventually};
 
 use super::{GATEWAYS, Gateways};
 
@@ -79,4 +79,22 @@ fn no_request_fails_while_workers_are_replaced() {
         }
         over.store(true, Ordering::Release);
     });
+}
+
+#[test]
+fn a_connection_stays_where_its_protocol_is_spoken() {
+    let site = Site::new("deployed:application").file("deploy.py", "VERSION = 1\n");
+    let server = site.serve();
+    let mut idle = server.connect();
+    assert_eq!(version(Wire::Http, &mut idle), "1");
+    let yaml = server.site().read("server.yaml");
+    let listener = format!("listen: {{address: \"{}\", protocol: scgi}}", server.address());
+    server.site().put("server.yaml", &yaml.replace(&format!("listen: {}", server.address()), &listener));
+    assert_eq!(server.command(&["reload", "--wait"]).0, 0);
+    eventually("SCGI to be spoken there", || {
+        let mut client = Client::connect(server.address());
+        Wire::Scgi.ask(&mut client, &Asked::get("/x")).ok().filter(|answer| answer.status == 200)
+    });
+    let answer = idle.get("/x").expect_status(200);
+    assert!(answer.says_close(), "the worker that speaks HTTP goes: {answer}");
 }

@@ -70,6 +70,7 @@ impl Output {
     }
 
     /// What to send next. Tell with [`Output::sent`] how much of it went.
+    #[inline]
     pub fn front(&mut self) -> Piece<'_> {
         if self.sent < self.bytes.len() {
             return Piece::Bytes(&self.bytes[self.sent..]);

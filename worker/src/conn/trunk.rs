@@ -244,6 +244,13 @@ impl Trunk {
         }
     }
 
+    /// Whether the home in this slot, or whoever stands in for it, has anything to see to: as a rule not.
+    pub fn is_quiet(&self, place: u32, is_readable: bool) -> bool {
+        let state = self.lock();
+        let is_settled = state.home.place == Some(place);
+        is_settled && state.branches.is_empty() && state.rest.is_empty() && !(is_readable && state.is_busy)
+    }
+
     /// Calls whoever sees to branches, if there is something for one of them.
     pub fn call_if_needed(&self) {
         let state = self.lock();

@@ -66,6 +66,12 @@ impl Connection {
         self.place.as_deref()
     }
 
+    /// Whether there is nothing to see to for requests beside its own; it is in this slot.
+    pub fn is_trunk_quiet(&self, index: u32) -> bool {
+        let home = self.place.as_ref().filter(|place| place.branch.is_none());
+        home.is_none_or(|place| place.trunk.is_quiet(index, self.readable))
+    }
+
     /// Whether the socket is another connection's.
     pub fn is_branch(&self) -> bool {
         self.place.as_ref().is_some_and(|place| place.branch.is_some())

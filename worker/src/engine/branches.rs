@@ -48,6 +48,9 @@ impl Runner {
 
     /// Sees to the requests beside this one, if it is a home.
     pub(super) fn tend_trunk(&mut self, guest: &mut Guest) {
+        if guest.connection.is_trunk_quiet(guest.key.index) {
+            return;
+        }
         let Some(place) = guest.connection.place().filter(|place| place.branch.is_none()).cloned() else { return };
         let (engine, index) = (&self.engine, guest.key.index);
         place.trunk.settle(index, || {

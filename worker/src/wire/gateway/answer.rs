@@ -46,8 +46,8 @@ impl Manner {
                 out.splice(start..start + STATUS_LINE.len(), *b"Status: ");
             }
             Manner::FastCgi(id) => {
-                let text = out.split_off(start);
-                fastcgi::write(Stream::Stdout, id, &[b"Status: ", &text[STATUS_LINE.len()..]].concat(), out);
+                out.splice(start..start + STATUS_LINE.len(), *b"Status: ");
+                pack(id, start, out);
             }
             Manner::Ajp => {
                 let text = out.split_off(start);
@@ -135,4 +135,19 @@ impl Manner {
             Manner::FastCgi(_) | Manner::Ajp => true,
         }
     }
+}
+
+/// Puts what `out` has from `start` on into records of STDOUT.
+fn pack(id: u16, start: usize, out: &mut Vec<u8>) {
+    let length = (out.len() - start) as u64;
+    if length > fastcgi::CONTENT_MAX {
+        let text = out.split_off(start);
+        return fastcgi::write(Stream::Stdout, id, &text, out);
+    }
+    // One record, as a rule: its header is written behind it and turned to its front, for that needs no other memory.
+    let end = out.len();
+    fastcgi::open(Stream::Stdout, id, length, out);
+    let header = out.len() - end;
+    out[start..].rotate_right(header);
+    fastcgi::close(length, out);
 }

@@ -7,8 +7,6 @@
 //!   `mod_proxy_*` name the whole path as SCRIPT_NAME, for they know no script: see [`is_no_script`].
 //! * What is absent is what it is for the simplest request: `GET / HTTP/1.1`.
 
-use std::borrow::Cow;
-
 use super::Limits;
 use crate::wire::http::authority::is_authority;
 use crate::wire::http::grammar::{NotANumber, decimal, is_token};
@@ -160,16 +158,25 @@ fn fill_line(text: &mut Vec<u8>, known: &Known, limits: Limits, head: &mut Head)
     if uri.of(text).iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
         return Err(bad("REQUEST_URI has a space or a control character"));
     }
-    let target = if uri.is_empty() { rebuilt(text, known).into() } else { Cow::Borrowed(uri.of(text)) };
-    if target.len() > limits.head.request_line_max {
+    let start = text.len();
+    match method.range() {
+        range if range.is_empty() => text.extend_from_slice(b"GET"),
+        range => text.extend_from_within(range),
+    }
+    head.method = Span::new(start, text.len());
+    text.push(b' ');
+    let start = text.len();
+    match uri.range() {
+        range if range.is_empty() => {
+            let target = rebuilt(text, known);
+            text.extend_from_slice(&target);
+        }
+        range => text.extend_from_within(range),
+    }
+    head.target = Span::new(start, text.len());
+    if text.len() - start > limits.head.request_line_max {
         return Err(Refusal { status: 414, why: "the request line is longer than the limit" });
     }
-    let method = if method.is_empty() { b"GET" } else { method.of(text) };
-    let line = [method, b" ", &target].concat();
-    let (start, length) = (text.len(), method.len());
-    text.extend_from_slice(&line);
-    head.method = Span::new(start, start + length);
-    head.target = Span::new(start + length + 1, text.len());
     Ok(())
 }
 
