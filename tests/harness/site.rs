@@ -1,9 +1,11 @@
 //! A folder with all that a server needs: an app, a YAML that names it, an address nobody else has.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 
@@ -182,12 +184,19 @@ impl Site {
     }
 }
 
-/// A loopback address that belongs to this process alone, so that no other test takes the port in between.
+/// A loopback address that belongs to this process alone, so that no other test takes the port in between. The kernel may give a port
+/// again that nobody listens on yet.
 fn free_address() -> SocketAddr {
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
     let [_, a, b, c] = process::id().to_be_bytes();
     let own = IpAddr::V4(Ipv4Addr::new(127, a.wrapping_add(1), b, c));
-    let probe = TcpListener::bind((own, 0)).expect("every address of 127.0.0.0/8 is ours on Linux");
-    probe.local_addr().expect("a bound socket has an address")
+    loop {
+        let probe = TcpListener::bind((own, 0)).expect("every address of 127.0.0.0/8 is ours on Linux");
+        let address = probe.local_addr().expect("a bound socket has an address");
+        if GIVEN.lock().expect("nobody panics with it").insert(address) {
+            return address;
+        }
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
