@@ -84,7 +84,7 @@ systemd:
 	@command -v systemd-analyze >/dev/null && command -v systemd-socket-activate >/dev/null || \
 	    { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends systemd; }
 
-bench: build $(BENCH_VENV)/ready-$(VERSION) ## what a request costs, beside nine other servers (FLAGS=--help)
+bench: build proxies $(BENCH_VENV)/ready-$(VERSION) ## what a request costs, beside nine other servers (FLAGS=--help)
 	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }
 	@$(PYTHON) tests/bench/table.py --programs $(TARGET)/release --rivals $(BENCH_VENV) $(FLAGS)
 

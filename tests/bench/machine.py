@@ -114,12 +114,58 @@ def answers(task):
     scheme = "https" if task.is_tls else "http"
     data = b"x" if task.app == "upload" else None
     try:
-        with urllib.request.urlopen(f"{scheme}://{task.address}/", data, timeout=5, context=trust_anybody) as answer:
+        with urllib.request.urlopen(f"{scheme}://{task.asked}/", data, timeout=5, context=trust_anybody) as answer:
             return bool(answer.read())
     except urllib.error.HTTPError as error:
         return task.app == "broken" and error.code == 503
     except OSError:
         return False
+
+
+NGINX = """\
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log crit;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    scgi_temp_path {folder}/scgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    upstream server {{ server {address}; keepalive 64; keepalive_requests 1000000; }}
+    server {{
+        listen 127.0.0.1:{front} backlog=4096;
+        location / {{ {pass} }}
+    }}
+}}
+"""
+PASS = {
+    "http": "proxy_pass http://server; proxy_http_version 1.1; proxy_set_header Connection '';",
+    "fastcgi": "fastcgi_pass server; fastcgi_keep_conn on; include /etc/nginx/fastcgi_params;",
+    "scgi": "scgi_pass server; include /etc/nginx/scgi_params;",
+    "uwsgi": "uwsgi_pass server; include /etc/nginx/uwsgi_params;",
+}
+
+
+@contextlib.contextmanager
+def nginx(task):
+    """nginx before a server, on wrk's CPU."""
+    if not task.front:
+        yield
+        return
+    text = NGINX.format(folder=task.folder, address=task.address, front=task.front, **{"pass": PASS[task.protocol]})
+    (task.folder / "nginx.conf").write_text(text)
+    command = pinned(1, ["/usr/sbin/nginx", "-c", task.folder / "nginx.conf", "-p", task.folder])
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextlib.contextmanager
@@ -134,7 +180,7 @@ def load(task, row, seconds, script):
     """Loads a server; gives requests, seconds, the p50 and p99 in µs, and how many failed."""
     scheme = "https" if task.is_tls else "http"
     wrk = ["wrk", "--threads", "1", "--connections", str(row.connections), "--duration", f"{seconds}s"]
-    command = pinned(1, [*wrk, "--script", script, f"{scheme}://{task.address}/"])
+    command = pinned(1, [*wrk, "--script", script, f"{scheme}://{task.asked}/"])
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     requests, microseconds, p50, p99, failed = map(int, output.splitlines()[-1].split())
     return requests, microseconds / 1e6, p50, p99, failed

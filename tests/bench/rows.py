@@ -44,6 +44,8 @@ class Row:
     is_tls: bool = False
     # Connections that stand idle beside it.
     idle: int = 0
+    # By what protocol nginx asks the server; none: it is asked without one between.
+    behind_nginx: str = ""
     # What no server can be asked for more of, in requests per second.
     ideal: float = 0
 
@@ -64,4 +66,8 @@ ROWS = {
     "django": Row("Django", app="django"),
     "tls": Row("hello over TLS", is_tls=True),
     "idle": Row("hello beside 10,000 idle connections", idle=10_000),
+    "nginx-http": Row("behind nginx, by HTTP", behind_nginx="http"),
+    "nginx-fastcgi": Row("behind nginx, by FastCGI", behind_nginx="fastcgi"),
+    "nginx-scgi": Row("behind nginx, by SCGI", behind_nginx="scgi"),
+    "nginx-uwsgi": Row("behind nginx, by uwsgi", behind_nginx="uwsgi"),
 }

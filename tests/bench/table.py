@@ -66,11 +66,13 @@ def parse_arguments():
 def measure(name, row, arguments, folder):
     """One load phase of one server: CPU µs per request, requests per second, p50, p99, failures, PSS, start."""
     app = "broken" if name == WITHOUT_PYTHON else row.app
-    task = Task(app, machine.free_port(), folder, threads=row.threads, is_tls=row.is_tls)
+    front = machine.free_port() if row.behind_nginx else 0
+    way = {"protocol": row.behind_nginx or "http", "front": front}
+    task = Task(app, machine.free_port(), folder, threads=row.threads, is_tls=row.is_tls, **way)
     script = folder / "row.lua"
     script.write_text(row.script + table.REPORT)
     server = SERVERS[OURS if name == WITHOUT_PYTHON else name]
-    with machine.running(server, arguments, task) as (session, start):
+    with machine.nginx(task), machine.running(server, arguments, task) as (session, start):
         alone = machine.memory(session)
         with machine.idle_connections(task, row.idle) as held:
             machine.load(task, row, WARM_UP_SECONDS, script)
@@ -94,7 +96,7 @@ def bare_call(row, arguments, folder):
 
 def contestants(row, arguments):
     names = [name for name in arguments.servers if SERVERS[name].can(row)]
-    floors = [BARE_CALL, WITHOUT_PYTHON] if row.app == "hello" and not row.is_tls and not row.idle else []
+    floors = [BARE_CALL, WITHOUT_PYTHON] if row.app == "hello" and not row.is_tls and not row.idle and not row.behind_nginx else []
     return names + floors
 
 
