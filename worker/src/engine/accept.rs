@@ -94,9 +94,12 @@ impl Runner {
         if let Some(terms) = &leader.listeners[index].terms {
             connection = connection.sealed(terms).map_err(io::Error::other)?;
         }
-        let guest = Guest::new(key, connection);
+        let mut guest = Guest::new(key, connection);
         self.engine.slots.know(&guest);
-        if let Err(error) = self.engine.register(&guest) {
+        // The requests of a trunk are told apart while one of them is with the application, so its edges are wanted from the start.
+        if guest.connection.place().is_some()
+            && let Err(error) = self.engine.register(&mut guest)
+        {
             self.engine.slots.leave(key);
             self.pause(leader, &error.to_string())?;
             return Ok(Reception::NoRoom);

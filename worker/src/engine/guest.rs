@@ -30,6 +30,8 @@ pub struct Guest {
     pub patience: Option<Patience>,
     /// Our side is ended, and what the client still sends is thrown away.
     pub lingering: bool,
+    /// The poll reports on it. One that is answered and closed at once never needs that.
+    pub is_polled: bool,
     /// The worker drains: this client has a moment for one more request.
     pub last_call: bool,
     /// How long its request takes, from when it is whole until it is told of, if anybody wants to know.
@@ -44,6 +46,7 @@ pub struct Absent {
     deadline: u64,
     body_began: u64,
     patience: Option<Patience>,
+    is_polled: bool,
     last_call: bool,
     times: Option<Times>,
 }
@@ -51,7 +54,7 @@ pub struct Absent {
 impl Absent {
     /// The guest again.
     pub fn join(self, connection: Box<Connection>) -> Box<Guest> {
-        let Absent { key, deadline, body_began, patience, last_call, times } = self;
+        let Absent { key, deadline, body_began, patience, is_polled, last_call, times } = self;
         Box::new(Guest {
             key,
             connection,
@@ -60,6 +63,7 @@ impl Absent {
             body_began,
             patience,
             lingering: false,
+            is_polled,
             last_call,
             times,
             why: None,
@@ -115,6 +119,7 @@ impl Guest {
             body_began: 0,
             patience: None,
             lingering: false,
+            is_polled: false,
             last_call: false,
             times: None,
             why: None,
@@ -123,8 +128,8 @@ impl Guest {
 
     /// The connection, to be lent, and what is left. It has no rest, and goes on.
     pub fn part(self) -> (Box<Connection>, Absent) {
-        let Guest { key, connection, deadline, body_began, patience, last_call, times, .. } = self;
-        (connection, Absent { key, deadline, body_began, patience, last_call, times })
+        let Guest { key, connection, deadline, body_began, patience, is_polled, last_call, times, .. } = self;
+        (connection, Absent { key, deadline, body_began, patience, is_polled, last_call, times })
     }
 
     /// Sets the deadline for what it waits for now. A head has one deadline for all its bytes; a body and an answer have a

@@ -157,7 +157,7 @@ impl Runner {
             known.again = true;
             return Some(guest);
         }
-        engine.deregister(&guest);
+        engine.deregister(&mut guest);
         match known.give(guest, &engine.settings) {
             Offer::Given => None,
             Offer::NoRoom(guest) => {
@@ -214,8 +214,8 @@ impl Runner {
     }
 
     /// A connection that was to go stays for now.
-    fn back_into_poll(&mut self, guest: Box<Guest>) -> Option<Box<Guest>> {
-        match self.engine.register(&guest) {
+    fn back_into_poll(&mut self, mut guest: Box<Guest>) -> Option<Box<Guest>> {
+        match self.engine.register(&mut guest) {
             Ok(()) => Some(guest),
             Err(_) => {
                 self.forget(guest);

@@ -132,9 +132,9 @@ impl Runner {
         if estate.relayed != Relayed::Awaited && !estate.input.is_empty() {
             connection.turn.receive(estate.input, &self.moment);
         }
-        let guest = Guest::new(key, connection);
+        let mut guest = Guest::new(key, connection);
         self.engine.slots.know(&guest);
-        self.engine.register(&guest).ok()?;
+        self.engine.register(&mut guest).ok()?;
         self.engine.count_accepted();
         lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
         Some(guest)

@@ -340,14 +340,13 @@ impl Engine {
         lock(&self.heir).is_some()
     }
 
-    /// Puts a connection into the poll, under its slot.
-    fn register(&self, guest: &Guest) -> io::Result<()> {
+    /// Puts a connection into the poll, under its slot. What it stands ready for is reported at once.
+    fn register(&self, guest: &mut Guest) -> io::Result<()> {
         let token = Token(guest.key.index as usize);
-        self.registry.register(
-            &mut SourceFd(&guest.connection.raw_fd()),
-            token,
-            Interest::READABLE | Interest::WRITABLE,
-        )
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.registry.register(&mut SourceFd(&guest.connection.raw_fd()), token, both)?;
+        guest.is_polled = true;
+        Ok(())
     }
 
     /// Has the poll report a connection once more that was left before it was read empty: to set its interest anew is to have
@@ -360,14 +359,21 @@ impl Engine {
 
     /// As above, whatever it waits for.
     fn call_again(&self, guest: &Guest) {
+        // What comes into the poll later is looked at then.
+        if !guest.is_polled {
+            return;
+        }
         let token = Token(guest.key.index as usize);
         let both = Interest::READABLE | Interest::WRITABLE;
         let called = self.registry.reregister(&mut SourceFd(&guest.connection.raw_fd()), token, both);
         debug_assert!(called.is_ok(), "{called:?}");
     }
 
-    fn deregister(&self, guest: &Guest) {
-        // It was registered when it came, so this fails only for a descriptor that is no longer ours: a bug.
+    fn deregister(&self, guest: &mut Guest) {
+        if !std::mem::take(&mut guest.is_polled) {
+            return;
+        }
+        // It fails only for a descriptor that is no longer ours: a bug.
         let removed = self.registry.deregister(&mut SourceFd(&guest.connection.raw_fd()));
         debug_assert!(removed.is_ok(), "{removed:?}");
     }

@@ -193,6 +193,14 @@ impl Runner {
             }
         }
         guest.wait(&self.engine.settings.patiences, self.moment.now);
+        if !guest.is_polled
+            && !guest.connection.is_branch()
+            && let Err(error) = self.engine.register(&mut guest)
+        {
+            slog::warn!(self.engine.log, "cannot wait for a client: its connection is closed"; "why" => %error);
+            self.close(guest, Farewell::Reset);
+            return Parking::Parked;
+        }
         let parking = self.engine.slots.park(guest);
         if matches!(parking, Parking::Parked) && !is_leaving && self.engine.is_leaving() {
             // The drain began between our look and the slot, and may have passed by it while the connection was still ours.
@@ -215,9 +223,7 @@ impl Runner {
             self.batch.push(Task::Abandon(rest));
         }
         self.tell_end(&mut guest);
-        if !guest.connection.is_branch() {
-            self.engine.deregister(&guest);
-        }
+        self.engine.deregister(&mut guest);
         guest.connection.say(farewell);
         if guest.connection.place().is_some() {
             self.leave_trunk(&guest);
