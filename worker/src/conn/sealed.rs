@@ -36,6 +36,11 @@ impl Connection {
         self.place().is_none_or(|place| place.branch.is_none() && place.trunk.is_idle())
     }
 
+    /// Whether its socket is its own and nothing is to be said at its end.
+    pub fn is_plain(&self) -> bool {
+        self.session.is_none() && self.place.is_none()
+    }
+
     /// What the application is told of its TLS.
     pub fn variables(&self) -> Option<&Variables> {
         self.variables.as_deref()

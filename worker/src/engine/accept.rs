@@ -6,7 +6,7 @@ use super::guest::Guest;
 use super::leader::Leader;
 use super::listen::Accepted;
 use super::runner::Runner;
-use super::slots::{Room, lock};
+use super::slots::Room;
 use crate::conn::Connection;
 use crate::turn::{Farewell, Turn};
 
@@ -98,14 +98,13 @@ impl Runner {
         self.engine.slots.know(&guest);
         // The requests of a trunk are told apart while one of them is with the application, so its edges are wanted from the start.
         if guest.connection.place().is_some()
-            && let Err(error) = self.engine.register(&mut guest)
+            && let Err(error) = self.engine.wait_for(&mut guest, self.moment.now)
         {
             self.engine.slots.leave(key);
             self.pause(leader, &error.to_string())?;
             return Ok(Reception::NoRoom);
         }
         self.engine.count_accepted();
-        lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
         self.settle(guest);
         Ok(Reception::Client)
     }

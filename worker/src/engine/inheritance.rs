@@ -16,7 +16,7 @@ use super::estate::{Estate, PACKET_MAX, REFUSED, Relayed, TAKEN};
 use super::guest::Guest;
 use super::leader::{INHERITANCE, Leader};
 use super::runner::Runner;
-use super::slots::{Key, Room, lock};
+use super::slots::{Key, Room};
 use crate::conn::{Connection, Peer};
 use crate::descriptors;
 use crate::turn::Turn;
@@ -134,9 +134,8 @@ impl Runner {
         }
         let mut guest = Guest::new(key, connection);
         self.engine.slots.know(&guest);
-        self.engine.register(&mut guest).ok()?;
+        self.engine.wait_for(&mut guest, self.moment.now).ok()?;
         self.engine.count_accepted();
-        lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
         Some(guest)
     }
 

@@ -349,6 +349,13 @@ impl Engine {
         Ok(())
     }
 
+    /// The same, and its deadline is looked at from now on.
+    fn wait_for(&self, guest: &mut Guest, now: u64) -> io::Result<()> {
+        self.register(guest)?;
+        lock(&self.deadlines).watch(guest.key, u64::MAX, now);
+        Ok(())
+    }
+
     /// Has the poll report a connection once more that was left before it was read empty: to set its interest anew is to have
     /// its readiness looked at anew (epoll_ctl(2), EPOLL_CTL_MOD).
     fn call_again_if_more(&self, guest: &Guest) {

@@ -195,7 +195,7 @@ impl Runner {
         guest.wait(&self.engine.settings.patiences, self.moment.now);
         if !guest.is_polled
             && !guest.connection.is_branch()
-            && let Err(error) = self.engine.register(&mut guest)
+            && let Err(error) = self.engine.wait_for(&mut guest, self.moment.now)
         {
             slog::warn!(self.engine.log, "cannot wait for a client: its connection is closed"; "why" => %error);
             self.close(guest, Farewell::Reset);
@@ -223,8 +223,11 @@ impl Runner {
             self.batch.push(Task::Abandon(rest));
         }
         self.tell_end(&mut guest);
-        self.engine.deregister(&mut guest);
-        guest.connection.say(farewell);
+        // To close its only descriptor ends a connection and takes it out of the poll; children that the application forks have none.
+        if farewell != Farewell::Close || !guest.connection.is_plain() {
+            self.engine.deregister(&mut guest);
+            guest.connection.say(farewell);
+        }
         if guest.connection.place().is_some() {
             self.leave_trunk(&guest);
         }
