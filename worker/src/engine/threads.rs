@@ -1,4 +1,13 @@
 //! The threads engine: each runner calls Python itself. The main thread is one of them, and with one thread all of them.
+//!
+//! The alternative was measured: one thread that only reads and sends, and a queue that the others take from. In one run, rounds
+//! alternating, 16 threads: hello 5.9 and 7.4 µs of CPU here, 6.4 and 6.4 there; calls that sleep 10 ms 29.0 and 25.8 here, 29.1 and 25.6
+//! there, both at 97 % of what is possible; p99 of hello 1.7 to 1.8 ms there, 0.5 to 1.6 here. So it is no better, and with one thread it
+//! would be a thread more.
+//!
+//! Known fault: it counts on the GIL, so a free-threaded CPython (PEP 703) runs it no faster than another. What that would need: a batch
+//! that is spread over the runners at once, for no lock keeps them from running it side by side; a lease that is claimed and ended without
+//! the lock that both sides hold now when RequestTimeout is raised and taken back; and classes of ours that say they can do without it.
 
 use std::io;
 use std::sync::Arc;
