@@ -118,9 +118,11 @@ fn runtime_folder() -> PathBuf {
 fn runtime_file(server: &Server, ending: &str) -> PathBuf {
     let locks = fs::read_dir(runtime_folder()).expect("there is a runtime folder").flatten();
     let pid = format!("{}\n", server.process().pid());
-    let lock = locks.map(|entry| entry.path()).find(|path| {
+    let own = locks.map(|entry| entry.path()).filter(|path| {
         path.extension().is_some_and(|end| end == "lock") && fs::read_to_string(path).ok().as_ref() == Some(&pid)
     });
+    // A server that was killed long ago may have left one with the same number.
+    let lock = own.max_by_key(|path| fs::metadata(path).and_then(|found| found.modified()).ok());
     lock.expect("a server has a lock").with_extension(ending)
 }
 

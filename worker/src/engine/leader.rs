@@ -28,6 +28,10 @@ use crate::turn::{Farewell, Patience};
 /// costs more waits.
 const EVENTS_MAX: usize = 128;
 
+/// Connections looked at for their deadlines at one turn. Fewer make a crowd of late clients cost more turns, more let everybody else wait
+/// while those are told.
+const LOOKS_MAX: usize = 64;
+
 /// How long a worker that drains waits for room to take what still waits in its listeners, in milliseconds. Less looks more
 /// often, more makes those clients wait.
 pub(super) const NO_ROOM_PAUSE: u64 = 20;
@@ -238,8 +242,8 @@ impl Runner {
         if leader.aside.is_some_and(|until| until <= self.moment.now) {
             self.step_back(leader)?;
         }
-        loop {
-            let Some(key) = lock(&self.engine.deadlines).due(self.moment.now) else { return Ok(()) };
+        for _ in 0..LOOKS_MAX {
+            let Some(key) = lock(&self.engine.deadlines).due(self.moment.now) else { break };
             match self.engine.slots.look(key, self.moment.now) {
                 Look::Gone => {}
                 Look::Later(deadline) => lock(&self.engine.deadlines).watch(key, deadline, self.moment.now),
@@ -249,6 +253,7 @@ impl Runner {
                 }
             }
         }
+        Ok(())
     }
 
     pub(super) fn expire(&mut self, mut guest: Box<Guest>) {
