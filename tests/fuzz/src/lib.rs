@@ -32,6 +32,7 @@ pub mod turn;
 #[path = "../../../worker/src/wire/mod.rs"]
 pub mod wire;
 
+pub mod application;
 pub mod connection;
 pub mod oracle;
 

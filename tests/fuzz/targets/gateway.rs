@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
+use monoceros_fuzz::application::{echo, read, send};
 use monoceros_fuzz::connection::{BODY, HEAD};
-use monoceros_fuzz::output::Piece;
 use monoceros_fuzz::pieces;
-use monoceros_fuzz::turn::{Fed, Limits, Moment, Next, Turn};
-use monoceros_fuzz::wire::Refusal;
+use monoceros_fuzz::turn::{Limits, Moment, Next, Turn};
 use monoceros_fuzz::wire::demux::{Demux, Part};
 use monoceros_fuzz::wire::gateway::{Guard, Protocol};
 use monoceros_shared::config::Bodies;
@@ -48,54 +47,6 @@ fn serve((protocol, bodies): (&Protocol, Bodies), pieces: &[&[u8]]) -> (Vec<u8>,
             Next::End(farewell) => return (sent, format!("{farewell:?}")),
         }
     }
-}
-
-fn send(turn: &mut Turn, sent: &mut Vec<u8>) {
-    let count = match turn.output().front() {
-        Piece::Nothing | Piece::Broken => 0,
-        // Half of it, as a socket may.
-        Piece::Bytes(bytes) => {
-            let count = bytes.len().div_ceil(2);
-            sent.extend_from_slice(&bytes[..count]);
-            count
-        }
-        Piece::Stretch(stretch) => stretch.length as usize,
-    };
-    turn.output().sent(count);
-}
-
-/// An application that reads its whole body first, where it is to; says whether it could.
-fn read<'a>(turn: &mut Turn, pieces: &mut impl Iterator<Item = &'a &'a [u8]>, sent: &mut Vec<u8>) -> bool {
-    let mut body = Vec::new();
-    loop {
-        match turn.feed(7, &mut body) {
-            Ok(Fed::Data) => {}
-            Ok(Fed::End) => return true,
-            Ok(Fed::Hungry) => match pieces.next() {
-                Some(piece) => turn.take_in(piece),
-                None => drop(turn.break_body(Refusal { status: 400, why: "the request ended within its body" })),
-            },
-            Err(_) => return false,
-        }
-        while turn.next() == Next::Send {
-            send(turn, sent);
-        }
-    }
-}
-
-/// An application that answers with the target, in a way that depends on the target's length.
-fn echo(turn: &mut Turn) {
-    let target = turn.text(turn.head().target).to_vec();
-    turn.begin(b"200 OK").expect("the status is right");
-    match target.len() % 4 {
-        0 => turn.total(target.len() as u64),
-        1 => turn.field(b"Content-Length", b"3").expect("the field is right"),
-        2 => return turn.fail(),
-        _ => {}
-    }
-    turn.write(&target);
-    turn.write(b"");
-    turn.finish();
 }
 
 fuzz_target!(|bytes: &[u8]| {
