@@ -7,6 +7,7 @@ pub mod exit;
 pub mod link;
 pub mod log;
 pub mod scoreboard;
+mod sealed;
 pub mod stdio;
 pub mod table;
 pub mod tls;

@@ -23,16 +23,12 @@ use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use memmap2::{MmapOptions, MmapRaw};
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::link::VERSION;
+use crate::sealed;
 
 /// `monoscbd`, so that another descriptor by mistake is told from a scoreboard.
 const MAGIC: u64 = u64::from_le_bytes(*b"monoscbd");
-
-/// The seals that keep the mapping valid for as long as anybody has it.
-const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK.union(SealFlag::F_SEAL_GROW).union(SealFlag::F_SEAL_SEAL);
 
 /// Threads that a scoreboard can hold. Above any sensible engine; below what would make a wrong header map gigabytes.
 const THREADS_MAX: usize = 65_536;
@@ -156,10 +152,7 @@ pub struct Scoreboard {
 impl Scoreboard {
     /// A new one for a worker with that many threads, and the descriptor to pass to it.
     pub fn create(threads: usize) -> io::Result<(Scoreboard, OwnedFd)> {
-        let memory = memfd_create("monoceros-scoreboard", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-        let file = File::from(memory);
-        file.set_len(size_for(threads) as u64)?;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(SEALS))?;
+        let file = sealed::create("monoceros-scoreboard", size_for(threads))?;
         let board = Scoreboard { map: map(&file, threads)?, threads, memory: file.try_clone()? };
         let header = board.header();
         header.version.store(VERSION.into(), Ordering::Relaxed);
@@ -175,8 +168,8 @@ impl Scoreboard {
     pub fn open(memory: OwnedFd) -> io::Result<Scoreboard> {
         let file = File::from(memory);
         let length = file.metadata()?.len();
-        let seals = fcntl(&file, FcntlArg::F_GET_SEALS).map_err(|_| wrong("it is no sealed memory"))?;
-        if !SealFlag::from_bits_retain(seals).contains(SEALS) || length < size_for(0) as u64 {
+        let is_sealed = sealed::is_sealed(&file).map_err(|_| wrong("it is no sealed memory"))?;
+        if !is_sealed || length < size_for(0) as u64 {
             return Err(wrong("its size is not what it should be"));
         }
         let head = Scoreboard { map: map(&file, 0)?, threads: 0, memory: file };
@@ -261,9 +254,13 @@ fn wrong(why: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt;
+
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
     use std::thread;
 
     use super::*;
+    use crate::sealed::SEALS;
 
     fn both(threads: usize) -> (Scoreboard, Scoreboard) {
         let (ours, descriptor) = Scoreboard::create(threads).unwrap();

@@ -16,25 +16,20 @@ use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::sealed;
 
 /// Workers that can be at it, of all generations: twice the most that a config can ask for. One that finds no place does without.
 const PLACES: usize = 1024;
 
 const BYTES: usize = (PLACES + 1) * size_of::<AtomicU64>();
 
-const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK.union(SealFlag::F_SEAL_GROW).union(SealFlag::F_SEAL_SEAL);
-
 /// The memory of a table, to be passed to each worker.
 ///
 /// # Errors
 /// When the kernel gives none.
 pub fn create() -> io::Result<OwnedFd> {
-    let memory = File::from(memfd_create("monoceros-table", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
-    memory.set_len(BYTES as u64)?;
-    fcntl(&memory, FcntlArg::F_ADD_SEALS(SEALS))?;
-    Ok(memory.into())
+    Ok(sealed::create("monoceros-table", BYTES)?.into())
 }
 
 /// A worker's view of the table.
@@ -60,8 +55,7 @@ impl Table {
     /// When it is no table.
     pub fn open(memory: OwnedFd) -> io::Result<Table> {
         let file = File::from(memory);
-        let seals = fcntl(&file, FcntlArg::F_GET_SEALS)?;
-        if !SealFlag::from_bits_retain(seals).contains(SEALS) || file.metadata()?.len() != BYTES as u64 {
+        if !sealed::is_sealed(&file)? || file.metadata()?.len() != BYTES as u64 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "cannot open the table: its size is not what it should be",
