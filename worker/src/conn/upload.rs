@@ -49,18 +49,7 @@ impl Connection {
     /// # Errors
     /// When the body is not as it must be, or does not come.
     pub fn read_body(&mut self, max: usize, into: &mut Vec<u8>) -> Result<(), Refusal> {
-        let mut scratch = [0; ONCE];
-        let fed = loop {
-            match self.turn.feed(max, into)? {
-                Fed::Hungry => {}
-                fed @ (Fed::Data | Fed::End) => break fed,
-            }
-            if let Err(fault) = self.wait_for_body(&mut scratch) {
-                return Err(self.turn.break_body(fault));
-            }
-        };
-        self.note_fed(fed);
-        Ok(())
+        self.read_with((max, into), Connection::wait_for_body).map(drop)
     }
 
     /// The same without waiting: false when nothing has come. Then wait until the socket is readable, no longer than until
@@ -69,15 +58,25 @@ impl Connection {
     /// # Errors
     /// As above.
     pub fn read_body_now(&mut self, max: usize, into: &mut Vec<u8>) -> Result<bool, Refusal> {
+        // The 100 that asks for it: a client that has no room for it has not sent anything either, and is waited for all the same.
+        self.read_with((max, into), |connection, scratch| {
+            if connection.flush() == Flushed::Gone { Err(ENDED) } else { connection.take_body(scratch) }
+        })
+    }
+
+    /// Feeds the application; where nothing is there, `come` has more come, or says that nothing has.
+    fn read_with(
+        &mut self,
+        (max, into): (usize, &mut Vec<u8>),
+        come: impl Fn(&mut Connection, &mut [u8]) -> Result<bool, Refusal>,
+    ) -> Result<bool, Refusal> {
         let mut scratch = [0; ONCE];
         let fed = loop {
             match self.turn.feed(max, into)? {
                 Fed::Hungry => {}
                 fed @ (Fed::Data | Fed::End) => break fed,
             }
-            // The 100 that asks for it: a client that has no room for it has not sent anything either, and is waited for all the same.
-            let came = if self.flush() == Flushed::Gone { Err(ENDED) } else { self.take_body(&mut scratch) };
-            match came {
+            match come(self, &mut scratch) {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
                 Err(fault) => return Err(self.turn.break_body(fault)),
@@ -100,14 +99,14 @@ impl Connection {
     }
 
     /// Waits until something came of the body, and gives it to the turn.
-    fn wait_for_body(&mut self, scratch: &mut [u8]) -> Result<(), Refusal> {
+    fn wait_for_body(&mut self, scratch: &mut [u8]) -> Result<bool, Refusal> {
         // The 100 that asks for it.
         self.flush_waiting().map_err(|_| ENDED)?;
         let until = self.body_is_due();
         while !self.take_body(scratch)? {
             self.await_readable(until)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Gives the turn what has come of the body, if anything has.

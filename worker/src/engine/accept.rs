@@ -123,9 +123,7 @@ impl Runner {
         if leader.draining {
             return Ok(());
         }
-        for listener in &mut leader.listeners {
-            listener.part(&leader.epoll)?;
-        }
+        leader.part()?;
         self.rest_a_while(leader, "cannot accept connections: they wait in the backlog", why);
         Ok(())
     }

@@ -140,9 +140,7 @@ impl Runner {
         if !self.engine.has_heir() {
             self.engine.end();
         }
-        for listener in &mut leader.listeners {
-            listener.part(&leader.epoll)?;
-        }
+        leader.part()?;
         for guest in self.engine.slots.take_parked() {
             self.settle(guest);
         }

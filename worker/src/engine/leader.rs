@@ -113,6 +113,11 @@ impl Leader {
         Ok((leader, registry, waker))
     }
 
+    /// Leaves the listeners, until it joins them again.
+    pub(super) fn part(&mut self) -> io::Result<()> {
+        self.listeners.iter_mut().try_for_each(|listener| listener.part(&self.epoll))
+    }
+
     /// Lets the timer come at the next deadline, if it would come later.
     pub(super) fn arm(&mut self, next: Option<u64>, now: u64) -> io::Result<()> {
         let next = next

@@ -137,9 +137,7 @@ impl Runner {
 
     /// Leaves the next client to a sibling, for a moment.
     pub(super) fn step_aside(&mut self, leader: &mut Leader) -> io::Result<()> {
-        for listener in &mut leader.listeners {
-            listener.part(&leader.epoll)?;
-        }
+        leader.part()?;
         leader.aside = Some(self.moment.now + ASIDE);
         self.engine.siblings.ring();
         Ok(())
@@ -180,7 +178,7 @@ impl Runner {
             return Ok(());
         }
         for index in 0..leader.listeners.len() {
-            if self.is_ahead() || !self.engine.slots.has_room() {
+            if !self.engine.slots.has_room() {
                 break;
             }
             while !self.is_ahead() && self.accept_one(leader, index, Room::Usual)? == Reception::Client {}

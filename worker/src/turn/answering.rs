@@ -40,7 +40,7 @@ impl Turn {
     /// Gives the request an identifier: the one that its proxy gave it, else the one that is made. The answer tells it in this field, unless
     /// the application says something else there.
     pub fn identify(&mut self, field: &str, make: impl FnOnce() -> [u8; DIGITS]) {
-        self.identity = self.origin.id.map_or_else(|| Identity::Made(make()), Identity::Taken);
+        self.name_it(make);
         let bytes = match &self.wire {
             Wire::Http(_) => &self.input[self.start..],
             Wire::Gateway(reader) => reader.text(),
@@ -50,11 +50,15 @@ impl Turn {
         }
     }
 
+    fn name_it(&mut self, make: impl FnOnce() -> [u8; DIGITS]) {
+        self.identity = self.origin.id.map_or_else(|| Identity::Made(make()), Identity::Taken);
+    }
+
     /// Puts the answer to a request that is refused into the output.
     pub(super) fn put_refusal(&mut self, refusal: Refusal, date: &[u8; 29]) {
         let field = self.id_field().filter(|_| self.has_head);
         if field.is_some() && self.identity == Identity::None {
-            self.identity = self.origin.id.map_or_else(|| Identity::Made(identity::make()), Identity::Taken);
+            self.name_it(identity::make);
         }
         let id = self.id().map(<[u8]>::to_vec);
         let id = field.as_deref().zip(id.as_deref());
