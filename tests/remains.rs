@@ -279,10 +279,17 @@ fn after_reloads(count: usize) -> (Holds, Holds) {
         }
     };
     let settled = || {
-        eventually("old workers to be gone, and their bridges", || {
+        let mut descriptors = 0;
+        eventually("old workers to be gone, and their bridges, and who gave the last command", || {
             let holds = Holds::of(&server);
-            // The main thread, the log's, the watcher's if there is one, and a bridge for each worker.
-            if holds.children == 2 && holds.threads <= 2 + 2 { Ok(holds) } else { Err(holds) }
+            let before = std::mem::replace(&mut descriptors, holds.descriptors);
+            // The main thread, the log's, the watcher's if there is one, and a bridge for each worker. A command's connection is closed
+            // a moment after the command is gone.
+            if holds.children == 2 && holds.threads <= 2 + 2 && holds.descriptors == before {
+                Ok(holds)
+            } else {
+                Err(holds)
+            }
         })
     };
     // What is made once, and buffers that grow to their size.
