@@ -28,6 +28,14 @@ impl Runner {
 
     /// A thread takes up this connection: for its request, or for the next piece of an answer.
     pub(super) fn begin(&mut self, guest: &mut Guest) {
+        self.take_up(guest);
+        let turn = &guest.connection.turn;
+        let line = turn.text(turn.head().method.to(turn.head().target));
+        self.engine.scoreboard.threads()[self.index].begin(line, self.moment.now);
+    }
+
+    /// The same where no call is made, so that nobody needs to see what for: the watch's hands have no row to show it in.
+    pub(super) fn take_up(&mut self, guest: &mut Guest) {
         self.moment = self.clock.moment();
         let engine = &self.engine;
         if guest.rest.is_none() {
@@ -40,14 +48,16 @@ impl Runner {
         if let Some(times) = &mut guest.times {
             times.begin();
         }
-        let turn = &guest.connection.turn;
-        let line = turn.text(turn.head().method.to(turn.head().target));
-        engine.scoreboard.threads()[self.index].begin(line, self.moment.now);
     }
 
     /// It puts it down again.
     pub(super) fn end(&mut self, guest: &mut Guest) {
         self.engine.scoreboard.threads()[self.index].end();
+        self.put_down(guest);
+    }
+
+    /// The same where no call was made.
+    pub(super) fn put_down(&mut self, guest: &mut Guest) {
         self.moment = self.clock.moment();
         guest.patience = None;
         if let Some(times) = &mut guest.times {
