@@ -58,6 +58,11 @@ impl Engine {
         lock(&self.ready).later.push_back(task);
     }
 
+    /// Puts work before all other: little, and it sets something free.
+    pub(super) fn queue_first(&self, task: Task) {
+        lock(&self.ready).now.push_front(task);
+    }
+
     /// The next piece of work, if one stands ready.
     pub(super) fn pop(&self) -> Option<Task> {
         lock(&self.ready).now.pop_front()
