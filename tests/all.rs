@@ -74,3 +74,5 @@ mod chaos;
 mod commands;
 // What the command line says, and its exit status.
 mod cli;
+// What is wrong with an installation.
+mod doctor;

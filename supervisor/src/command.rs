@@ -9,10 +9,12 @@ use monoceros_shared::config::{self, Checked, CommandLine, Error};
 use crate::control::ask::{self, Form, Target, Until, Wait};
 use crate::control::screen;
 use crate::control::words::Request;
+use crate::doctor::Doctor;
+use crate::manual::{Completions, Manual};
 use crate::standard_input;
 
 /// Where the config is when nobody says.
-const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
+pub const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
 
 /// Serves Python WSGI applications: reads a YAML file, listens, and keeps workers running.
 #[derive(Debug, Parser)]
@@ -72,6 +74,18 @@ pub enum Command {
     Stacks(Stacks),
     /// Stop the server of FILE gracefully, and wait until it is gone.
     Stop(Awaited),
+    /// Say what is wrong with this installation, or in the way of FILE, and what to do.
+    #[command(
+        after_help = "Works where nothing else does, changes nothing and serves nobody. Exits with 1 when something is wrong; warnings \
+        are none of that."
+    )]
+    Doctor(Doctor),
+    /// Print what a shell completes this command with.
+    #[command(after_help = "Example:\n  supervisor completions bash > /etc/bash_completion.d/supervisor")]
+    Completions(Completions),
+    /// Write the manual pages into a folder.
+    #[command(hide = true)]
+    Manual(Manual),
 }
 
 /// An application to work on.
@@ -190,7 +204,8 @@ enum Repeat {
     Ever,
 }
 
-fn form(json: bool) -> Form {
+/// For whom to print.
+pub fn form(json: bool) -> Form {
     if json { Form::Programs } else { Form::People }
 }
 

@@ -21,6 +21,8 @@ mod deferral;
 mod given;
 pub use given::address_of;
 mod holder;
+mod rehearsal;
+pub use rehearsal::could_bind;
 mod sockets;
 
 use std::fs::{self, Permissions};

@@ -67,7 +67,7 @@ section! {
         /// Working directory of the workers and first on `sys.path`; relative to the file.
         directory: At<PathText> = ".";
         /// Root folder of the virtualenv to import from; relative to the file.
-        virtualenv: Option<At<PathText>> = "none: the packages of the Python that the worker was built with";
+        virtualenv: Option<At<PathText>> = "the one that the worker is installed in; else none: the packages of the Python that it was built with";
         /// Folders on `sys.path` behind `directory`; relative to the file.
         python_path: Option<At<Folders>> = "none";
         /// Environment variables that the workers get on top of the supervisor's.
