@@ -29,7 +29,7 @@ touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit venv proxies systemd bench slow chaos leaks conformance fuzz clean
+.PHONY: help run build deb test lint unit venv proxies systemd bench slow chaos leaks conformance fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -41,6 +41,13 @@ run: build ## build, and serve the hello example
 
 build: ## both programs, optimised, in target/release
 	cargo build --release --workspace --bins
+
+# The package's worker is for the Python that the distribution has; built apart, so that the other programs stay as they are.
+SYSTEM_PYTHON ?= /usr/bin/python3
+
+deb: ## a Debian package, in target/packages
+	PYO3_PYTHON=$(SYSTEM_PYTHON) CARGO_TARGET_DIR=$(TARGET)/debian cargo build --release --workspace --bins
+	@packaging/debian/build $(TARGET)/debian/release $(TARGET)/packages
 
 test: lint unit ## format, lints, and every test
 

@@ -76,3 +76,5 @@ mod commands;
 mod cli;
 // What is wrong with an installation.
 mod doctor;
+// Packages: installed, used and removed.
+mod packages;
