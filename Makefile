@@ -29,7 +29,7 @@ touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run build deb test lint unit venv proxies systemd bench slow chaos leaks conformance fuzz clean
+.PHONY: help run build deb wheel wheels test lint unit venv proxies systemd bench slow chaos leaks conformance fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -48,6 +48,17 @@ SYSTEM_PYTHON ?= /usr/bin/python3
 deb: ## a Debian package, in target/packages
 	PYO3_PYTHON=$(SYSTEM_PYTHON) CARGO_TARGET_DIR=$(TARGET)/debian cargo build --release --workspace --bins
 	@packaging/debian/build $(TARGET)/debian/release $(TARGET)/packages
+
+wheel: ## a wheel for $(PYTHON), and a source archive for any, in target/packages
+	$(PYTHON) -m pip wheel --no-deps --no-index --wheel-dir $(TARGET)/packages ./packaging/python
+	PYTHONPATH=packaging/python $(PYTHON) -c 'import backend; print(backend.build_sdist("$(TARGET)/packages"))'
+
+PYTHONS ?= $(PYTHON)
+
+wheels: ## PYTHONS="python3.9 …": a package for each, built, installed into a fresh virtualenv and served from there
+	cargo build --workspace --bins
+	PYTHONS="$(PYTHONS)" cargo test --package monoceros-tests --test all -- --ignored --exact --nocapture \
+	    packages::python::each_python_of_this_machine_has_a_package_of_its_own
 
 test: lint unit ## format, lints, and every test
 
