@@ -14,6 +14,8 @@ mod serve;
 mod boot;
 // Each folder of `examples/`, used as a person would.
 mod examples;
+// Real frameworks, and what depends on processes and threads around them.
+mod frameworks;
 // The rules of RFC 9110 and 9112 that servers get wrong, over a socket.
 mod http;
 // The same rules as a table of cases, for ours and its peers.

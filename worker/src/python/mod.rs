@@ -27,6 +27,7 @@ mod meta;
 mod modules;
 mod names;
 mod once;
+mod paste;
 pub mod probe;
 mod ready;
 pub mod respond;
