@@ -14,6 +14,8 @@ mod serve;
 mod boot;
 // Each folder of `examples/`, used as a person would.
 mod examples;
+// Images, clusters, blue and green: as far as one machine allows.
+mod deployment;
 // Real frameworks, and what depends on processes and threads around them.
 mod frameworks;
 // The rules of RFC 9110 and 9112 that servers get wrong, over a socket.

@@ -50,7 +50,7 @@ def get_requires_for_build_sdist(config_settings=None):
 
 
 def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
-    expect_fitting_python()
+    # Of any Python: pip reads in it which it is for, and says so in its own way.
     folder = Path(metadata_directory) / f"{NAME}.dist-info"
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in metadata_files().items():
