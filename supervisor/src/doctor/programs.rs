@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use monoceros_shared::about::{About, Python};
 use monoceros_shared::link;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
@@ -24,7 +25,7 @@ use crate::spawn::{self, Process};
 /// than this believes that the doctor hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Bytes of what it says that are read: a wrong program may say anything.
+/// Bytes of what it may say: a wrong program may say anything. Less cuts off what the loader says of a long path; more is read by nobody.
 const SAID_BYTES_MAX: u64 = 64 * 1024;
 
 /// What is known of the programs.
@@ -226,7 +227,7 @@ fn ask(worker: &Path) -> Account {
 }
 
 fn asked(worker: &Path) -> io::Result<Account> {
-    let mut said = File::from(memfd_create("monoceros-about", MFdFlags::MFD_CLOEXEC)?);
+    let mut said = slate()?;
     let nothing = File::open("/dev/null")?.into();
     let process = spawn::ask(worker, &[OsString::from("--about")], (nothing, said.try_clone()?.into()))?;
     let Some(exit) = end_of(&process) else {
@@ -235,9 +236,17 @@ fn asked(worker: &Path) -> io::Result<Account> {
     };
     said.rewind()?;
     let mut bytes = Vec::new();
-    said.take(SAID_BYTES_MAX).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    said.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned();
     Ok(About::read(&text).map_or_else(|| Account::Odd(exit.to_string(), text), Account::Told))
+}
+
+/// Memory to write on, of a size that stays: a program that says the same for ever is stopped by its end.
+fn slate() -> io::Result<File> {
+    let memory = File::from(memfd_create("monoceros-about", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
+    memory.set_len(SAID_BYTES_MAX)?;
+    fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK))?;
+    Ok(memory)
 }
 
 fn end_of(process: &Process) -> Option<Exit> {
@@ -349,5 +358,15 @@ mod tests {
         assert_eq!(ask(Path::new("/nowhere/worker")), Account::None("No such file or directory".into()));
         let Account::Odd(exit, said) = ask(Path::new("/bin/echo")) else { panic!() };
         assert_eq!((exit.as_str(), said.as_str()), ("code 0", "--about\n"));
+    }
+
+    #[test]
+    fn a_program_that_talks_for_ever_is_stopped_by_the_end_of_what_it_may_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let talker = folder.path().join("worker");
+        fs::write(&talker, "#!/bin/sh\nwhile echo 'version none'; do :; done\n").unwrap();
+        fs::set_permissions(&talker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let Account::Odd(_, said) = ask(&talker) else { panic!() };
+        assert!(said.len() as u64 <= SAID_BYTES_MAX && said.starts_with("version none\n"), "{}", said.len());
     }
 }
