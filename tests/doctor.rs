@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::harness::{Process, Site, program};
+use crate::harness::{Process, Site, eventually, program};
 
 const HELLO: &str =
     "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'hello']\n";
@@ -161,4 +162,17 @@ fn a_broken_file_is_a_finding_among_others() {
     assert_eq!(code, 1);
     assert!(of(&findings, "config")["found"].as_str().is_some_and(|found| found.starts_with("server.yaml:")));
     assert_eq!(of(&findings, "worker")["verdict"], "ok");
+}
+
+#[test]
+fn workers_whose_supervisor_is_gone_are_told_from_strangers() {
+    let server = Site::new("hello:application").file("hello.py", HELLO).serve();
+    server.signal(Signal::SIGKILL);
+    eventually("the workers to be found", || {
+        let (code, findings) = doctor(server.site());
+        let found = of(&findings, "main: listen")["found"].as_str().expect("a text").to_owned();
+        (code == 0 && found.contains("whose supervisor is gone")).then_some(()).ok_or(found)
+    });
+    assert_eq!(server.get("/").text(), "hello", "nothing was done to them");
+    assert_eq!(server.command(&["stop"]).0, 0);
 }

@@ -18,17 +18,19 @@ use crate::listen::could_bind;
 /// How long before its end a certificate is warned about: what renews them by itself does so a month before.
 const NOTICE: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Whether a server of this file runs now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether this file is served now.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Running {
-    /// By this process.
+    /// By the server of this process.
     By(u32),
-    /// None.
+    /// By workers whose supervisor is gone: their processes.
+    Orphaned(String),
+    /// It is not.
     No,
 }
 
 /// What is to be said of the listeners and the files that are written.
-pub fn findings(config: &Config, running: Running) -> Vec<Finding> {
+pub fn findings(config: &Config, running: &Running) -> Vec<Finding> {
     let mut found = Vec::new();
     for (app, listener) in config.apps.iter().flat_map(|app| app.listen.iter().map(move |listener| (app, listener))) {
         found.push(address(app, listener, running));
@@ -39,7 +41,7 @@ pub fn findings(config: &Config, running: Running) -> Vec<Finding> {
     found
 }
 
-fn address(app: &App, listener: &Listener, running: Running) -> Finding {
+fn address(app: &App, listener: &Listener, running: &Running) -> Finding {
     let check = format!("{}: listen", app.name);
     let name = listener.address.to_string();
     match (could_bind(listener), running) {
@@ -47,6 +49,11 @@ fn address(app: &App, listener: &Listener, running: Running) -> Finding {
         (Err(_), Running::By(pid)) => {
             Finding::ok(check, format!("{name} is held by the server that runs, process {pid}"))
         }
+        (Err(_), Running::Orphaned(pids)) => Finding::warn(
+            check,
+            format!("{name} is held by workers whose supervisor is gone: processes {pids}"),
+            "start the server: it takes them over, and no client notices",
+        ),
         // Whom a socket unit's socket belongs to, until its service takes it.
         (Err(why), Running::No) if why.contains("(by process 1, systemd)") => {
             Finding::ok(check, format!("{name} is held by systemd, whose socket unit gives it to the service"))
@@ -60,7 +67,7 @@ fn address(app: &App, listener: &Listener, running: Running) -> Finding {
 fn advice(why: &str, address: &Address) -> &'static str {
     match (why, address) {
         (why, _) if why.contains("already in use") => {
-            "end who has it (`ss -ltnp` and `ss -lxp` list who listens), or listen elsewhere"
+            "end who has it (`ss -ltnp` and `ss -lxp` list who listens), or listen elsewhere; of a server of this file itself, ask as its user"
         }
         (why, Address::Tcp(_)) if why.contains("Permission denied") => {
             "ports below 1024 are root's: start it as root with a `user`, or setcap cap_net_bind_service=+ep on the supervisor"
@@ -135,12 +142,14 @@ mod tests {
     fn an_address_that_is_taken_is_wrong_unless_the_server_itself_has_it() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let config = config(&taken.local_addr().unwrap().to_string());
-        let finding = findings(&config, Running::No).remove(0);
+        let finding = findings(&config, &Running::No).remove(0);
         assert!(finding.found.contains("Address already in use"), "{finding:?}");
         assert!(finding.advice.unwrap().contains("ss -ltnp"));
-        assert_eq!(findings(&config, Running::By(7))[0].verdict, Verdict::Ok);
+        assert_eq!(findings(&config, &Running::By(7))[0].verdict, Verdict::Ok);
+        let orphaned = &findings(&config, &Running::Orphaned("7, 8".into()))[0];
+        assert!(orphaned.verdict == Verdict::Warn && orphaned.found.ends_with("processes 7, 8"), "{orphaned:?}");
         drop(taken);
-        assert_eq!(findings(&config, Running::No)[0].verdict, Verdict::Ok);
+        assert_eq!(findings(&config, &Running::No)[0].verdict, Verdict::Ok);
         // It was let go again.
         TcpListener::bind(config.apps[0].listen[0].address.to_string()).unwrap();
     }
@@ -150,16 +159,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("shop.sock");
         let config = config(&format!("unix:{}", path.display()));
-        assert_eq!(findings(&config, Running::No)[0].verdict, Verdict::Ok);
+        assert_eq!(findings(&config, &Running::No)[0].verdict, Verdict::Ok);
         assert!(!path.exists());
         fs::write(&path, "").unwrap();
-        assert!(findings(&config, Running::No)[0].found.contains("no socket is in the way"));
+        assert!(findings(&config, &Running::No)[0].found.contains("no socket is in the way"));
         assert!(path.exists());
     }
 
     #[test]
     fn an_address_of_another_machine_is_said_to_be_one() {
-        let finding = findings(&config("192.0.2.1:8000"), Running::No).remove(0);
+        let finding = findings(&config("192.0.2.1:8000"), &Running::No).remove(0);
         assert!(finding.advice.unwrap().contains("ip address"), "{}", finding.found);
     }
 

@@ -28,6 +28,7 @@ use nix::unistd::{AccessFlags, dup, dup2_stdout, faccessat};
 use crate::command::{DEFAULT_FILE, form};
 use crate::control::ask::{self, Form, Target};
 use crate::listen::cause;
+use crate::succession::orphans::Orphans;
 use doors::Running;
 use finding::{Finding, Verdict, worst};
 use machine::Machine;
@@ -94,16 +95,20 @@ fn of_file(file: &Path, checked: &Checked, programs: &Programs) -> Vec<Finding> 
     if found.is_empty() {
         found.push(Finding::ok("config", &shown));
     }
-    let running = match ask::pid(&Target::File(file.to_owned())) {
-        Some(pid) => Running::By(pid),
-        None => Running::No,
-    };
+    let running = running(file);
     found.extend(site::findings(&checked.config, programs));
-    found.extend(doors::findings(&checked.config, running));
+    found.extend(doors::findings(&checked.config, &running));
     if matches!(programs.account, Account::Told(_)) {
         found.extend(imports(&checked.config));
     }
     found
+}
+
+fn running(file: &Path) -> Running {
+    match ask::pid(&Target::File(file.to_owned())) {
+        Some(pid) => Running::By(pid),
+        None => Orphans::of(file).map_or(Running::No, |orphans| Running::Orphaned(orphans.pids())),
+    }
 }
 
 /// What applications print while they are imported goes to standard error: what we say is to be read by programs too.
