@@ -10,8 +10,10 @@ def candidates():
     """Where it may lie: where pip says that it put it, in the environment's bin, beside a folder of `pip install --target`."""
     try:
         for file in metadata.files("monoceros") or ():
-            if file.name == "supervisor":
-                yield os.path.realpath(file.locate())
+            path = os.path.realpath(file.locate())
+            # `pip install --target` moves it and leaves its list as it was: what lies there may be somebody else's.
+            if file.name == "supervisor" and os.path.exists(path) and os.path.getsize(path) == file.size:
+                yield path
     except metadata.PackageNotFoundError:
         pass
     yield os.path.join(sysconfig.get_path("scripts"), "supervisor")
