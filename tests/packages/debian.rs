@@ -181,3 +181,42 @@ fn the_scripts_of_a_package_do_without_systemd_in_a_root_of_their_own() {
         assert!(!root.join(gone).exists(), "{gone} is left");
     }
 }
+
+/// A Debian with nothing in it, and the package installed there by apt, which fetches what it depends on.
+const BARE: &str = r#"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update --quiet=2
+apt-get install --quiet=2 --yes --no-install-recommends debootstrap >/dev/null
+mirror=$(apt-cache policy libc6 | grep --only-matching --max-count=1 'http[^ ]*')
+. /etc/os-release
+debootstrap --variant=minbase "$VERSION_CODENAME" /srv/bare "$mirror" >/dev/null
+cp --archive /etc/apt /etc/ssl /etc/resolv.conf /srv/bare/etc/
+cp "$1" /srv/bare/root/monoceros.deb
+mount --bind /proc /srv/bare/proc
+chroot /srv/bare sh -ec '
+    apt-get update --quiet=2
+    apt-get install --quiet=2 --yes --no-install-recommends /root/monoceros.deb
+    monoceros doctor --json || true
+    cat > /root/hello.py
+    cd /root && monoceros check hello:application
+' <<'HELLO'
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b""]
+HELLO
+"#;
+
+#[test]
+#[ignore = "fetches a Debian and some packages: cargo test --package monoceros-tests --test all -- --ignored packages::debian"]
+fn the_package_says_all_that_it_needs_of_a_bare_debian() {
+    let machine = Machine::copy().unwrap_or_else(|why| panic!("{why}"));
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let package = package(folder.path(), "1");
+    let said = machine.start(&["bash", "-ec", BARE, "bash", package.to_str().expect("a path in UTF-8")], &[]);
+    let limit = std::time::Duration::from_secs(600);
+    crate::harness::within(limit, || said.status()).unwrap_or_else(|_| panic!("{}", said.output()));
+    let output = said.whole_output();
+    assert_eq!(said.exit_code(), 0, "{output}");
+    assert!(output.contains("\"check\": \"python\"") && output.contains("command line: ok"), "{output}");
+    println!("{}", output.lines().filter(|line| line.contains("\"found\"")).collect::<Vec<_>>().join("\n"));
+}

@@ -4,6 +4,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
+use serde_json::Value;
+
 use crate::harness::{Client, Process, Server, Site, eventually, installed, program, repository};
 
 /// Where the example's applications lie.
@@ -40,7 +42,7 @@ fn asked(address: SocketAddr, host: &str) -> Client {
 
 #[test]
 fn each_host_is_answered_by_its_own_application_and_a_strange_one_by_nobody() {
-    let (server, _nginx, address) = served();
+    let (_server, _nginx, address) = served();
     for (host, site) in
         [("shop.example", "shop"), ("www.shop.example", "shop"), ("blog.example", "blog"), ("api.example:81", "api")]
     {
@@ -49,12 +51,33 @@ fn each_host_is_answered_by_its_own_application_and_a_strange_one_by_nobody() {
         assert_eq!(client.answer().expect_status(200).text(), format!("{site} for {host}, asked by {ip}\n"));
     }
     asked(address, "evil.example").expect_close();
-    // One that is broken costs the others nothing.
+}
+
+/// The processes of an application's workers.
+fn workers(server: &Server, app: &str) -> Vec<Value> {
+    let process = server.site().supervisor(&["status", "--json", "-c", "hosts.yaml"]);
+    let status: Value = serde_json::from_str(&process.whole_output()).expect("it is JSON");
+    let apps = status["apps"].as_array().expect("a list");
+    let app = apps.iter().find(|found| found["name"] == app).expect("there is one of that name");
+    app["workers"].as_array().expect("a list").iter().map(|worker| worker["pid"].clone()).collect()
+}
+
+#[test]
+fn another_setting_of_one_application_costs_the_others_not_even_a_worker() {
+    let (server, _nginx, address) = served();
+    let (shop, blog) = (workers(&server, "shop"), workers(&server, "blog"));
     let yaml = server.site().read("hosts.yaml");
-    server.site().put("hosts.yaml", &yaml.replacen("{SITE: blog}", "{SITE: blog, OTHER: yes}", 1));
-    let process = server.site().supervisor(&["reload", "--wait", "-c", "hosts.yaml"]);
-    assert_eq!(process.exit_code(), 0, "{}", process.whole_output());
-    for host in ["shop.example", "blog.example"] {
+    server.site().put("hosts.yaml", &yaml.replacen("{SITE: blog}", "{SITE: diary}", 1));
+    eventually("the new setting", || {
+        let told = asked(address, "blog.example").answer().expect_status(200).text().to_owned();
+        told.starts_with("diary for blog.example").then_some(()).ok_or(told)
+    });
+    assert_eq!(workers(&server, "shop"), shop);
+    assert_ne!(workers(&server, "blog"), blog);
+    // One that is wrong is not taken over, and the other hosts hear nothing of it.
+    server.site().put("hosts.yaml", &yaml.replacen("hosts:application", "nowhere:application", 1));
+    server.process().line("reload abandoned");
+    for host in ["shop.example", "blog.example", "api.example"] {
         asked(address, host).answer().expect_status(200);
     }
 }
