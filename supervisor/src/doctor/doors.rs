@@ -29,6 +29,16 @@ pub enum Running {
     No,
 }
 
+impl Running {
+    /// The server's process, if one runs.
+    pub fn server(&self) -> Option<u32> {
+        match self {
+            Running::By(pid) => Some(*pid),
+            Running::Orphaned(_) | Running::No => None,
+        }
+    }
+}
+
 /// What is to be said of the listeners and the files that are written.
 pub fn findings(config: &Config, running: &Running) -> Vec<Finding> {
     let mut found = Vec::new();

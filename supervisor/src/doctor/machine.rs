@@ -45,12 +45,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks at it.
-    pub fn look() -> Machine {
+    /// Looks at it, as the server of this process finds it if one runs: a service manager may give it other limits than a shell does.
+    pub fn look(server: Option<u32>) -> Machine {
         let temporary = std::env::temp_dir();
         let somaxconn = fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
         Machine {
-            descriptors: getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard),
+            descriptors: server.and_then(descriptors_of).unwrap_or_else(own_descriptors),
             somaxconn: somaxconn.and_then(|text| text.trim().parse().ok()),
             lacks: lacks(),
             temporary: (temporary.clone(), free(&temporary)),
@@ -154,6 +154,17 @@ impl Machine {
     }
 }
 
+fn own_descriptors() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard)
+}
+
+/// The hard limit of another process, where that can be seen (proc_pid_limits(5)).
+fn descriptors_of(pid: u32) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
 fn megabytes(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
@@ -245,8 +256,10 @@ mod tests {
 
     #[test]
     fn this_machine_is_looked_at_without_a_fault() {
-        let machine = Machine::look();
+        let machine = Machine::look(None);
         assert!(machine.descriptors > 0);
+        assert_eq!(descriptors_of(std::process::id()), Some(machine.descriptors), "as /proc tells it");
+        assert_eq!(descriptors_of(u32::MAX), None);
         assert_eq!(machine.lacks, Vec::<&str>::new());
     }
 }

@@ -72,9 +72,10 @@ fn findings(file: Option<&Path>) -> Vec<Finding> {
     let mut found = programs.findings();
     let read = file.map(|file| (file, config::read(file)));
     let checked = read.as_ref().and_then(|(_, read)| read.as_ref().ok());
-    found.extend(Machine::look().findings(checked.map(|checked| &checked.config)));
+    let running = file.map_or(Running::No, running);
+    found.extend(Machine::look(running.server()).findings(checked.map(|checked| &checked.config)));
     match &read {
-        Some((file, Ok(checked))) => found.extend(of_file(file, checked, &programs)),
+        Some((file, Ok(checked))) => found.extend(of_file(file, checked, (&programs, &running))),
         Some((_, Err(error))) => {
             found.push(Finding::wrong("config", error.to_string(), "nothing is served before this is right"));
         }
@@ -83,7 +84,7 @@ fn findings(file: Option<&Path>) -> Vec<Finding> {
     found
 }
 
-fn of_file(file: &Path, checked: &Checked, programs: &Programs) -> Vec<Finding> {
+fn of_file(file: &Path, checked: &Checked, (programs, running): (&Programs, &Running)) -> Vec<Finding> {
     let shown = file.display().to_string();
     let advice = "it is accepted, and does not do all that it says";
     let remarks = checked.warnings.iter().map(|warning| Finding::warn("config", warning.to_string(), advice));
@@ -95,9 +96,8 @@ fn of_file(file: &Path, checked: &Checked, programs: &Programs) -> Vec<Finding> 
     if found.is_empty() {
         found.push(Finding::ok("config", &shown));
     }
-    let running = running(file);
     found.extend(site::findings(&checked.config, programs));
-    found.extend(doors::findings(&checked.config, &running));
+    found.extend(doors::findings(&checked.config, running));
     if matches!(programs.account, Account::Told(_)) {
         found.extend(imports(&checked.config));
     }
