@@ -8,11 +8,13 @@ use crate::harness::repository;
 
 /// All that may lie at the top, beside files whose name begins with a dot.
 const TOP: &[&str] = &[
+    "CHANGELOG.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",
     "Makefile",
     "README.md",
+    "docs",
     "examples",
     "packaging",
     "shared",
