@@ -14,16 +14,20 @@
 //! * A server in the foreground goes on in the background, once it serves, as it would in a second terminal.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::page::{Block, Command, Page, lacking};
-use crate::harness::{Machine, Manager, Process, Site, profile_folder, program, python, repository};
+use crate::harness::{
+    Machine, Manager, Process, Site, eventually, profile_folder, program, python, repository, within,
+};
 
 /// Commands that are not carried out, by how they begin, and why.
 pub const NOT_CARRIED_OUT: &[(&str, &str)] = &[
@@ -60,6 +64,12 @@ exec setpriv --reuid "$user" --regid "$user" --init-groups env "$@"
 /// What stands in its place where this machine is the real one.
 const NO_SUDO: &str = "#!/bin/sh\necho 'not on this machine: the page is to be read on a copy of it'\nexit 1\n";
 
+/// What a server says when clients are answered.
+const SERVES: &[&str] = &[" serving app=", " are taken over workers="];
+
+/// How long a server that has been told something may need until each client sees it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Hosts that stand before a port in addresses of pages.
 const HOSTS: &[&str] = &["127.0.0.1:", "localhost:", "0.0.0.0:", "[::]:", "[::1]:"];
 
@@ -86,7 +96,9 @@ impl<'a> Reader<'a> {
         let folder = site.path("");
         let bin = site.path("bin");
         fs::create_dir(&bin).expect("a folder can be made");
-        for (name, script) in [("python3", PYTHON3), ("pip", PIP), ("sudo", if machine.is_some() { SUDO } else { NO_SUDO })] {
+        for (name, script) in
+            [("python3", PYTHON3), ("pip", PIP), ("sudo", if machine.is_some() { SUDO } else { NO_SUDO })]
+        {
             fs::write(bin.join(name), script).expect("a script can be written");
             let mode = fs::Permissions::from_mode(0o755);
             fs::set_permissions(bin.join(name), mode).expect("a file of ours can be made a program");
@@ -216,22 +228,8 @@ impl<'a> Reader<'a> {
         if self.has_moved(&words) {
             return;
         }
-        let process = self.start(&words);
-        let output = if is_server(&words) {
-            let output = process.wait(&format!("what {words:?} promises: {promised:?}"), |lines, status| {
-                let output = lines.join("\n");
-                let is_there = output.contains(" serving app=") || output.contains("answers 503");
-                (status.is_some() || is_there && lacking(&promised, &output).is_none()).then_some(output)
-            });
-            self.servers.push(process);
-            self.servers.last().and_then(Process::status).map_or(output, |status| {
-                self.status = status.code().unwrap_or(-1);
-                self.servers.pop().map_or_else(String::new, |process| process.whole_output())
-            })
-        } else {
-            self.status = process.exit_code();
-            process.whole_output()
-        };
+        let output =
+            if is_server(&words) { self.leave_open(&words, &promised) } else { self.carry_out(&words, &promised) };
         if let Some(line) = lacking(&promised, &output) {
             panic!("{}:{}: $ {words}\nlacks the line\n  {line}\nand printed\n{output}", self.page.path, command.line);
         }
@@ -241,6 +239,39 @@ impl<'a> Reader<'a> {
             "{}:{}: $ {words}\nexited with {} and printed\n{output}",
             self.page.path, command.line, self.status
         );
+    }
+
+    /// Runs a command to its end; gives what it printed.
+    fn carry_out(&mut self, words: &str, promised: &[String]) -> String {
+        // Who asks a server at the moment of a reload may be the last client of an old worker, and sees the new code when asking again.
+        let rounds = if words.starts_with("curl ") { PATIENCE } else { Duration::ZERO };
+        let tried = within(rounds, || {
+            let process = self.start(words);
+            let (status, output) = (process.exit_code(), process.whole_output());
+            self.status = status;
+            if lacking(promised, &output).is_none() { Ok(output) } else { Err(Seen(output)) }
+        });
+        tried.unwrap_or_else(|seen| seen)
+    }
+
+    /// Starts a server and leaves it to itself once it serves, as promised; gives what it has printed until then.
+    fn leave_open(&mut self, words: &str, promised: &[String]) -> String {
+        let process = self.start(words);
+        let log = self.outside(&self.folder.join("server.log"));
+        let what = format!("what {words:?} promises: {promised:?}");
+        let (has_ended, output) = eventually(&what, || {
+            let output = process.output();
+            let all = fs::read_to_string(&log).unwrap_or_default() + &output;
+            let serves = SERVES.iter().any(|line| all.contains(line)) && lacking(promised, &output).is_none();
+            let has_ended = process.status().is_some();
+            if serves || has_ended { Ok((has_ended, output)) } else { Err(Seen(output)) }
+        });
+        if has_ended {
+            self.status = process.exit_code();
+            return process.whole_output();
+        }
+        self.servers.push(process);
+        output
     }
 
     /// What a shell does itself: goes to another folder, or puts an environment's programs first. Whether that was meant.
@@ -311,6 +342,15 @@ impl<'a> Reader<'a> {
         let process = machine.start(&command.split(' ').collect::<Vec<_>>(), &variables);
         manager.expect("READY=1");
         (process, manager)
+    }
+}
+
+/// Output as it is, for whoever waited in vain.
+struct Seen(String);
+
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
