@@ -1,20 +1,25 @@
 //! The command line: what a person can ask for, and the help that says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use monoceros_shared::config::{self, Checked, CommandLine, Error};
 
 use crate::control::ask::{self, Form, Target, Until, Wait};
 use crate::control::screen;
 use crate::control::words::Request;
 use crate::doctor::Doctor;
-use crate::manual::{Completions, Manual};
+use crate::lessons;
+use crate::manual::{self, Completions, Manual};
 use crate::standard_input;
 
 /// Where the config is when nobody says.
 pub const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
+
+/// Why nothing is served when nobody said what.
+const NOTHING_NAMED: &str = "cannot read the file: it does not exist; name another, `supervisor run -c FILE`, or an application, \
+    `supervisor run MODULE:CALLABLE`; `supervisor --help` has an example";
 
 /// Serves Python WSGI applications: reads a YAML file, listens, and keeps workers running.
 #[derive(Debug, Parser)]
@@ -22,10 +27,20 @@ pub const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
     name = "supervisor",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Without a command, `supervisor` does `supervisor run`.\n\n\
+    after_help = "Without a command, `supervisor` does `supervisor run`. Four lines are a whole file:\n\n  \
+          apps:\n    \
+            hello:\n      \
+              wsgi: hello:application        # the module hello.py, the function in it\n      \
+              listen: 127.0.0.1:8000\n\n\
+        Examples:\n  \
+          supervisor check -c server.yaml    is it right, can it be imported?\n  \
+          supervisor run -c server.yaml      serve it\n  \
+          supervisor dev hello:application   work on it\n  \
+          supervisor doctor                  what is wrong, if something is\n\n\
         Exit status: 0 done, 1 failed, 2 the command line or the config is wrong, 3 not running, 4 running degraded.\n\
         Signals: HUP reloads, USR1 reopens the log file, USR2 upgrades, TTIN and TTOU start one worker more and one less, WINCH drains\n\
-         all workers and keeps the sockets until the next HUP, TERM stops gracefully, INT and QUIT at once."
+         all workers and keeps the sockets until the next HUP, TERM stops gracefully, INT and QUIT at once.\n\
+        Read on: `supervisor COMMAND --help`; docs/README.md in the source, or in /usr/share/doc/monoceros where a package was installed."
 )]
 pub struct Line {
     #[command(subcommand)]
@@ -38,17 +53,13 @@ pub struct Line {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve, until a signal says stop.
-    #[command(after_help = "Examples:\n  supervisor run -c server.yaml\n  \
-        supervisor run shop.wsgi:application --listen 0.0.0.0:8000 --workers 4")]
     Run(What),
     /// Say whether the config is right and every application can be imported; start nothing.
-    #[command(after_help = "Prints FILE:LINE:COLUMN and what is wrong, and exits with 2; or `FILE: ok`.")]
+    #[command(after_help = "Prints FILE:LINE:COLUMN and what is wrong, or `FILE: ok`.")]
     Check(What),
     /// Serve one application while working on it: no file, hot reload, tracebacks in the browser.
-    #[command(after_help = "Example:\n  supervisor dev shop.wsgi:application")]
     Dev(Dev),
     /// Print how the server of FILE is doing.
-    #[command(after_help = "Exits with 0 when all is well, 3 when no server runs, 4 when it runs degraded.")]
     Status(Status),
     /// Have the server of FILE read it again and replace its workers, without anybody noticing.
     #[command(after_help = "FILE is read by the server, not by this command. A reload that fails changes nothing.")]
@@ -76,12 +87,10 @@ pub enum Command {
     Stop(Awaited),
     /// Say what is wrong with this installation, or in the way of FILE, and what to do.
     #[command(
-        after_help = "Works where nothing else does, changes nothing and serves nobody. Exits with 1 when something is wrong; warnings \
-        are none of that."
+        after_help = "Works where nothing else does, changes nothing and serves nobody. Warnings are nothing wrong."
     )]
     Doctor(Doctor),
     /// Print what a shell completes this command with.
-    #[command(after_help = "Example:\n  supervisor completions bash > /etc/bash_completion.d/supervisor")]
     Completions(Completions),
     /// Write the manual pages into a folder.
     #[command(hide = true)]
@@ -324,6 +333,12 @@ pub struct What {
 }
 
 impl Line {
+    /// What the program was started with. Whoever asks for help gets it, and there it ends.
+    pub fn read() -> Line {
+        let matches = lessons::taught(Line::command(), &manual::name()).get_matches();
+        Line::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// What is wanted: `run`, when no command says.
     pub fn wanted(self) -> Command {
         let Line { command, file } = self;
@@ -352,8 +367,10 @@ impl What {
 
     /// Reads and checks it.
     pub fn read(self) -> Result<Checked, Error> {
-        if self.file().is_some() {
-            return config::read(&self.file.config);
+        if let Some(file) = self.file() {
+            // Whoever tries the program for the first time has named nothing.
+            let is_missing = file == Path::new(DEFAULT_FILE) && !file.exists();
+            return if is_missing { Err(Error::new(Some(&file), None, NOTHING_NAMED)) } else { config::read(&file) };
         }
         // Whoever gives us a socket to listen on does not want another.
         let given = standard_input::listener().filter(|_| self.listen.is_empty());
@@ -368,10 +385,6 @@ impl What {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {

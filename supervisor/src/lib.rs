@@ -21,6 +21,7 @@ pub mod environment;
 pub mod inquiry;
 pub mod journal;
 pub mod kernel;
+pub mod lessons;
 pub mod listen;
 pub mod logs;
 pub mod manual;

@@ -1,0 +1,193 @@
+//! What `--help` says at the end of each command: how it is typed, what it exits with, where to read on.
+//!
+//! It stands apart from the command line's definition, so that both can be read. `taught` joins them; a test wants a lesson for each
+//! command that is shown.
+
+use clap::Command;
+
+/// What a person who asks for help wants to know beside the options.
+struct Lesson {
+    command: &'static str,
+    /// As typed, each with what it is for.
+    examples: &'static [(&'static str, &'static str)],
+    exit: &'static str,
+    /// In the source, and where a package has put the documents.
+    page: &'static str,
+}
+
+/// Commands of a server exit so when nothing else is said.
+const ASKED: &str = "0 done, 1 failed: the server goes on as before, 3 no server runs";
+
+const LESSONS: &[Lesson] = &[
+    Lesson {
+        command: "run",
+        examples: &[
+            ("supervisor run -c server.yaml", "what the file says"),
+            ("supervisor run shop.wsgi:application --listen 0.0.0.0:8000 --workers 4", "one application, no file"),
+        ],
+        exit: "0 stopped as asked, 1 failed, 2 the command line or the file is wrong and nothing was started",
+        page: "docs/tutorial.md",
+    },
+    Lesson {
+        command: "check",
+        examples: &[
+            ("supervisor check -c server.yaml", "before a reload, or in a deploy's script"),
+            ("supervisor check shop.wsgi:application", "can it be imported?"),
+        ],
+        exit: "0 it is right, 2 it is not",
+        page: "docs/how-to/troubleshoot.md",
+    },
+    Lesson {
+        command: "dev",
+        examples: &[("supervisor dev shop.wsgi:application", "")],
+        exit: "0 stopped as asked, 1 failed, 2 the command line is wrong",
+        page: "docs/how-to/develop.md",
+    },
+    Lesson {
+        command: "status",
+        examples: &[
+            ("supervisor status -c server.yaml", "a table"),
+            ("supervisor status -c server.yaml --watch", "the same every second"),
+        ],
+        exit: "0 all is well, 1 failed, 3 no server runs, 4 it runs degraded",
+        page: "docs/how-to/operate.md",
+    },
+    Lesson {
+        command: "top",
+        examples: &[("supervisor top -c server.yaml", "")],
+        exit: "0 quit, 1 failed, 3 no server runs",
+        page: "docs/how-to/operate.md",
+    },
+    Lesson {
+        command: "reload",
+        examples: &[
+            ("supervisor reload -c server.yaml --wait", "a deploy: the exit status says whether the new code serves"),
+            ("supervisor reload -c server.yaml", "the same as HUP: do not wait"),
+        ],
+        exit: "0 done, 1 nothing has changed, and why, 3 no server runs",
+        page: "docs/how-to/reload.md",
+    },
+    Lesson {
+        command: "scale",
+        examples: &[("supervisor scale -c server.yaml shop 6", "six workers for the application `shop`")],
+        exit: ASKED,
+        page: "docs/how-to/operate.md",
+    },
+    Lesson {
+        command: "reopen",
+        examples: &[("supervisor reopen -c server.yaml", "after `mv server.log server.log.1`")],
+        exit: ASKED,
+        page: "docs/how-to/logs.md",
+    },
+    Lesson {
+        command: "upgrade",
+        examples: &[("supervisor upgrade -c server.yaml", "after another build was installed")],
+        exit: "0 the new program and its workers serve, 1 the old program or the old workers do, 3 no server runs",
+        page: "docs/explanation/succession.md",
+    },
+    Lesson {
+        command: "stacks",
+        examples: &[
+            ("supervisor stacks -c server.yaml", "every worker's"),
+            ("supervisor stacks -c server.yaml shop", "those of one application; a number means a worker"),
+        ],
+        exit: ASKED,
+        page: "docs/how-to/slow-requests.md",
+    },
+    Lesson {
+        command: "stop",
+        examples: &[(
+            "supervisor stop -c server.yaml",
+            "every request is answered first, for `timeouts.drain` at most",
+        )],
+        exit: ASKED,
+        page: "docs/how-to/operate.md",
+    },
+    Lesson {
+        command: "doctor",
+        examples: &[
+            ("supervisor doctor", "is the installation well?"),
+            ("supervisor doctor -c server.yaml", "and can this be served?"),
+        ],
+        exit: "0 nothing is wrong, 1 something is",
+        page: "docs/how-to/troubleshoot.md",
+    },
+    Lesson {
+        command: "schema",
+        examples: &[("supervisor schema > monoceros.schema.json", "for an editor's YAML language server")],
+        exit: "0 printed, 1 failed",
+        page: "docs/reference.md",
+    },
+    Lesson {
+        command: "migrate",
+        examples: &[("supervisor migrate gunicorn.conf.py > server.yaml", "or a Procfile, a unit, uwsgi.ini")],
+        exit: "0 printed, 1 failed, 2 the command line or what is to be read is wrong",
+        page: "docs/README.md",
+    },
+    Lesson {
+        command: "completions",
+        examples: &[("supervisor completions bash > /etc/bash_completion.d/supervisor", "")],
+        exit: "0 printed, 2 the command line is wrong",
+        page: "docs/how-to/install.md",
+    },
+];
+
+/// The command line with its lessons, the program called as `name`.
+pub fn taught(line: Command, name: &str) -> Command {
+    let is_known = |command: &Command, lesson: &Lesson| command.find_subcommand(lesson.command).is_some();
+    LESSONS.iter().fold(line, |line, lesson| {
+        if is_known(&line, lesson) {
+            line.mut_subcommand(lesson.command, |command| lesson.given(command, name))
+        } else {
+            line
+        }
+    })
+}
+
+impl Lesson {
+    /// A command whose help ends with it.
+    fn given(&self, command: Command, name: &str) -> Command {
+        let typed = |words: &str| words.replacen("supervisor", name, 1);
+        let width = self.examples.iter().map(|(words, _)| typed(words).len()).max().unwrap_or(0);
+        let line = |(words, use_): &(&str, &str)| format!("  {:width$}  {use_}", typed(words)).trim_end().to_owned();
+        let examples: Vec<String> = self.examples.iter().map(line).collect();
+        let more = command.get_after_help().map(|more| format!("{more}\n\n")).unwrap_or_default();
+        let Lesson { exit, page, .. } = self;
+        let text = format!("{more}Examples:\n{}\n\nExit status: {exit}.\nRead on: {page}", examples.join("\n"));
+        command.after_help(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::command::Line;
+
+    #[test]
+    fn each_command_that_is_shown_says_how_it_is_used_and_where_to_read_on() {
+        let line = taught(Line::command(), "monoceros");
+        let shown = line.get_subcommands().filter(|command| !command.is_hide_set());
+        let silent: Vec<&str> = shown
+            .filter(|command| {
+                let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let has_example = text.contains(&format!("\n  monoceros {} ", command.get_name()))
+                    || text.contains(&format!("\n  monoceros {}\n", command.get_name()));
+                !has_example || !text.contains("Exit status: 0 ")
+            })
+            .map(Command::get_name)
+            .collect();
+        assert_eq!(silent, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn what_is_to_be_read_is_there() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let gone: Vec<&str> =
+            LESSONS.iter().map(|lesson| lesson.page).filter(|page| !source.join(page).exists()).collect();
+        assert_eq!(gone, Vec::<&str>::new());
+    }
+}
