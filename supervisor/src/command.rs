@@ -372,6 +372,13 @@ impl What {
             let is_missing = file == Path::new(DEFAULT_FILE) && !file.exists();
             return if is_missing { Err(Error::new(Some(&file), None, NOTHING_NAMED)) } else { config::read(&file) };
         }
+        if let Some(file) = self.wsgi.as_deref().filter(|wsgi| names_a_file(wsgi)) {
+            return Err(Error::new(
+                None,
+                None,
+                format!("`{file}` names a file of ours, no application: write `-c {file}`"),
+            ));
+        }
         // Whoever gives us a socket to listen on does not want another.
         let given = standard_input::listener().filter(|_| self.listen.is_empty());
         let listen = given.map_or(self.listen, |address| vec![address.to_string()]);
@@ -381,6 +388,11 @@ impl What {
         checked.config.control = self.control;
         Ok(checked)
     }
+}
+
+/// Whether `-c` was forgotten before it.
+fn names_a_file(wsgi: &str) -> bool {
+    [".yaml", ".yml"].iter().any(|ending| wsgi.ends_with(ending))
 }
 
 #[cfg(test)]
@@ -462,6 +474,13 @@ mod tests {
         let Ok(Command::Dev(dev)) = parse("supervisor dev a:b") else { panic!() };
         assert_eq!((dev.wsgi.as_str(), dev.listen.len()), ("a:b", 0));
         assert!(parse("supervisor dev").is_err());
+    }
+
+    #[test]
+    fn who_forgets_the_option_before_the_file_is_told_of_it() {
+        let Ok(Command::Run(what)) = parse("supervisor run server.yaml") else { panic!() };
+        let why = what.read().unwrap_err().to_string();
+        assert_eq!(why, "command line: `server.yaml` names a file of ours, no application: write `-c server.yaml`");
     }
 
     #[test]
