@@ -23,25 +23,7 @@ const NOTHING_NAMED: &str = "cannot read the file: it does not exist; name anoth
 
 /// Serves Python WSGI applications: reads a YAML file, listens, and keeps workers running.
 #[derive(Debug, Parser)]
-#[command(
-    name = "supervisor",
-    version,
-    args_conflicts_with_subcommands = true,
-    after_help = "Without a command, `supervisor` does `supervisor run`. Four lines are a whole file:\n\n  \
-          apps:\n    \
-            hello:\n      \
-              wsgi: hello:application        # the module hello.py, the function in it\n      \
-              listen: 127.0.0.1:8000\n\n\
-        Examples:\n  \
-          supervisor check -c server.yaml    is it right, can it be imported?\n  \
-          supervisor run -c server.yaml      serve it\n  \
-          supervisor dev hello:application   work on it\n  \
-          supervisor doctor                  what is wrong, if something is\n\n\
-        Exit status: 0 done, 1 failed, 2 the command line or the config is wrong, 3 not running, 4 running degraded.\n\
-        Signals: HUP reloads, USR1 reopens the log file, USR2 upgrades, TTIN and TTOU start one worker more and one less, WINCH drains\n\
-         all workers and keeps the sockets until the next HUP, TERM stops gracefully, INT and QUIT at once.\n\
-        Read on: `supervisor COMMAND --help`; docs/README.md in the source, or in /usr/share/doc/monoceros where a package was installed."
-)]
+#[command(name = "supervisor", version, args_conflicts_with_subcommands = true)]
 pub struct Line {
     #[command(subcommand)]
     command: Option<Command>,
@@ -69,26 +51,15 @@ pub enum Command {
     /// Have the server of FILE open its log file anew, after that was moved away.
     Reopen(Server),
     /// Have the supervisor of FILE become the program that lies there now, without anybody noticing, and its workers too.
-    #[command(
-        after_help = "The process stays, and whoever it serves. If the new program cannot take over, the old one goes on, and \
-        this exits with 1 and says why. With 1 too when the new program took over and its workers could not be loaded: the old \
-        ones serve."
-    )]
     Upgrade(Awaited),
     /// Say whether this program could take over from another one, which asks.
     #[command(hide = true)]
     Preflight(Preflight),
     /// Print what the workers of FILE's server run: the Python stacks of all threads. Nothing stops for it.
-    #[command(
-        after_help = "Waits some seconds at most. Of a worker that does not answer, what the kernel says is printed."
-    )]
     Stacks(Stacks),
     /// Stop the server of FILE gracefully, and wait until it is gone.
     Stop(Awaited),
     /// Say what is wrong with this installation, or in the way of FILE, and what to do.
-    #[command(
-        after_help = "Works where nothing else does, changes nothing and serves nobody. Warnings are nothing wrong."
-    )]
     Doctor(Doctor),
     /// Print what a shell completes this command with.
     Completions(Completions),

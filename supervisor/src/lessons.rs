@@ -8,6 +8,8 @@ use clap::Command;
 /// What a person who asks for help wants to know beside the options.
 struct Lesson {
     command: &'static str,
+    /// Beside its examples; empty where they say all.
+    more: &'static str,
     /// As typed, each with what it is for.
     examples: &'static [(&'static str, &'static str)],
     exit: &'static str,
@@ -15,12 +17,32 @@ struct Lesson {
     page: &'static str,
 }
 
+/// The help of the whole program.
+const ALL: &str = "Without a command, `supervisor` does `supervisor run`. Four lines are a whole file:
+
+  apps:
+    hello:
+      wsgi: hello:application        # the module hello.py, the function in it
+      listen: 127.0.0.1:8000
+
+Examples:
+  supervisor check -c server.yaml    is it right, can it be imported?
+  supervisor run -c server.yaml      serve it
+  supervisor dev hello:application   work on it
+  supervisor doctor                  what is wrong, if something is
+
+Exit status: 0 done, 1 failed, 2 the command line or the config is wrong, 3 not running, 4 running degraded.
+Signals: HUP reloads, USR1 reopens the log file, USR2 upgrades, TTIN and TTOU start one worker more and one less, WINCH drains
+all workers and keeps the sockets until the next HUP, TERM stops gracefully, INT and QUIT at once.
+Read on: `supervisor COMMAND --help`; docs/README.md in the source, or in /usr/share/doc/monoceros where a package was installed.";
+
 /// Commands of a server exit so when nothing else is said.
 const ASKED: &str = "0 done, 1 failed: the server goes on as before, 3 no server runs";
 
 const LESSONS: &[Lesson] = &[
     Lesson {
         command: "run",
+        more: "",
         examples: &[
             ("supervisor run -c server.yaml", "what the file says"),
             ("supervisor run shop.wsgi:application --listen 0.0.0.0:8000 --workers 4", "one application, no file"),
@@ -30,6 +52,7 @@ const LESSONS: &[Lesson] = &[
     },
     Lesson {
         command: "check",
+        more: "",
         examples: &[
             ("supervisor check -c server.yaml", "before a reload, or in a deploy's script"),
             ("supervisor check shop.wsgi:application", "can it be imported?"),
@@ -39,12 +62,14 @@ const LESSONS: &[Lesson] = &[
     },
     Lesson {
         command: "dev",
+        more: "",
         examples: &[("supervisor dev shop.wsgi:application", "")],
         exit: "0 stopped as asked, 1 failed, 2 the command line is wrong",
         page: "docs/how-to/develop.md",
     },
     Lesson {
         command: "status",
+        more: "",
         examples: &[
             ("supervisor status -c server.yaml", "a table"),
             ("supervisor status -c server.yaml --watch", "the same every second"),
@@ -54,12 +79,14 @@ const LESSONS: &[Lesson] = &[
     },
     Lesson {
         command: "top",
+        more: "",
         examples: &[("supervisor top -c server.yaml", "")],
         exit: "0 quit, 1 failed, 3 no server runs",
         page: "docs/how-to/operate.md",
     },
     Lesson {
         command: "reload",
+        more: "",
         examples: &[
             ("supervisor reload -c server.yaml --wait", "a deploy: the exit status says whether the new code serves"),
             ("supervisor reload -c server.yaml", "the same as HUP: do not wait"),
@@ -69,24 +96,28 @@ const LESSONS: &[Lesson] = &[
     },
     Lesson {
         command: "scale",
+        more: "",
         examples: &[("supervisor scale -c server.yaml shop 6", "six workers for the application `shop`")],
         exit: ASKED,
         page: "docs/how-to/operate.md",
     },
     Lesson {
         command: "reopen",
+        more: "",
         examples: &[("supervisor reopen -c server.yaml", "after `mv server.log server.log.1`")],
         exit: ASKED,
         page: "docs/how-to/logs.md",
     },
     Lesson {
         command: "upgrade",
+        more: "The process stays, and whoever it serves. What cannot take over is given nothing: the old program goes on.",
         examples: &[("supervisor upgrade -c server.yaml", "after another build was installed")],
         exit: "0 the new program and its workers serve, 1 the old program or the old workers do, 3 no server runs",
         page: "docs/explanation/succession.md",
     },
     Lesson {
         command: "stacks",
+        more: "Waits some seconds at most. Of a worker that does not answer, what the kernel says is printed.",
         examples: &[
             ("supervisor stacks -c server.yaml", "every worker's"),
             ("supervisor stacks -c server.yaml shop", "those of one application; a number means a worker"),
@@ -96,6 +127,7 @@ const LESSONS: &[Lesson] = &[
     },
     Lesson {
         command: "stop",
+        more: "",
         examples: &[(
             "supervisor stop -c server.yaml",
             "every request is answered first, for `timeouts.drain` at most",
@@ -105,6 +137,7 @@ const LESSONS: &[Lesson] = &[
     },
     Lesson {
         command: "doctor",
+        more: "Works where nothing else does, changes nothing and serves nobody. Warnings are nothing wrong.",
         examples: &[
             ("supervisor doctor", "is the installation well?"),
             ("supervisor doctor -c server.yaml", "and can this be served?"),
@@ -114,18 +147,21 @@ const LESSONS: &[Lesson] = &[
     },
     Lesson {
         command: "schema",
+        more: "",
         examples: &[("supervisor schema > monoceros.schema.json", "for an editor's YAML language server")],
         exit: "0 printed, 1 failed",
         page: "docs/reference.md",
     },
     Lesson {
         command: "migrate",
+        more: "",
         examples: &[("supervisor migrate gunicorn.conf.py > server.yaml", "or a Procfile, a unit, uwsgi.ini")],
         exit: "0 printed, 1 failed, 2 the command line or what is to be read is wrong",
         page: "docs/README.md",
     },
     Lesson {
         command: "completions",
+        more: "",
         examples: &[("supervisor completions bash > /etc/bash_completion.d/supervisor", "")],
         exit: "0 printed, 2 the command line is wrong",
         page: "docs/how-to/install.md",
@@ -135,6 +171,7 @@ const LESSONS: &[Lesson] = &[
 /// The command line with its lessons, the program called as `name`.
 pub fn taught(line: Command, name: &str) -> Command {
     let is_known = |command: &Command, lesson: &Lesson| command.find_subcommand(lesson.command).is_some();
+    let line = line.after_help(ALL.replace("supervisor", name));
     LESSONS.iter().fold(line, |line, lesson| {
         if is_known(&line, lesson) {
             line.mut_subcommand(lesson.command, |command| lesson.given(command, name))
@@ -151,7 +188,9 @@ impl Lesson {
         let width = self.examples.iter().map(|(words, _)| typed(words).len()).max().unwrap_or(0);
         let line = |(words, use_): &(&str, &str)| format!("  {:width$}  {use_}", typed(words)).trim_end().to_owned();
         let examples: Vec<String> = self.examples.iter().map(line).collect();
-        let more = command.get_after_help().map(|more| format!("{more}\n\n")).unwrap_or_default();
+        let own = command.get_after_help().map(ToString::to_string);
+        let more: String = own.iter().map(String::as_str).chain([self.more]).filter(|more| !more.is_empty()).collect();
+        let more = if more.is_empty() { more } else { more + "\n\n" };
         let Lesson { exit, page, .. } = self;
         let text = format!("{more}Examples:\n{}\n\nExit status: {exit}.\nRead on: {page}", examples.join("\n"));
         command.after_help(text)
