@@ -72,5 +72,7 @@ mod develop;
 mod chaos;
 // Commands to a server that runs, and hostile company on its control socket.
 mod commands;
+// What editors and people are told of a file.
+mod schema;
 // What the command line says, and its exit status.
 mod cli;

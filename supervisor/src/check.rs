@@ -5,11 +5,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{App, Config, Error};
+use monoceros_shared::config::{self, App, Config, Error};
 use monoceros_shared::exit;
 use monoceros_shared::link::{Failure, Purpose};
 use monoceros_shared::log::Outlet;
 
+use crate::command::Check;
 use crate::core::line::span;
 use crate::core::plan::{AppPlan, Manner, Plan};
 use crate::core::{Event, Exit, Recruit, Stop, Wish, WorkerId};
@@ -18,13 +19,29 @@ use crate::sources::{Sources, Stir};
 use crate::spawn::Program;
 use crate::stdio::Outputs;
 
-/// Checks the applications of a config that is right in itself, and prints what is wrong with them. `file` is as the
-/// user named it.
-pub fn check(config: &Config, file: Option<&Path>) -> i32 {
-    match check_apps(config, file) {
+/// Checks a config and its applications, and prints what is wrong with them, and all that it comes to if that is asked.
+pub fn check(asked: Check) -> i32 {
+    let file = asked.what.file();
+    let checked = match asked.what.read() {
+        Ok(checked) => checked,
+        Err(error) => {
+            eprintln!("{error}");
+            return exit::USAGE;
+        }
+    };
+    checked.remarks().for_each(|remark| eprintln!("{remark}"));
+    // What is printed is YAML to its end.
+    let comment = if asked.print { "# " } else { "" };
+    if asked.print {
+        print!("{}", config::resolved(&checked));
+    }
+    if !checked.overdue.is_empty() {
+        return exit::USAGE;
+    }
+    match check_apps(&checked.config, file.as_deref()) {
         Ok(0) => {
             let name = file.map_or_else(|| "command line".into(), |file| file.display().to_string());
-            println!("{name}: ok");
+            println!("{comment}{name}: ok");
             exit::DONE
         }
         Ok(_) => exit::USAGE,

@@ -41,7 +41,11 @@ pub enum Command {
     Run(What),
     /// Say whether the config is right and every application can be imported; start nothing.
     #[command(after_help = "Prints FILE:LINE:COLUMN and what is wrong, and exits with 2; or `FILE: ok`.")]
-    Check(What),
+    Check(Check),
+    /// Print the config file's JSON Schema, for editors that complete and check it.
+    #[command(after_help = "Example:\n  supervisor schema > monoceros.schema.json\n\
+        and in the first line of the file: # yaml-language-server: $schema=monoceros.schema.json")]
+    Schema,
     /// Serve one application while working on it: no file, hot reload, tracebacks in the browser.
     #[command(after_help = "Example:\n  supervisor dev shop.wsgi:application")]
     Dev(Dev),
@@ -283,6 +287,17 @@ struct File {
     config: PathBuf,
 }
 
+/// What is to be right, and whether to print it.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// What it is.
+    #[command(flatten)]
+    pub what: What,
+    /// Print every value as it is run, and where it came from, as a file that means the same.
+    #[arg(long)]
+    pub print: bool,
+}
+
 /// A file, or one application without a file.
 #[derive(Debug, Args)]
 pub struct What {
@@ -340,9 +355,7 @@ impl What {
                 let given = standard_input::listener().filter(|_| self.listen.is_empty());
                 let listen = given.map_or(self.listen, |address| vec![address.to_string()]);
                 let line = CommandLine { wsgi, listen, workers: self.workers, threads: self.threads };
-                let mut checked = config::from_command_line(line)?;
-                checked.config.control = self.control;
-                Ok(checked)
+                Ok(config::from_command_line(line)?.with_control(self.control))
             }
         }
     }

@@ -12,7 +12,8 @@ use monoceros_supervisor::{check, dev, serve, standard_input};
 fn main() -> ExitCode {
     let status = match Line::parse().wanted() {
         Command::Run(what) => run_it(what),
-        Command::Check(what) => would_serve(what),
+        Command::Check(asked) => check::check(asked),
+        Command::Schema => print_schema(),
         Command::Dev(dev) => work_on(dev),
         Command::Status(status) => status.ask(),
         Command::Reload(reload) => reload.ask(),
@@ -56,17 +57,9 @@ fn work_on(work: Dev) -> i32 {
     })
 }
 
-fn would_serve(what: What) -> i32 {
-    let file = what.file();
-    let checked = match what.read() {
-        Ok(checked) => checked,
-        Err(error) => return refuse(&error),
-    };
-    checked.remarks().for_each(|remark| eprintln!("{remark}"));
-    if !checked.overdue.is_empty() {
-        return exit::USAGE;
-    }
-    check::check(&checked.config, file.as_deref())
+fn print_schema() -> i32 {
+    println!("{:#}", config::schema());
+    exit::DONE
 }
 
 fn refuse(error: &impl std::fmt::Display) -> i32 {

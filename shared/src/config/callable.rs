@@ -2,11 +2,16 @@
 
 use super::Callable;
 use super::fault::{Fault, shown};
+use super::schema::{self, Range};
 use super::section::Read;
 use super::tree::Node;
 
 impl Read for Callable {
     const FORM: &'static str = "module:attribute | module:factory()";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching("^[^:/]+:[^:]+$", &["shop.wsgi:application", "shop:create_app()"])
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = node.text("text such as `hello:application`")?;

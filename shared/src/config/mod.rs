@@ -11,8 +11,10 @@
 
 mod access;
 mod address;
+mod apps;
 mod callable;
 mod check;
+mod choice;
 mod engine;
 mod expand;
 mod fault;
@@ -26,6 +28,8 @@ mod raw;
 mod read;
 mod reference;
 mod request;
+mod resolved;
+mod schema;
 mod section;
 mod statics;
 mod syntax;
@@ -51,6 +55,8 @@ pub use quantity::duration;
 pub use raw::keys;
 pub use read::{Checked, CommandLine, from_command_line, read};
 pub use reference::reference;
+pub use resolved::resolved;
+pub use schema::schema;
 pub use section::Key;
 pub use tls::{ClientCertificates, Overdue, Tls, TlsVersion};
 

@@ -113,7 +113,7 @@ fn default_timeouts() -> Timeouts {
 }
 
 /// Each key once, none at its default.
-const EVERY_KEY: &str = r#"
+pub(super) const EVERY_KEY: &str = r#"
 log: {format: json, level: debug, access: {format: '%(h)s'}, file: srv/shop.log}
 watch: true
 control: run/control.sock
@@ -185,7 +185,7 @@ apps:
 "#;
 
 /// A folder with all that `EVERY_KEY` names.
-fn shop() -> Folder {
+pub(super) fn shop() -> Folder {
     let folder = Folder::new();
     for name in ["srv/lib", "lib", ".venv"] {
         fs::create_dir_all(folder.path().join(name)).unwrap();
