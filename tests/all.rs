@@ -72,6 +72,8 @@ mod develop;
 mod chaos;
 // Commands to a server that runs, and hostile company on its control socket.
 mod commands;
+// From configs of other servers to ours.
+mod migrate;
 // What editors and people are told of a file.
 mod schema;
 // What the command line says, and its exit status.

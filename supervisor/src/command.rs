@@ -46,6 +46,12 @@ pub enum Command {
     #[command(after_help = "Example:\n  supervisor schema > monoceros.schema.json\n\
         and in the first line of the file: # yaml-language-server: $schema=monoceros.schema.json")]
     Schema,
+    /// Print the config that does what gunicorn or uWSGI did by its own, with what became of each of its settings.
+    #[command(after_help = "Examples:\n  supervisor migrate gunicorn.conf.py > server.yaml\n  \
+        supervisor migrate gunicorn.conf.py -- shop.wsgi:application --workers 4\n  \
+        supervisor migrate Procfile\n  supervisor migrate /etc/systemd/system/shop.service\n  supervisor migrate uwsgi.ini\n\n\
+        GUNICORN_CMD_ARGS counts as gunicorn counts it. A gunicorn config file is a program, and is run.")]
+    Migrate(Migrate),
     /// Serve one application while working on it: no file, hot reload, tracebacks in the browser.
     #[command(after_help = "Example:\n  supervisor dev shop.wsgi:application")]
     Dev(Dev),
@@ -285,6 +291,20 @@ struct File {
     /// The YAML file that says what to serve.
     #[arg(short = 'c', long = "config", value_name = "FILE", default_value = DEFAULT_FILE)]
     config: PathBuf,
+}
+
+/// What another server was started with.
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// A config file of gunicorn's (*.py) or uWSGI's (*.ini), a Procfile, or a unit (*.service).
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The virtualenv that the application runs in; its Python runs a config file that is a program.
+    #[arg(long, value_name = "FOLDER")]
+    pub virtualenv: Option<PathBuf>,
+    /// Flags that the other server was started with, behind `--`.
+    #[arg(last = true, value_name = "FLAGS")]
+    pub flags: Vec<String>,
 }
 
 /// What is to be right, and whether to print it.

@@ -7,13 +7,14 @@ use monoceros_shared::{config, exit};
 use monoceros_supervisor::command::{Command, Dev, Line, What};
 use monoceros_supervisor::core::plan::Manner;
 use monoceros_supervisor::succession::preflight;
-use monoceros_supervisor::{check, dev, serve, standard_input};
+use monoceros_supervisor::{check, dev, migrate, serve, standard_input};
 
 fn main() -> ExitCode {
     let status = match Line::parse().wanted() {
         Command::Run(what) => run_it(what),
         Command::Check(asked) => check::check(asked),
         Command::Schema => print_schema(),
+        Command::Migrate(asked) => migrate::migrate(&asked),
         Command::Dev(dev) => work_on(dev),
         Command::Status(status) => status.ask(),
         Command::Reload(reload) => reload.ask(),

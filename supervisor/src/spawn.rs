@@ -17,14 +17,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString, OsString};
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Read as _};
 use std::num::NonZeroI32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{AtFlags, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -118,6 +119,54 @@ pub fn preflight(program: &Path, arguments: &[OsString], (input, said): (OwnedFd
         command.env_remove(name);
     }
     Process::spawned(&command.stdin(input).stdout(said).stderr(errors).process_group(0).spawn()?)
+}
+
+/// A program that is asked for something and ends.
+#[derive(Debug)]
+pub struct Errand<'a> {
+    /// The program, by its path or a name that `PATH` finds.
+    pub program: &'a Path,
+    /// What it is told.
+    pub arguments: &'a [OsString],
+    /// Where it works.
+    pub folder: &'a Path,
+    /// Variables that it gets on top of ours.
+    pub environment: &'a BTreeMap<String, String>,
+}
+
+/// Runs a program to its end, and gives what it said on standard output. What it says on standard error goes where ours does.
+///
+/// # Errors
+/// When it cannot be started, or has not ended in time; then it is killed with all that it started.
+pub fn told_by(errand: &Errand<'_>, limit: Duration) -> io::Result<Vec<u8>> {
+    let (ours, theirs) = io::pipe()?;
+    let mut command = Command::new(errand.program);
+    command.args(errand.arguments).current_dir(errand.folder).envs(errand.environment);
+    let process = Process::spawned(&command.stdin(Stdio::null()).stdout(theirs).process_group(0).spawn()?);
+    // It holds the other end of the pipe.
+    drop(command);
+    let process = process?;
+    let said = read_until(ours, limit);
+    process.end();
+    said
+}
+
+/// All that comes out of a pipe until nobody holds its other end.
+fn read_until(mut pipe: io::PipeReader, limit: Duration) -> io::Result<Vec<u8>> {
+    let deadline = Instant::now() + limit;
+    let mut said = Vec::new();
+    let mut piece = [0; 16 << 10];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let patience = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        if poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], patience)? == 0 {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("it has not ended in {} s", limit.as_secs())));
+        }
+        match pipe.read(&mut piece)? {
+            0 => return Ok(said),
+            length => said.extend_from_slice(&piece[..length]),
+        }
+    }
 }
 
 /// Becomes the program at a path; why that cannot be, if it returns.

@@ -171,6 +171,14 @@ impl Read for AccessOrNot {
     }
 }
 
+/// Whether a format is one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn access_format(text: &str) -> Result<(), String> {
+    format(text).map(drop)
+}
+
 /// The pieces of a format, or what is wrong with it.
 fn format(text: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();

@@ -46,16 +46,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use access::{Access, Atom, Piece};
+pub use access::{Access, Atom, Piece, access_format};
 pub use engine::{CALLS_MAX, Engine};
 pub use fault::{Error, Warning};
 pub use network::{Network, Proxies};
 pub use origin::{Origin, REQUEST_ID, RequestId, Underscores};
-pub use quantity::duration;
+pub use quantity::{duration, size};
 pub use raw::keys;
 pub use read::{Checked, CommandLine, from_command_line, read};
 pub use reference::reference;
-pub use resolved::resolved;
+pub use resolved::{resolved, scalar};
 pub use schema::schema;
 pub use section::Key;
 pub use tls::{ClientCertificates, Overdue, Tls, TlsVersion};

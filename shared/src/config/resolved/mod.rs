@@ -128,7 +128,7 @@ impl Page<'_> {
 }
 
 /// A text as YAML has it, in quotes unless it can mean nothing else; a `$` of it begins no variable.
-fn scalar(text: &str) -> String {
+pub fn scalar(text: &str) -> String {
     let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || b"/.".contains(&byte));
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:@()+-".contains(&byte);
     let is_other = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", ".nan", ".inf"]
