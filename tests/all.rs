@@ -34,6 +34,8 @@ mod static_files;
 mod tls;
 // PEP 3333, by applications in `apps/`.
 mod wsgi;
+// Hooks: functions and commands that are called when something happens.
+mod hooks;
 // Where an application lives: interpreter, paths, variables, user, children.
 mod home;
 // Proxies, and whose word counts.

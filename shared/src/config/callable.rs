@@ -19,6 +19,27 @@ impl Read for Callable {
     }
 }
 
+/// The name of a module, to be imported.
+#[derive(Clone, Debug)]
+pub(super) struct ModuleName(pub String);
+
+impl Read for ModuleName {
+    const FORM: &'static str = "a module";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching("^[^:/ ]+$", &["shop.hooks"])
+    }
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let text = node.text("a module such as `shop.hooks`")?;
+        if is_dotted_name(text) {
+            return Ok(ModuleName(text.to_owned()));
+        }
+        let text = format!("{} is no dotted module name: write for example `shop.hooks`", shown(text));
+        Err(Fault::at(node.place, text))
+    }
+}
+
 fn callable(text: &str) -> Result<Callable, String> {
     let written = shown(text);
     let Some((module, target)) = text.split_once(':') else {

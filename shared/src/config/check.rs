@@ -119,6 +119,7 @@ impl Check<'_> {
             directory: self.folder("directory", &raw.directory)?,
             virtualenv: raw.virtualenv.map(|path| self.virtualenv(&path)).transpose()?,
             python_path,
+            hooks: raw.hooks.map(|module| module.value.0),
             environment: raw.environment.map_or_else(Default::default, |variables| variables.value.0),
             run_as: run_as(raw.user, raw.group, raw.groups)?,
             umask: raw.umask.map(|mode| mode.value.0),

@@ -96,6 +96,8 @@ pub struct App {
     pub virtualenv: Option<PathBuf>,
     /// Folders put on `sys.path` behind `directory`. Absolute.
     pub python_path: Vec<PathBuf>,
+    /// A module with hooks.
+    pub hooks: Option<String>,
     /// Added to the environment that the workers inherit.
     pub environment: BTreeMap<String, String>,
     /// Who the workers run as, if not as the supervisor.

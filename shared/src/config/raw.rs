@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::access::{AccessLog, AccessOrNot};
 use super::apps::Apps;
+use super::callable::ModuleName;
 use super::engine::{CountOrThreads, EngineName};
 use super::fault::Fault;
 use super::gateway::SecretText;
@@ -72,6 +73,9 @@ section! {
         virtualenv: Option<At<PathText>> = "none: the packages of the Python that the worker was built with";
         /// Folders on `sys.path` behind `directory`; relative to the file.
         python_path: Option<At<Folders>> = "none";
+        /// A module with functions that are called where a worker begins and ends, around its requests, and when one takes too long:
+        /// `worker_start`, `worker_ready`, `request_start`, `request_end`, `worker_timeout`, `worker_exit`.
+        hooks: Option<At<ModuleName>> = "none";
         /// Environment variables that the workers get on top of the supervisor's.
         environment: Option<At<Variables>> = "none";
         /// Who the workers run as.

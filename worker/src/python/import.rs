@@ -43,7 +43,6 @@ impl Fault {
 }
 
 fn find(py: Python<'_>, app: &App) -> Result<Py<PyAny>, Fault> {
-    prepare(py, app).map_err(|error| Fault::raised(py, "preparing sys.path", &error))?;
     let module = py.import(app.wsgi.module.as_str()).map_err(|error| {
         let exited = error.is_instance_of::<PySystemExit>(py);
         Fault::raised(py, if exited { "the module" } else { "" }, &error)
@@ -68,7 +67,10 @@ fn find(py: Python<'_>, app: &App) -> Result<Py<PyAny>, Fault> {
 }
 
 /// Puts `directory` first on `sys.path` and `python_path` behind it, and has `threading` take this thread for the main one.
-fn prepare(py: Python<'_>, app: &App) -> PyResult<()> {
+///
+/// # Errors
+/// When Python cannot.
+pub fn prepare(py: Python<'_>, app: &App) -> PyResult<()> {
     py.import("threading")?;
     let path = py.import("sys")?.getattr("path")?;
     for (place, folder) in std::iter::once(&app.directory).chain(&app.python_path).enumerate() {

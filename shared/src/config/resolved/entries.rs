@@ -63,7 +63,8 @@ fn of_log(log: &Log) -> Vec<Entry> {
 }
 
 fn of_app(app: &App) -> Vec<Entry> {
-    let App { name: _, wsgi, wsgi_place: _, directory, virtualenv, python_path, environment, run_as, umask, .. } = app;
+    let App { name: _, wsgi, wsgi_place: _, directory, virtualenv, python_path, hooks, environment, .. } = app;
+    let App { run_as, umask, .. } = app;
     let App {
         no_new_privileges, listen, statics, workers, threads, threads_min, switch_interval, engine, body, ..
     } = app;
@@ -79,6 +80,7 @@ fn of_app(app: &App) -> Vec<Entry> {
         ("directory", path(directory)),
         ("virtualenv", path_or_none(virtualenv.as_ref())),
         ("python_path", if python_path.is_empty() { Shown::Absent } else { paths(python_path) }),
+        ("hooks", or_none(hooks.as_deref().map(text))),
         ("environment", map_or_none(environment)),
     ]);
     entries.extend(of_user(run_as.as_ref()));

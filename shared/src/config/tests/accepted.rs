@@ -41,6 +41,7 @@ fn four_lines_are_enough() {
         directory: folder.path().to_owned(),
         virtualenv: None,
         python_path: vec![],
+        hooks: None,
         environment: BTreeMap::new(),
         run_as: None,
         umask: None,
@@ -126,6 +127,7 @@ apps:
     directory: srv
     virtualenv: .venv
     python_path: [lib, srv/lib]
+    hooks: shop.hooks
     environment: {TEXT: a b, NUMBER: 1.10, YES: true, EMPTY: ""}
     user: root
     group: "12"
@@ -321,6 +323,7 @@ fn every_key_is_taken() {
         directory: at("srv"),
         virtualenv: Some(at(".venv")),
         python_path: vec![at("lib"), at("srv/lib")],
+        hooks: Some("shop.hooks".into()),
         environment: environment.map(|(name, value)| (name.into(), value.into())).into(),
         run_as: Some(RunAs { user: "root".into(), uid: 0, gid: 12, groups: Some(vec![0, 34]), home: "/root".into() }),
         umask: Some(0o027),

@@ -13,7 +13,7 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `switch_interval`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `hooks`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `switch_interval`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
     ),
     ("tls: 3", "5:5: unknown key `tls`: it belongs to apps.NAME.listen"),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
@@ -63,6 +63,8 @@ const LINES: &[(&str, &str)] = &[
         "6:21: `ready`: `/healthz` is not below `mount`: write `/shop/healthz`",
     ),
     ("mount: /shop\nreload: {ready: /shops}", "6:21: `ready`: `/shops` is not below `mount`: write `/shop/shops`"),
+    ("hooks: shop/hooks.py", "5:12: `hooks`: `shop/hooks.py` is no dotted module name: write for example `shop.hooks`"),
+    ("hooks: 3", "5:12: `hooks`: expected a module such as `shop.hooks`, found the number `3`"),
     ("mount: shop", "5:12: `mount`: `shop` is no path to stand under: it begins with `/`"),
     ("mount: /a//b", "5:12: `mount`: `/a//b` is no path to stand under: a part of it is empty or made of dots"),
     ("mount: /a/..", "5:12: `mount`: `/a/..` is no path to stand under: a part of it is empty or made of dots"),

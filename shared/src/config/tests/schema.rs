@@ -111,6 +111,7 @@ fn an_editor_marks_what_would_be_refused() {
         "umask: 27",
         "umask: \"0787\"",
         "no_new_privileges: maybe",
+        "hooks: shop/hooks.py",
         "mount: shop",
         "trusted_proxies: proxy.example",
         "trusted_proxies: 10",

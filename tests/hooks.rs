@@ -1,0 +1,220 @@
+//! Hooks modules: when each function is called, with what, and what becomes of one that raises.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Client, Server, Site, eventually, python, target_folder};
+
+/// Each hook notes that it was called, and by what.
+const HOOKS: &str = "
+import hooked_notes as notes
+
+def worker_start(worker):
+    notes.note(f'start {worker.app} {worker.number} {worker.generation} {worker.pid > 1}')
+
+def worker_ready(worker):
+    import sys
+    notes.note(f'ready {\"hooked\" in sys.modules}')
+
+def request_start(environ):
+    environ['shop.hooked'] = 'yes'
+    notes.note('before ' + environ['PATH_INFO'])
+
+def request_end(environ, status, seconds):
+    notes.note(f'after {environ[\"PATH_INFO\"]} {status} {0 <= seconds < 60}')
+
+def worker_timeout(worker, request):
+    notes.note(f'timeout {request.line} {request.seconds >= 0.4} {request.client} {\"hooked.py\" in request.stack}')
+
+def worker_exit(worker):
+    notes.note(f'exit {worker.number}')
+";
+
+const NOTES: &str = "
+def note(text):
+    with open('noted', 'a') as file:
+        file.write(text + '\\n')
+";
+
+fn site(hooks: &str) -> Site {
+    Site::new("hooked:application").app("hooks: shop_hooks").file("shop_hooks.py", hooks).file("hooked_notes.py", NOTES)
+}
+
+/// What was noted so far, one a line.
+fn noted(site: &Site) -> Vec<String> {
+    fs::read_to_string(site.path("noted")).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// The lines from the request for this path on.
+fn of_request(server: &Server, path: &str) -> Vec<String> {
+    let all = noted(server.site());
+    let begin =
+        all.iter().position(|line| *line == format!("before {path}")).unwrap_or_else(|| panic!("no {path}: {all:?}"));
+    all[begin..].to_vec()
+}
+
+fn wait_for(server: &Server, line: &str) {
+    eventually(line, || Some(()).filter(|()| noted(server.site()).iter().any(|noted| noted == line)));
+}
+
+#[test]
+fn hooks_are_called_in_the_order_of_a_workers_life_in_each_engine() {
+    python();
+    for engine in ["threads", "gevent", "eventlet", "tornado"] {
+        let server = match engine {
+            "threads" => site(HOOKS).serve(),
+            _ => site(HOOKS).engine(engine).serve(),
+        };
+        assert_eq!(server.get("/").expect_status(200).field("x-hooked"), Some("yes"));
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.exit_code(), 0);
+        let expected = [
+            "start main 1 1 True",
+            "imported by MainThread",
+            "ready True",
+            "before /",
+            "call /",
+            "after / 200 True",
+            "exit 1",
+        ];
+        assert_eq!(noted(server.site()), expected, "{engine}");
+    }
+}
+
+#[test]
+fn the_end_of_a_request_is_told_with_its_status_whatever_became_of_it() {
+    python();
+    for engine in ["threads", "gevent"] {
+        let server = match engine {
+            "threads" => site(HOOKS).serve(),
+            _ => site(HOOKS).engine(engine).serve(),
+        };
+        let (length, text) = (Some("5"), "hello");
+        let answer = server.get("/list").expect_status(200);
+        assert_eq!((answer.field("content-length"), answer.text()), (length, text), "a list is sent as one");
+        assert_eq!(of_request(&server, "/list"), ["before /list", "call /list", "after /list 200 True"]);
+        assert_eq!(server.get("/items").expect_status(200).text(), "one two");
+        wait_for(&server, "after /items 200 True");
+        assert_eq!(
+            of_request(&server, "/items"),
+            ["before /items", "call /items", "between", "closed", "after /items 200 True"]
+        );
+        server.get("/absent").expect_status(404);
+        server.get("/again").expect_status(503);
+        server.get("/raises").expect_status(500);
+        server.get("/none").expect_status(500);
+        assert_eq!(server.get("/written").expect_status(200).text(), "written");
+        assert!(server.get("/file").expect_status(200).text().starts_with("start main"));
+        for line in ["/absent 404", "/again 503", "/raises 500", "/none 500", "/written 200", "/file 200"] {
+            let line = format!("after {line} True");
+            assert_eq!(noted(server.site()).iter().filter(|noted| **noted == line).count(), 1, "{line} in {engine}");
+        }
+        server.logged("the application failed");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_request_too() {
+    let server = site(HOOKS).serve();
+    let mut client: Client = server.connect();
+    client.send("GET /items HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.reset();
+    wait_for(&server, "after /items 200 True");
+}
+
+#[test]
+fn a_hook_that_raises_is_told_and_harms_no_request() {
+    let hooks = "def request_start(environ):\n    raise ValueError('first')\n\n\
+        def request_end(environ, status, seconds):\n    raise ValueError('last')\n\n\
+        def worker_exit(worker):\n    raise ValueError('exit')\n";
+    let server = site(hooks).serve();
+    let mut client = server.connect();
+    for _ in 0..3 {
+        assert_eq!(client.get("/").expect_status(200).text(), "hello");
+    }
+    let line = server.logged("a hook failed");
+    assert_eq!(line["hook"], "request_start");
+    assert!(line["traceback"].as_str().is_some_and(|text| text.contains("shop_hooks.py\", line 2")), "{line}");
+    server.process().line("ValueError: last");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0);
+    assert!(server.process().whole_output().contains("ValueError: exit"));
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_told_to_a_hook_while_every_thread_is_stuck() {
+    let server = site(HOOKS).app("timeouts: {request: 500ms}").serve();
+    let mut client = server.connect();
+    client.send("GET /stuck?x=1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.answer().expect_status(504);
+    let told = eventually("the hook", || noted(server.site()).into_iter().find(|line| line.starts_with("timeout ")));
+    assert!(told.starts_with("timeout GET /stuck?x=1 True 127."), "{told}");
+    assert!(told.ends_with(" True"), "{told}");
+    wait_for(&server, "after /stuck 504 True");
+}
+
+#[test]
+fn a_hook_that_raises_in_the_boot_fails_it_as_the_application_would() {
+    for (hook, expected) in [
+        ("def worker_start(worker):\n    raise ValueError('no')\n", "worker_start of shop_hooks raised ValueError: no"),
+        ("def worker_ready(worker):\n    raise ValueError('no')\n", "worker_ready of shop_hooks raised ValueError: no"),
+        ("import nowhere\n", "cannot import hooks shop_hooks: ModuleNotFoundError: No module named 'nowhere'"),
+        (
+            "def request_start(request):\n    pass\ndef request_end(environ):\n    pass\n",
+            "request_end is called as request_end(environ, status, seconds), and is request_end(environ)",
+        ),
+        ("worker_exit = 3\n", "worker_exit cannot be called"),
+    ] {
+        let server = site(HOOKS).serve();
+        server.site().put("shop_hooks.py", hook);
+        let (code, told) = server.command(&["reload", "--wait"]);
+        assert_eq!(code, 1, "{told}");
+        assert!(told.contains(expected) && told.contains("shop_hooks"), "{expected}: {told}");
+        server.get("/").expect_status(200);
+    }
+}
+
+#[test]
+fn a_check_calls_what_the_import_may_need_and_nothing_else() {
+    let site = site(HOOKS);
+    let check = site.supervisor(&["check", "-c", "server.yaml"]);
+    assert_eq!(check.exit_code(), 0, "{}", check.whole_output());
+    assert_eq!(noted(&site), ["start main 1 1 True", "imported by MainThread"]);
+    site.put("shop_hooks.py", "def worker_start():\n    pass\n");
+    let check = site.supervisor(&["check", "-c", "server.yaml"]);
+    assert_eq!(check.exit_code(), 2);
+    let told = check.whole_output();
+    assert!(told.contains("worker_start is called as worker_start(worker), and is worker_start()"), "{told}");
+}
+
+#[test]
+fn what_looks_like_a_hook_and_is_none_is_told() {
+    let hooks =
+        "def post_fork(server, worker):\n    pass\ndef request_strat(environ):\n    pass\ndef other():\n    pass\n";
+    let server = site(hooks).serve();
+    let told = server.process().wait("both", |lines, _| {
+        let told: Vec<&String> =
+            lines.iter().filter(|line| line.contains("a function of the hooks module is no hook")).collect();
+        (told.len() == 2).then(|| format!("{told:?}"))
+    });
+    for (function, meant) in [("post_fork", "worker_start"), ("request_strat", "request_start")] {
+        assert!(told.contains(function) && told.contains(meant), "{told}");
+    }
+    server.logged("the hooks module has no hook");
+    server.get("/").expect_status(200);
+}
+
+#[test]
+fn an_application_of_tornados_own_has_the_hooks_of_its_worker_alone() {
+    python();
+    assert!(target_folder().join("venv").exists());
+    let server =
+        Site::new("native:application").engine("tornado").app("hooks: shop_hooks").file("shop_hooks.py", HOOKS);
+    let server = server.file("hooked_notes.py", NOTES).serve();
+    server.get("/ticks").expect_status(200);
+    server.logged("hooks of requests are not called for an application of tornado's own");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0);
+    assert_eq!(noted(server.site()), ["start main 1 1 True", "ready False", "exit 1"]);
+}
