@@ -218,3 +218,139 @@ fn an_application_of_tornados_own_has_the_hooks_of_its_worker_alone() {
     assert_eq!(server.exit_code(), 0);
     assert_eq!(noted(server.site()), ["start main 1 1 True", "ready False", "exit 1"]);
 }
+
+// Commands of the supervisor's side.
+
+/// A site whose commands note what they are told, with these lines besides.
+fn commanded(commands: &str) -> Site {
+    let note = "#!/bin/sh\nset -e\n{ echo \"$MONOCEROS_EVENT $*\"; env | grep ^MONOCEROS_ | sort; } >> told\necho \"said by $MONOCEROS_EVENT\"\n";
+    let site = Site::new("hooked:application").file("note.sh", note).top(commands);
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(site.path("note.sh"), permissions).expect("a file's mode can be changed");
+    site
+}
+
+const ALL: &str = "commands:\n  start: [./note.sh, a b]\n  ready: [./note.sh]\n  reload: [./note.sh]\n  \
+    worker_exit: [./note.sh]\n  stop: [./note.sh]";
+
+fn told(server: &Server) -> String {
+    fs::read_to_string(server.site().path("told")).unwrap_or_default()
+}
+
+/// What was told at the first event of this name that has this line, if there was one.
+fn event_with(server: &Server, event: &str, line: &str) -> Option<String> {
+    let told = told(server);
+    let begins = |line: &&str| !line.starts_with("MONOCEROS_");
+    let mut events: Vec<String> = Vec::new();
+    for line in told.lines() {
+        match (begins(&line), events.last_mut()) {
+            (false, Some(last)) => last.push_str(&format!("\n{line}")),
+            _ => events.push(line.to_owned()),
+        }
+    }
+    events.into_iter().find(|text| text.starts_with(event) && text.lines().any(|found| found.starts_with(line)))
+}
+
+#[test]
+fn commands_are_run_for_all_that_happens_to_a_server() {
+    let server = commanded(ALL).serve();
+    let pid = server.process().pid();
+    let ready = eventually("ready", || event_with(&server, "ready ", "MONOCEROS_FILE="));
+    assert!(ready.contains(&format!("MONOCEROS_PID={pid}")) && ready.contains("server.yaml"), "{ready}");
+    assert!(told(&server).starts_with("start a b\n"), "{}", told(&server));
+    let first = server.workers()[0];
+    let (code, output) = server.command(&["reload", "--wait"]);
+    assert_eq!(code, 0, "{output}");
+    eventually("the reload", || event_with(&server, "reload ", "MONOCEROS_OUTCOME=adopted"));
+    let exit =
+        eventually("the old worker", || event_with(&server, "worker_exit ", &format!("MONOCEROS_WORKER_PID={first}")));
+    for fact in ["MONOCEROS_APP=main", "MONOCEROS_EXIT=code 0", "MONOCEROS_GENERATION=1", "MONOCEROS_WORKER=1"] {
+        assert!(exit.lines().any(|line| line == fact), "{fact}: {exit}");
+    }
+    let second = server.workers()[0];
+    server.kill_worker(second);
+    eventually("the killed worker", || event_with(&server, "worker_exit ", "MONOCEROS_EXIT=SIGKILL"));
+    server.site().put("hooked.py", "syntax error");
+    let (code, _) = server.command(&["reload", "--wait"]);
+    assert_eq!(code, 1);
+    let reload = eventually("the failed reload", || event_with(&server, "reload ", "MONOCEROS_OUTCOME=abandoned"));
+    assert!(reload.contains("MONOCEROS_WHY=cannot import hooked:application"), "{reload}");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0);
+    assert!(event_with(&server, "stop ", "MONOCEROS_EVENT=stop").is_some(), "{}", told(&server));
+    let output = server.process().whole_output();
+    for event in ["start", "ready", "reload", "worker_exit", "stop"] {
+        assert!(output.contains(&format!("\"text\":\"said by {event}\"")), "{event} is not in the log: {output}");
+    }
+    assert_eq!(told(&server).matches("\nready ").count(), 1, "it is ready once");
+}
+
+#[test]
+fn a_server_whose_first_command_fails_does_not_start() {
+    let site = commanded("commands: {start: [sh, -c, 'echo not today; exit 3']}");
+    let server = site.supervisor(&["run", "-c", "server.yaml"]);
+    assert_eq!(server.exit_code(), 1);
+    let output = server.whole_output();
+    assert!(output.contains("\"text\":\"not today\"") && output.contains("it ended with code 3"), "{output}");
+    assert!(noted(&site).is_empty(), "no worker was made");
+}
+
+#[test]
+fn a_command_that_does_not_end_holds_up_nobody_and_is_killed_with_what_it_started() {
+    let forever = "[sh, -c, 'tail -f /dev/null & echo $$! >> pids; echo $$$$ >> pids; wait']";
+    let server = commanded(&format!("commands: {{ready: {forever}, worker_exit: [./note.sh], timeout: 1s}}")).serve();
+    let pids = eventually("its processes", || {
+        let pids: Vec<i32> = server
+            .site()
+            .path("pids")
+            .exists()
+            .then(|| server.site().read("pids"))?
+            .lines()
+            .flat_map(str::parse)
+            .collect();
+        (pids.len() == 2).then_some(pids)
+    });
+    assert_eq!(server.get("/").expect_status(200).text(), "hello");
+    let line = server.logged("a command failed");
+    assert_eq!((&line["event"], &line["why"]), (&"ready".into(), &"it had not ended after 1 s".into()));
+    for pid in pids {
+        eventually("it to be gone", || {
+            Some(()).filter(|()| crate::harness::stat(pid).is_none_or(|stat| stat.state == 'Z'))
+        });
+    }
+    // The next in the line has its turn.
+    server.kill_worker(server.workers()[0]);
+    eventually("the next command", || event_with(&server, "worker_exit ", "MONOCEROS_EXIT=SIGKILL"));
+}
+
+#[test]
+fn a_stop_ends_the_command_that_a_start_waits_for() {
+    let site = commanded("commands: {start: [sh, -c, 'echo begun; exec tail -f /dev/null'], timeout: 10m}");
+    let server = site.supervisor(&["run", "-c", "server.yaml"]);
+    server.line("begun");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 1);
+    assert!(server.whole_output().contains("it was cancelled"), "{}", server.whole_output());
+}
+
+#[test]
+fn a_command_hears_signals_and_what_it_leaves_in_the_background_is_not_waited_for() {
+    let script = "grep SigBlk /proc/self/status; trap 'echo heard' TERM; kill -TERM $$$$; tail -f /dev/null & exit 0";
+    let server = commanded(&format!("commands: {{ready: [bash, -c, \"{script}\"], timeout: 10m}}")).serve();
+    server.process().line("SigBlk:\\t0000000000000000");
+    server.process().line("\"text\":\"heard\"");
+    assert_eq!(server.count("a command failed"), 0);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0);
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_by_the_check_or_when_it_is_run() {
+    let server = commanded("commands: {ready: [no-such-program-anywhere]}").serve();
+    let line = server.logged("a command failed");
+    assert_eq!(line["why"], "cannot run it: No such file or directory");
+    let site = commanded("commands: {ready: [./nowhere.sh]}");
+    let check = site.supervisor(&["check", "-c", "server.yaml"]);
+    assert_eq!(check.exit_code(), 2);
+    assert!(check.whole_output().contains("`ready`: cannot find the program"), "{}", check.whole_output());
+}

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString, OsString};
 use std::fs::OpenOptions;
-use std::io::{self, Read as _};
+use std::io;
 use std::num::NonZeroI32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,12 +25,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use nix::fcntl::{AtFlags, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal;
+use nix::sys::signal::{self, SigSet};
 use nix::unistd::{execve, execveat};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
@@ -38,6 +37,7 @@ use rustix::process::{
 
 use crate::core::Exit;
 use crate::environment::NOT_INHERITED;
+use crate::errand::Errand;
 use crate::listen::cause;
 
 /// The worker's binary.
@@ -121,52 +121,33 @@ pub fn preflight(program: &Path, arguments: &[OsString], (input, said): (OwnedFd
     Process::spawned(&command.stdin(input).stdout(said).stderr(errors).process_group(0).spawn()?)
 }
 
-/// A program that is asked for something and ends.
-#[derive(Debug)]
-pub struct Errand<'a> {
-    /// The program, by its path or a name that `PATH` finds.
-    pub program: &'a Path,
-    /// What it is told.
-    pub arguments: &'a [OsString],
-    /// Where it works.
-    pub folder: &'a Path,
-    /// Variables that it gets on top of ours.
-    pub environment: &'a BTreeMap<String, String>,
-}
-
-/// Runs a program to its end, and gives what it said on standard output. What it says on standard error goes where ours does.
-///
-/// # Errors
-/// When it cannot be started, or has not ended in time; then it is killed with all that it started.
-pub fn told_by(errand: &Errand<'_>, limit: Duration) -> io::Result<Vec<u8>> {
-    let (ours, theirs) = io::pipe()?;
+/// Starts a program that does an errand, in a group of its own, with nothing on its standard input. It prints to `output`, and its
+/// errors there too or, without, where ours go. It may be started from a thread that is not the one that reaps: until it is known
+/// to be ours, nobody looks.
+pub fn begin(errand: &Errand<'_>, output: OwnedFd, errors: Option<OwnedFd>) -> io::Result<Process> {
     let mut command = Command::new(errand.program);
-    command.args(errand.arguments).current_dir(errand.folder).envs(errand.environment);
-    let process = Process::spawned(&command.stdin(Stdio::null()).stdout(theirs).process_group(0).spawn()?);
-    // It holds the other end of the pipe.
-    drop(command);
-    let process = process?;
-    let said = read_until(ours, limit);
-    process.end();
-    said
+    command.args(errand.arguments).current_dir(errand.folder).stdin(Stdio::null()).stdout(output).process_group(0);
+    if let Some(errors) = errors {
+        command.stderr(errors);
+    }
+    for name in NOT_INHERITED {
+        command.env_remove(name);
+    }
+    command.envs(errand.environment);
+    hear_all_signals(&mut command);
+    let mut ours = ours();
+    let child = command.spawn()?;
+    ours.insert(Pid::from_child(&child).as_raw_nonzero());
+    drop(ours);
+    Process::spawned(&child)
 }
 
-/// All that comes out of a pipe until nobody holds its other end.
-fn read_until(mut pipe: io::PipeReader, limit: Duration) -> io::Result<Vec<u8>> {
-    let deadline = Instant::now() + limit;
-    let mut said = Vec::new();
-    let mut piece = [0; 16 << 10];
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let patience = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        if poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], patience)? == 0 {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("it has not ended in {} s", limit.as_secs())));
-        }
-        match pipe.read(&mut piece)? {
-            0 => return Ok(said),
-            length => said.extend_from_slice(&piece[..length]),
-        }
-    }
+/// Signals are held back in the supervisor's threads, and what a thread starts inherits that.
+#[expect(unsafe_code, reason = "what happens between fork and exec is for whoever asks for it to answer for")]
+fn hear_all_signals(command: &mut Command) {
+    // SAFETY: between fork and exec only what is async-signal-safe may be called, which sigprocmask(2) is (signal-safety(7)); nothing
+    // is allocated.
+    unsafe { command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) };
 }
 
 /// Becomes the program at a path; why that cannot be, if it returns.

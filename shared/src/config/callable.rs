@@ -1,10 +1,31 @@
 //! What to import and call: `module:attribute`, or `module:factory()`.
 
-use super::Callable;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::fault::{Fault, shown};
 use super::schema::{self, Range};
 use super::section::Read;
 use super::tree::Node;
+
+/// `module:attribute`, or `module:factory()`, which is called once without arguments and gives the application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callable {
+    /// The dotted module.
+    pub module: String,
+    /// The dotted attribute within it.
+    pub attribute: String,
+    /// Whether it was written with `()`.
+    pub factory: bool,
+}
+
+impl fmt::Display for Callable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = if self.factory { "()" } else { "" };
+        write!(f, "{}:{}{call}", self.module, self.attribute)
+    }
+}
 
 impl Read for Callable {
     const FORM: &'static str = "module:attribute | module:factory()";

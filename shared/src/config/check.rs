@@ -14,9 +14,11 @@ use std::path::{PathBuf, absolute};
 use std::time::SystemTime;
 
 use super::address::address;
+use super::command;
 use super::engine;
 use super::fault::{Fault, shown};
 use super::gateway;
+use super::listen::Listeners;
 use super::network::Proxies;
 use super::origin;
 use super::owner;
@@ -96,6 +98,7 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<Outcome, Fault
         pid_file,
         on_supervisor_loss: file.on_supervisor_loss.value,
         orphan_timeout: file.orphan_timeout.value,
+        commands: command::commands(file.commands, &machine.folder, file.apps.place)?,
         apps,
     };
     Ok(Outcome { config, warnings: check.warnings, overdue: check.overdue })
@@ -198,12 +201,7 @@ impl Check<'_> {
         Ok(tls)
     }
 
-    fn listeners(
-        &mut self,
-        raw: raw::Listeners,
-        backlog: &At<Count>,
-        trusted: &Proxies,
-    ) -> Result<Vec<Listener>, Fault> {
+    fn listeners(&mut self, raw: Listeners, backlog: &At<Count>, trusted: &Proxies) -> Result<Vec<Listener>, Fault> {
         raw.0.into_iter().map(|listener| self.listener(listener.value, backlog, trusted)).collect()
     }
 

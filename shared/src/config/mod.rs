@@ -15,10 +15,12 @@ mod apps;
 mod callable;
 mod check;
 mod choice;
+mod command;
 mod engine;
 mod expand;
 mod fault;
 mod gateway;
+mod listen;
 mod network;
 mod origin;
 mod owner;
@@ -47,6 +49,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Atom, Piece, access_format};
+pub use callable::Callable;
+pub use command::Commands;
 pub use engine::{CALLS_MAX, Engine};
 pub use fault::{Error, Warning};
 pub use network::{Network, Proxies};
@@ -77,6 +81,9 @@ pub struct Config {
     pub on_supervisor_loss: SupervisorLoss,
     /// How long workers wait for another supervisor; then they drain.
     pub orphan_timeout: Duration,
+    /// What is run when something happens. A program before this one may not have known of it.
+    #[serde(default)]
+    pub commands: Commands,
     /// The applications, in the order of the file. Never empty; names are unique.
     pub apps: Vec<App>,
 }
@@ -203,24 +210,6 @@ pub struct Recycle {
     pub memory: Option<u64>,
     /// After so long.
     pub age: Option<Duration>,
-}
-
-/// `module:attribute`, or `module:factory()`, which is called once without arguments and gives the application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Callable {
-    /// The dotted module.
-    pub module: String,
-    /// The dotted attribute within it.
-    pub attribute: String,
-    /// Whether it was written with `()`.
-    pub factory: bool,
-}
-
-impl fmt::Display for Callable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let call = if self.factory { "()" } else { "" };
-        write!(f, "{}:{}{call}", self.module, self.attribute)
-    }
 }
 
 /// A place in the config file; line and column count from 1.

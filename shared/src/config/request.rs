@@ -1,7 +1,8 @@
 //! What the file says of a request that the server makes itself, to ask an application whether it is ready.
 
 use super::fault::{Fault, shown};
-use super::raw::{Ready, short_or_long};
+use super::listen::short_or_long;
+use super::raw::Ready;
 use super::schema::{self, Range};
 use super::section::Read;
 use super::tree::Node;

@@ -1,7 +1,7 @@
 //! What the file says of static files.
 
 use super::fault::{Fault, shown};
-use super::raw::short_or_long;
+use super::listen::short_or_long;
 use super::schema::{self, Range};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::tree::{self, Node};

@@ -10,14 +10,14 @@ use super::super::origin::{Origin, RequestId, Underscores};
 use super::super::quantity::{duration_text, size_text};
 use super::super::tls::{ClientCertificates, Tls, TlsVersion};
 use super::super::{
-    App, Bodies, BrokenStart, Config, Limits, Listener, Log, LogFormat, LogLevel, Protocol, Ready, Recycle, Reload,
-    RunAs, StaticFiles, SupervisorLoss, Timeouts,
+    App, Bodies, BrokenStart, Commands, Config, Limits, Listener, Log, LogFormat, LogLevel, Protocol, Ready, Recycle,
+    Reload, RunAs, StaticFiles, SupervisorLoss, Timeouts,
 };
 use super::{Entry, Shown, scalar};
 
 /// The whole file.
 pub(super) fn of(config: &Config) -> Vec<Entry> {
-    let Config { file: _, log, watch, control, pid_file, on_supervisor_loss, orphan_timeout, apps } = config;
+    let Config { file: _, log, watch, control, pid_file, on_supervisor_loss, orphan_timeout, commands, apps } = config;
     let apps = apps.iter().map(|app| entry(&app.name, Shown::Map(of_app(app)))).collect();
     vec![
         entry("log", Shown::Map(of_log(log))),
@@ -32,8 +32,25 @@ pub(super) fn of(config: &Config) -> Vec<Entry> {
             }),
         ),
         entry("orphan_timeout", span(*orphan_timeout)),
+        entry("commands", Shown::Map(of_commands(commands))),
         entry("apps", Shown::Map(apps)),
     ]
+}
+
+fn of_commands(commands: &Commands) -> Vec<Entry> {
+    let Commands { start, ready, reload, worker_exit, stop, timeout } = commands;
+    let words = |words: &[String]| match words {
+        [] => Shown::Absent,
+        words => Shown::List(words.iter().map(|word| scalar(word)).collect()),
+    };
+    pairs([
+        ("start", words(start)),
+        ("ready", words(ready)),
+        ("reload", words(reload)),
+        ("worker_exit", words(worker_exit)),
+        ("stop", words(stop)),
+        ("timeout", span(*timeout)),
+    ])
 }
 
 fn of_log(log: &Log) -> Vec<Entry> {

@@ -5,9 +5,9 @@ use std::fs;
 use std::time::Duration;
 
 use super::super::{
-    Access, Address, Atom, Bodies, BrokenStart, CALLS_MAX, Callable, ClientCertificates, Engine, Limits, Listener, Log,
-    LogFormat, LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId, RunAs,
-    StaticFiles, SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
+    Access, Address, Atom, Bodies, BrokenStart, CALLS_MAX, Callable, ClientCertificates, Commands, Engine, Limits,
+    Listener, Log, LogFormat, LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId,
+    RunAs, StaticFiles, SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
 };
 use super::*;
 use crate::tls::Material;
@@ -80,6 +80,7 @@ fn four_lines_are_enough() {
         pid_file: None,
         on_supervisor_loss: SupervisorLoss::Adopt,
         orphan_timeout: seconds(600),
+        commands: Commands { timeout: seconds(30), ..Commands::default() },
         apps: vec![app],
     };
     assert_eq!(config, expected);
@@ -121,6 +122,13 @@ control: run/control.sock
 pid_file: srv/shop.pid
 on_supervisor_loss: drain
 orphan_timeout: 30s
+commands:
+  start: [srv/run, -x, 7]
+  ready: [touch, "a b"]
+  reload: [touch, 0660]
+  worker_exit: [/bin/true]
+  stop: [touch]
+  timeout: 5s
 apps:
   shop:
     wsgi: shop.wsgi:make.app()
@@ -193,6 +201,7 @@ pub(super) fn shop() -> Folder {
         fs::create_dir_all(folder.path().join(name)).unwrap();
     }
     fs::write(folder.path().join(".venv/pyvenv.cfg"), "").unwrap();
+    folder.write("srv/run", "");
     let [one, two] = [tls::made("one.example"), tls::made("two.example")];
     folder.write("one.pem", &one.certificate).write("one.key", &one.key);
     folder.write("two.pem", &format!("{}{}", two.key, two.certificate));
@@ -244,6 +253,18 @@ fn shop_listeners(folder: &Folder) -> Vec<Listener> {
             tls: None,
         },
     ]
+}
+
+fn shop_commands(folder: &Folder) -> Commands {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Commands {
+        start: words(&[folder.path().join("srv/run").to_str().unwrap(), "-x", "7"]),
+        ready: words(&["touch", "a b"]),
+        reload: words(&["touch", "0660"]),
+        worker_exit: words(&["/bin/true"]),
+        stop: words(&["touch"]),
+        timeout: seconds(5),
+    }
 }
 
 fn shop_limits() -> Limits {
@@ -319,7 +340,7 @@ fn every_key_is_taken() {
     let app = App {
         name: "shop".into(),
         wsgi: Callable { module: "shop.wsgi".into(), attribute: "make.app".into(), factory: true },
-        wsgi_place: Some(Place { line: 10, column: 11 }),
+        wsgi_place: Some(Place { line: 17, column: 11 }),
         directory: at("srv"),
         virtualenv: Some(at(".venv")),
         python_path: vec![at("lib"), at("srv/lib")],
@@ -360,6 +381,7 @@ fn every_key_is_taken() {
         pid_file: Some(at("srv/shop.pid")),
         on_supervisor_loss: SupervisorLoss::Drain,
         orphan_timeout: seconds(30),
+        commands: shop_commands(&folder),
         apps: vec![app],
     };
     assert_eq!(config, expected);

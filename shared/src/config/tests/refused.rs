@@ -652,6 +652,7 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
         ("write", ("99ms", "3600001ms")),
         ("drain", ("99ms", "86400001ms")),
         ("drain_delay", ("-1ms", "600001ms")),
+        ("timeout", ("99ms", "600001ms")),
         ("surge", ("0", "513")),
         ("status", ("199", "600")),
         ("requests", ("0", "1000000001")),
@@ -663,6 +664,9 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
 /// An application that has this key with this value.
 fn with(key: &Key, value: &str) -> String {
     let Key { section, name, .. } = key;
+    if *section == "commands" {
+        return format!("commands: {{{name}: {value}}}\n{}", app_with(""));
+    }
     let Some(section) = section.strip_prefix("apps.NAME") else {
         return format!("{name}: {value}\n{}", app_with(""));
     };
@@ -715,6 +719,10 @@ fn every_key_refuses_a_value_of_another_kind() {
         let text = text.replacen("address: unix:s, address:", "address:", 1);
         let error = error(&text);
         assert!(error.contains(&format!("`{}`: expected ", key.name)), "{error} for {text}");
+    }
+    for key in keys().iter().filter(|key| key.section == "commands") {
+        let error = error(&with(key, "{a: b}"));
+        assert!(error.starts_with("f:1:12: `") && error.contains(&format!("`{}`: expected ", key.name)), "{error}");
     }
     assert_eq!(error("watch: 1"), "f:1:8: `watch`: expected true or false, found the number `1`");
     assert_eq!(error("log: {format: [a]}"), "f:1:7: `format`: expected one of `text`, `json`, found a list");

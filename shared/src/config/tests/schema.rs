@@ -3,8 +3,8 @@
 //! The validator is of these tests alone and knows only the keywords that the schema has; the whole language, by a validator of
 //! others, is asked in `tests/schema.rs`.
 
-use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock};
 
 use regex::Regex;
 use serde_json::Value;
@@ -31,7 +31,7 @@ fn validate(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
             "minLength" => value.as_str().is_none_or(|text| text.chars().count() as u64 >= rule.as_u64().unwrap()),
             "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().unwrap()),
             "minProperties" => value.as_object().is_none_or(|map| map.len() as u64 >= rule.as_u64().unwrap()),
-            "pattern" => value.as_str().is_none_or(|text| Regex::new(rule.as_str().unwrap()).unwrap().is_match(text)),
+            "pattern" => value.as_str().is_none_or(|text| matches(rule.as_str().unwrap(), text)),
             "required" => value
                 .as_object()
                 .is_none_or(|map| rule.as_array().unwrap().iter().all(|name| map.contains_key(name.as_str().unwrap()))),
@@ -47,6 +47,13 @@ fn validate(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a text matches a pattern. To compile one takes longer than all the rest, and each is asked thousands of times.
+fn matches(pattern: &str, text: &str) -> bool {
+    static PATTERNS: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+    let mut patterns = PATTERNS.lock().unwrap();
+    patterns.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).unwrap()).is_match(text)
 }
 
 fn is_of_type(rule: &Value, value: &Value) -> bool {
@@ -157,6 +164,9 @@ fn an_editor_marks_what_would_be_refused_of_a_whole_file() {
         "apps: {a: {wsgi: \"a:b\", listen: {address: \"localhost:1\", tls: {certificate: c, min_version: 1.1}}}}",
         "log: {access: maybe}\napps: {a: {wsgi: \"a:b\", listen: \"localhost:1\"}}",
         "log: {access: {format: short}}\napps: {a: {wsgi: \"a:b\", listen: \"localhost:1\"}}",
+        "commands: {ready: touch}\napps: {a: {wsgi: \"a:b\", listen: \"localhost:1\"}}",
+        "commands: {ready: []}\napps: {a: {wsgi: \"a:b\", listen: \"localhost:1\"}}",
+        "commands: {readiness: [a]}\napps: {a: {wsgi: \"a:b\", listen: \"localhost:1\"}}",
         "watch: 1\napps: {a: {wsgi: \"a:b\", listen: \"localhost:1\"}}",
     ] {
         Folder::new().check(text).expect_err(text);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::said::Said;
 use super::Start;
-use crate::spawn;
+use crate::errand::{self, Errand};
 
 /// What runs the file; it knows no gunicorn.
 const SCRIPT: &str = include_str!("../evaluate.py");
@@ -53,13 +53,14 @@ struct Fault {
 pub(super) fn evaluate(start: &Start, location: &str) -> Result<Evaluated, String> {
     let arguments = ["-B", "-c", SCRIPT, location].map(OsString::from);
     let python = start.python.display();
-    let asked = spawn::Errand {
+    let asked = Errand {
         program: &start.python,
         arguments: &arguments,
         folder: &start.folder,
         environment: &start.environment,
     };
-    let said = spawn::told_by(&asked, PATIENCE).map_err(|why| format!("cannot run {location} with {python}: {why}"))?;
+    let said =
+        errand::told_by(&asked, PATIENCE).map_err(|why| format!("cannot run {location} with {python}: {why}"))?;
     let answer: Answer = serde_json::from_slice(&said)
         .map_err(|_| format!("cannot run {location} with {python}: it ended without saying what the file sets"))?;
     if let Some(Fault { line, text }) = answer.fault {

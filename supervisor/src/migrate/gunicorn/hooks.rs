@@ -11,13 +11,13 @@ const fn hook(name: &'static str, whither: &'static str) -> Row {
 }
 
 pub(super) const ROWS: &[Row] = &[
-    hook("on_starting", "a command: `on: {start: [PROGRAM, …]}`"),
+    hook("on_starting", "a command: `commands: {start: [PROGRAM, …]}`"),
     hook(
         "when_ready",
-        "a command: `on: {ready: [PROGRAM, …]}`, run when clients are answered; `READY=1` to systemd needs none",
+        "a command: `commands: {ready: [PROGRAM, …]}`, run when clients are answered; `READY=1` to systemd needs none",
     ),
-    hook("on_reload", "a command: `on: {reload: [PROGRAM, …]}`, run when a reload is decided, with how it ended"),
-    hook("on_exit", "a command: `on: {stop: [PROGRAM, …]}`"),
+    hook("on_reload", "a command: `commands: {reload: [PROGRAM, …]}`, run when a reload is decided, with how it ended"),
+    hook("on_exit", "a command: `commands: {stop: [PROGRAM, …]}`"),
     hook("pre_exec", "an upgrade needs none: the next program is tried before anything happens"),
     hook("nworkers_changed", "`supervisor status` has the number"),
     hook(
@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     hook(
         "child_exit",
-        "a command: `on: {worker_exit: [PROGRAM, …]}`, with the worker's process number and how it ended",
+        "a command: `commands: {worker_exit: [PROGRAM, …]}`, with the worker's process number and how it ended",
     ),
     hook("post_fork", "`worker_start(worker)` of a hooks module, called before the application is imported"),
     hook("post_worker_init", "`worker_ready(worker)` of a hooks module, called when the application is imported"),

@@ -62,8 +62,7 @@ const fn open(names: &'static [&'static str], takes: Takes, what: &'static str) 
 
 const ALWAYS: &str = "it is so here always";
 const ONE_PROGRAM: &str = "the supervisor serves applications and nothing else: a service manager runs the rest";
-const HOOK: &str =
-    "a command is run by `on:` (start, ready, reload, worker_exit, stop); Python within a worker is a hooks module's";
+const HOOK: &str = "a program is run by `commands:` (start, ready, reload, worker_exit, stop); Python within a worker is a hooks module's";
 const LOADED: &str = "the worker has Python built in: no plugin is loaded";
 const NAMES: &str = "`ps` shows the application's name, its generation and state";
 const STATUS: &str = "`supervisor status`, `--json` for programs, says how workers are";
