@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Site, python, repository};
+use crate::harness::{Site, program, python, repository};
 
 /// What the command line prints on standard output alone, and its exit code.
 fn printed(site: &Site, arguments: &[&str]) -> (i32, String) {
@@ -88,6 +88,27 @@ fn check_prints_a_file_that_prints_itself() {
     };
     let [first, second] = [values(&first), values(&second)];
     assert_eq!(first[..first.len() - 1], second[..second.len() - 1]);
+}
+
+#[test]
+fn who_reads_only_the_beginning_is_no_fault_and_a_full_disk_is_one() {
+    let site = Site::empty().file("hello.py", "def application(environ, start_response):\n    return []\n");
+    let supervisor = program("supervisor");
+    for (command, expected) in [
+        ("schema | head -n 1; echo ${PIPESTATUS[0]}", "0"),
+        ("check --print hello:application | head -n 1; echo ${PIPESTATUS[0]}", "0"),
+        ("schema > /dev/full; echo $?", "1"),
+        ("check --print hello:application > /dev/full; echo $?", "1"),
+        ("migrate -- hello > /dev/full; echo $?", "1"),
+    ] {
+        let line = format!("{} {command}", supervisor.display());
+        let output =
+            Command::new("bash").args(["-c", &line]).current_dir(site.path("")).output().expect("bash can be run");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(text.lines().last(), Some(expected), "{command}: {errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::core::line::span;
 use crate::core::plan::{AppPlan, Manner, Plan};
 use crate::core::{Event, Exit, Recruit, Stop, Wish, WorkerId};
 use crate::effects::{Means, Workers};
+use crate::printed::print;
 use crate::sources::{Sources, Stir};
 use crate::spawn::Program;
 use crate::stdio::Outputs;
@@ -32,8 +33,8 @@ pub fn check(asked: Check) -> i32 {
     checked.remarks().for_each(|remark| eprintln!("{remark}"));
     // What is printed is YAML to its end.
     let comment = if asked.print { "# " } else { "" };
-    if asked.print {
-        print!("{}", config::resolved(&checked));
+    if asked.print && print(&config::resolved(&checked)) != exit::DONE {
+        return exit::FAILED;
     }
     if !checked.overdue.is_empty() {
         return exit::USAGE;
@@ -41,8 +42,7 @@ pub fn check(asked: Check) -> i32 {
     match check_apps(&checked.config, file.as_deref()) {
         Ok(0) => {
             let name = file.map_or_else(|| "command line".into(), |file| file.display().to_string());
-            println!("{comment}{name}: ok");
-            exit::DONE
+            print(&format!("{comment}{name}: ok\n"))
         }
         Ok(_) => exit::USAGE,
         Err(why) => {

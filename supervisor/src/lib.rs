@@ -27,6 +27,7 @@ pub mod logs;
 pub mod memory;
 pub mod migrate;
 pub mod pid_file;
+pub mod printed;
 pub mod pulse;
 pub mod run;
 pub mod serve;

@@ -6,6 +6,7 @@ use clap::Parser;
 use monoceros_shared::{config, exit};
 use monoceros_supervisor::command::{Command, Dev, Line, What};
 use monoceros_supervisor::core::plan::Manner;
+use monoceros_supervisor::printed::print;
 use monoceros_supervisor::succession::preflight;
 use monoceros_supervisor::{check, dev, migrate, serve, standard_input};
 
@@ -13,7 +14,7 @@ fn main() -> ExitCode {
     let status = match Line::parse().wanted() {
         Command::Run(what) => run_it(what),
         Command::Check(asked) => check::check(asked),
-        Command::Schema => print_schema(),
+        Command::Schema => print(&format!("{:#}\n", config::schema())),
         Command::Migrate(asked) => migrate::migrate(&asked),
         Command::Dev(dev) => work_on(dev),
         Command::Status(status) => status.ask(),
@@ -56,11 +57,6 @@ fn work_on(work: Dev) -> i32 {
         println!("{}", dev::greeting(&checked));
         Ok::<_, config::Error>(checked)
     })
-}
-
-fn print_schema() -> i32 {
-    println!("{:#}", config::schema());
-    exit::DONE
 }
 
 fn refuse(error: &impl std::fmt::Display) -> i32 {

@@ -333,6 +333,22 @@ fn what_cannot_be_migrated_says_where_and_why() {
 }
 
 #[test]
+fn values_that_nobody_expects_are_told_and_left_out() {
+    let site = site("netbox.py", "unused.txt");
+    let folder = site.path("");
+    let text = "itself = []\nitself.append(itself)\nbind = itself\n\nclass Mute:\n    def __repr__(self):\n        raise ValueError\n\n\
+        errorlog = Mute()\nproc_name = 'a\\udc80b'\ntimeout = float('nan')\nworkers = 10 ** 40\nkeepalive = -1\nraw_env = [7]\n";
+    site.put("a.py", text);
+    let yaml = yaml(&folder, &["a.py", "--", "shop"], &[]);
+    let app = &checked(&folder, &yaml).apps[0];
+    assert_eq!((app.name.as_str(), app.listen[0].address.to_string().as_str()), ("a-b", "127.0.0.1:8000"));
+    let flat = flat(&yaml);
+    for name in ["timeout", "workers"] {
+        assert!(flat.contains(&format!("- {name} = ")) && flat.contains("is no whole number"), "{yaml}");
+    }
+}
+
+#[test]
 fn a_config_file_may_print_and_leave_a_child_behind() {
     let site = site("netbox.py", "unused.txt");
     let folder = site.path("");

@@ -47,30 +47,51 @@ def execute(location):
     return module, path
 
 
-def plain(value):
+# Lists in lists, and maps: what is deeper is no setting's value, and may be its own part.
+DEPTH_MAX = 8
+
+
+def plain(value, depth=0):
     """The value as JSON has it, or what it is."""
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        # A name of a file that is not UTF-8 has halves of characters, which JSON has not.
+        return value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, int):
         return int(value)
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else {"__repr__": repr(value)}
+    if isinstance(value, float) and value == value and abs(value) != float("inf"):
+        return value
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return plain(os.fspath(value))
+    if isinstance(value, (list, tuple, set, frozenset)) and depth < DEPTH_MAX:
+        return [plain(item, depth + 1) for item in value]
+    if isinstance(value, dict) and depth < DEPTH_MAX:
+        return {plain(str(key)): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, type):
         return {"__class__": value.__module__ + "." + value.__qualname__}
     if callable(value):
         code = getattr(value, "__code__", None)
         return {
-            "__function__": getattr(value, "__module__", "") + "." + getattr(value, "__qualname__", repr(value)),
+            "__function__": getattr(value, "__module__", "") + "." + getattr(value, "__qualname__", type(value).__name__),
             "line": code.co_firstlineno if code else None,
             "file": code.co_filename if code else None,
         }
-    return {"__repr__": repr(value)}
+    return {"__repr__": what_it_is(value)}
+
+
+def what_it_is(value):
+    try:
+        return plain(repr(value)[:200])
+    except Exception:
+        return "an object of type " + type(value).__name__
+
+
+def seen(value):
+    try:
+        return plain(value)
+    except Exception:  # A value may be of any class, whose methods may raise anything.
+        return {"__repr__": "an object of type " + type(value).__name__}
 
 
 def statements(body):
@@ -133,7 +154,7 @@ def main(location):
     except BaseException as error:  # A file may raise anything, SystemExit too.
         return {"fault": fault(path, error)}
     values = {
-        name: plain(value)
+        name: seen(value)
         for name, value in vars(module).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }

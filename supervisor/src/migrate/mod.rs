@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use monoceros_shared::exit;
 
 use crate::command::Migrate;
+use crate::printed::print;
 use draft::{Draft, written};
 use launch::{Launch, Program};
 use said::Dollars;
@@ -38,11 +39,11 @@ use shell::Word;
 pub fn migrate(asked: &Migrate) -> i32 {
     match draft(asked) {
         Ok(draft) => {
-            print!("{}", draft.render());
+            let status = print(&draft.render());
             if draft.open_count() > 0 {
                 eprintln!("{} to be looked at by a person: see the end of what was printed", draft.open_count());
             }
-            exit::DONE
+            status
         }
         Err(why) => {
             eprintln!("cannot migrate: {why}");

@@ -58,6 +58,9 @@ pub(super) const ROWS: &[Row] = &[
 const LISTEN: &str = "apps.NAME.listen";
 
 fn bind(said: &Said, _: &Settings<'_>, draft: &mut Draft) {
+    if said.comma_list().is_empty() {
+        return draft.leave(said, "it names no address");
+    }
     let mut how = Vec::new();
     for text in said.comma_list() {
         match addresses::of(&text, "8000", said.dollars) {
