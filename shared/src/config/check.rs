@@ -14,6 +14,7 @@ use std::path::{PathBuf, absolute};
 use std::time::SystemTime;
 
 use super::address::address;
+use super::callable;
 use super::command;
 use super::engine;
 use super::fault::{Fault, shown};
@@ -107,7 +108,10 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<Outcome, Fault
 impl Check<'_> {
     fn app(&mut self, name: tree::Key, raw: raw::App) -> Result<App, Fault> {
         let (threads_min, threads) = engine::threads(&raw)?;
-        let origin = origin::origin(&raw)?;
+        let origin = origin::origin(&raw, name.place)?;
+        let directory = self.folder("directory", &raw.directory)?;
+        let (wsgi, odd) = callable::source(&raw, &directory, name.place)?;
+        self.warnings.extend(odd);
         let reload = or_defaults(raw.reload, name.place)?;
         expect_ready_below_mount(&reload, &origin.mount)?;
         let python_path = raw.python_path.map_or_else(Vec::new, |folders| folders.value.0);
@@ -117,9 +121,9 @@ impl Check<'_> {
             Workers::Exactly(count) => count.get(),
         };
         Ok(App {
-            wsgi: raw.wsgi.value,
-            wsgi_place: Some(raw.wsgi.place),
-            directory: self.folder("directory", &raw.directory)?,
+            wsgi: wsgi.value,
+            wsgi_place: Some(wsgi.place),
+            directory,
             virtualenv: raw.virtualenv.map(|path| self.virtualenv(&path)).transpose()?,
             python_path,
             hooks: raw.hooks.map(|module| module.value.0),

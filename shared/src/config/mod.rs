@@ -49,7 +49,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Atom, Piece, access_format};
-pub use callable::Callable;
+pub use callable::{Callable, Paste, Source};
 pub use command::Commands;
 pub use engine::{CALLS_MAX, Engine};
 pub use fault::{Error, Warning};
@@ -94,8 +94,8 @@ pub struct App {
     /// Its key under `apps:`.
     pub name: String,
     /// What to import and call.
-    pub wsgi: Callable,
-    /// Where `wsgi:` stands in the file, for errors that only an import can find.
+    pub wsgi: Source,
+    /// Where `wsgi:` or `paste:` stands in the file, for errors that only an import can find.
     pub wsgi_place: Option<Place>,
     /// Working directory of the workers, and first on `sys.path`. Absolute.
     pub directory: PathBuf,

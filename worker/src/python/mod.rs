@@ -28,6 +28,7 @@ mod meta;
 mod modules;
 mod names;
 mod once;
+mod paste;
 pub mod probe;
 mod ready;
 pub mod respond;
@@ -42,7 +43,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hooks::Hooks;
-use monoceros_shared::config::{Access, Atom, Piece};
+use monoceros_shared::about;
+use monoceros_shared::config::{Access, App, Atom, Piece};
 use monoceros_shared::link::{Assignment, Failure, Purpose};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -53,6 +55,7 @@ use crate::conn::Connection;
 pub use deadline::{raise_in, request_timeout_class, take_back};
 pub use error::traceback;
 pub use fork::{has_forked, leave_if_child, on_fork};
+pub use interpreter::VERSION as BUILT_FOR;
 pub use iterate::{EMPTY_MAX, Next, Progress, Rest, Whole, piece};
 pub use modules::files;
 pub use once::{finish, load_once};
@@ -136,6 +139,18 @@ fn load_with(
         let application = Application::new(py, callable, assignment, log.clone()).map_err(unprepared)?;
         Ok(Application { hooks, ..application })
     })
+}
+
+/// Starts the interpreter as for this application, imports nothing, and gives what Python says of itself.
+///
+/// # Errors
+/// Why it does not start.
+pub fn introduce(app: &App) -> Result<about::Python, Failure> {
+    interpreter::start(app)?;
+    let odd = |py: Python<'_>, raised: PyErr| {
+        Failure::new(format!("cannot ask Python: {}", error::one_line(py, &raised)), traceback(py, &raised))
+    };
+    Python::attach(|py| interpreter::describe(py).map_err(|raised| odd(py, raised)))
 }
 
 /// From here on the threads of Python can be seen from outside, those of an import that hangs too.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::access::Access;
+use super::super::callable::{Paste, Source};
 use super::super::network::Proxies;
 use super::super::origin::{Origin, RequestId, Underscores};
 use super::super::quantity::{duration_text, size_text};
@@ -86,6 +87,10 @@ fn of_app(app: &App) -> Vec<Entry> {
         no_new_privileges, listen, statics, workers, threads, threads_min, switch_interval, engine, body, ..
     } = app;
     let App { limits, timeouts, reload, on_broken_start, recycle, origin, .. } = app;
+    let (callable, deployed) = match wsgi {
+        Source::Callable(callable) => (text(&callable.to_string()), Shown::Absent),
+        Source::Paste(Paste { file, name }) => (Shown::Absent, text(&format!("{}#{name}", file.display()))),
+    };
     let environment = environment.iter().map(|(name, value)| entry(name, text(value))).collect();
     let threads = if threads_min == threads {
         plain(threads)
@@ -93,7 +98,8 @@ fn of_app(app: &App) -> Vec<Entry> {
         map([("min", plain(threads_min)), ("max", plain(threads))])
     };
     let mut entries = pairs([
-        ("wsgi", text(&wsgi.to_string())),
+        ("wsgi", callable),
+        ("paste", deployed),
         ("directory", path(directory)),
         ("virtualenv", path_or_none(virtualenv.as_ref())),
         ("python_path", if python_path.is_empty() { Shown::Absent } else { paths(python_path) }),

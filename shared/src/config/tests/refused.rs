@@ -13,7 +13,7 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `hooks`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `switch_interval`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `paste`, `directory`, `virtualenv`, `python_path`, `hooks`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `switch_interval`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
     ),
     ("tls: 3", "5:5: unknown key `tls`: it belongs to apps.NAME.listen"),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
@@ -497,7 +497,10 @@ const FILES: &[(&str, &str)] = &[
     ("app: 3", "1:1: unknown key `app`: did you mean `apps`?"),
     ("apps: {a: 3}", "1:11: `a`: expected a map, found the number `3`"),
     ("apps: {a: }", "1:11: `a`: expected a map, found nothing: give it a value, or remove the key"),
-    ("apps: {a: {}}", "1:8: missing key `wsgi`: add it, with module:attribute | module:factory()"),
+    (
+        "apps: {a: {listen: \"localhost:1\"}}",
+        "1:8: missing key `wsgi`: add it, with module:attribute | module:factory(); or `paste`, with PATH | PATH#NAME",
+    ),
     ("apps: {a: {wsgi: \"a:b\"}}", "1:8: missing key `listen`: add it, with an address, a map, or a list of them"),
     ("apps: {a: {wsgi: \"a:b\", listen: \":1\"}}\n---\n", "2:1: a second YAML document begins here: a config is one"),
     (
@@ -735,4 +738,32 @@ fn every_key_refuses_a_value_of_another_kind() {
         error("log: {access: {format: 3}}"),
         "f:1:24: `format`: expected `lines`, `json`, `combined` or a format such as `%(h)s \"%(r)s\" %(s)s`, found the number `3`"
     );
+}
+
+#[test]
+fn an_application_of_pastes_is_refused_with_its_place() {
+    let folder = Folder::new();
+    folder.write("right.ini", "[app:main]\n");
+    std::fs::create_dir(folder.path().join("folder.ini")).unwrap();
+    for (keys, expected) in [
+        (
+            "paste: \"#main\"",
+            "4:12: `paste`: `#main` names no file and no application in it: write `production.ini#main`",
+        ),
+        (
+            "paste: right.ini#",
+            "4:12: `paste`: `right.ini#` names no file and no application in it: write `production.ini#main`",
+        ),
+        ("paste: [right.ini]", "4:5: `paste`: expected text such as `production.ini#main`, found a list"),
+        ("paste: gone.ini", "4:12: `paste`: cannot read `FOLDER/gone.ini`: it does not exist"),
+        ("paste: folder.ini#main", "4:12: `paste`: cannot read `FOLDER/folder.ini`: it is a folder"),
+        (
+            "wsgi: a:b\n    paste: right.ini",
+            "5:12: `paste`: what is served stands on line 4 already, as `wsgi`: keep one of the two",
+        ),
+    ] {
+        let text = format!("apps:\n  a:\n    listen: localhost:1\n    {keys}\n");
+        let expected = format!("f:{}", expected.replace("FOLDER", folder.path().to_str().unwrap()));
+        assert_eq!(folder.check(&text).unwrap_err(), expected, "{keys}");
+    }
 }

@@ -179,13 +179,13 @@ fn of_key<'a>(schema: &'a Value, key: &Key) -> &'a Value {
     let mut found = schema;
     for name in key.section.split('.').filter(|name| !name.is_empty()).chain([key.name]) {
         let is_name = matches!(name, "NAME" | "PATH");
-        let maps = |schema: &'a Value| match schema.get("anyOf") {
-            Some(alternatives) => alternatives.as_array().unwrap().iter().collect(),
-            None => vec![schema],
+        let maps = |schema: &'a Value| {
+            let alternatives = schema.get("anyOf").and_then(Value::as_array);
+            std::iter::once(schema).chain(alternatives.into_iter().flatten())
         };
         let inner =
             |map: &'a Value| if is_name { map.get("additionalProperties") } else { map.get("properties")?.get(name) };
-        found = maps(found).into_iter().find_map(inner).unwrap_or_else(|| panic!("no {name} for {key:?}"));
+        found = maps(found).find_map(inner).unwrap_or_else(|| panic!("no {name} for {key:?}"));
     }
     found
 }
