@@ -44,11 +44,22 @@ fn marked(files: &[(String, String)]) -> String {
 #[test]
 fn the_schema_fits_every_example_and_every_file_of_the_readme() {
     let mut files = Vec::new();
-    for entry in fs::read_dir(repository().join("examples")).expect("there are examples") {
-        let folder = entry.expect("an entry can be read").path();
-        let yaml = fs::read_to_string(folder.join("server.yaml")).expect("each example has a file");
-        files.push((folder.file_name().expect("a name").to_string_lossy().into_owned(), yaml));
+    let mut folders = vec![repository().join("examples")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder can be listed") {
+            let path = entry.expect("an entry can be read").path();
+            let is_yaml = path.extension().is_some_and(|suffix| suffix == "yaml");
+            match path.is_dir() {
+                true => folders.push(path),
+                false if is_yaml => {
+                    files.push((format!("example-{}", files.len()), fs::read_to_string(path).expect("text")))
+                }
+                false => {}
+            }
+        }
     }
+    // Others are Kubernetes'.
+    files.retain(|(_, yaml)| yaml.lines().any(|line| line.starts_with("apps:")));
     let readme = fs::read_to_string(repository().join("README.md")).expect("there is a README");
     let whole = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     files.extend(

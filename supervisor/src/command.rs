@@ -11,6 +11,7 @@ use crate::control::screen;
 use crate::control::words::Request;
 use crate::doctor::Doctor;
 use crate::manual::{Completions, Manual};
+use crate::migrate::Migrate;
 use crate::standard_input;
 
 /// Where the config is when nobody says.
@@ -306,20 +307,6 @@ struct File {
     /// The YAML file that says what to serve.
     #[arg(short = 'c', long = "config", value_name = "FILE", default_value = DEFAULT_FILE)]
     config: PathBuf,
-}
-
-/// What another server was started with.
-#[derive(Debug, Args)]
-pub struct Migrate {
-    /// A config file of gunicorn's (*.py) or uWSGI's (*.ini), a Procfile, or a unit (*.service).
-    #[arg(value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// The virtualenv that the application runs in; its Python runs a config file that is a program.
-    #[arg(long, value_name = "FOLDER")]
-    pub virtualenv: Option<PathBuf>,
-    /// Flags that the other server was started with, behind `--`.
-    #[arg(last = true, value_name = "FLAGS")]
-    pub flags: Vec<String>,
 }
 
 /// What is to be right, and whether to print it.

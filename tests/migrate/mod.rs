@@ -64,7 +64,7 @@ TYPICAL = {
     "wsgi_app": "shop:application", "proxy_protocol": "v1", "protocol": "uwsgi", "http_protocols": "h2,h1", "header_map": "refuse",
     "reload_engine": "poll", "reload_extra_files": ["shop.py"], "logconfig_dict": {"version": 1}, "pythonpath": "lib",
     "certfile": "cert.pem", "keyfile": "key.pem", "ca_certs": "cert.pem", "config": "empty.py", "umask": 23,
-    "cert_reqs": 2, "control_socket_mode": 384, "logger_class": "shop.Logger",
+    "cert_reqs": 2, "paste": "production.ini#main", "control_socket_mode": 384, "logger_class": "shop.Logger",
 }
 settings = {}
 for setting in config.KNOWN_SETTINGS:
@@ -110,6 +110,7 @@ fn verdict_of(yaml: &str, name: &str) -> Result<(), String> {
 fn furnished() -> Site {
     let site = site("netbox.py", "unused.txt");
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made");
+    site.put("production.ini", "[app:main]\nuse = egg:shop\n");
     site.put("cert.pem", &certificate.cert.pem());
     site.put("key.pem", &certificate.signing_key.serialize_pem());
     fs::create_dir(site.path("lib")).expect("a folder can be made");
@@ -137,7 +138,8 @@ fn each_setting_of_gunicorns_own_list_is_answered_and_gives_a_config() {
             _ => "",
         };
         site.put("gunicorn.conf.py", &format!("{beside}{value}"));
-        let application: &[&str] = if name == "wsgi_app" { &[] } else { &["--", "shop:application"] };
+        let application: &[&str] =
+            if matches!(name.as_str(), "wsgi_app" | "paste") { &[] } else { &["--", "shop:application"] };
         let yaml = yaml(&folder, &[&["gunicorn.conf.py"], application].concat(), &[]);
         verdict_of(&yaml, &name).unwrap();
         checked(&folder, &yaml);
@@ -292,6 +294,31 @@ fn a_module_that_is_a_file_becomes_a_name_and_a_folder() {
     assert_eq!((app.wsgi.to_string().as_str(), &app.directory), ("wsgi:application", &folder.join("site")));
     assert_eq!((app.engine, app.limits.connections_max), (Engine::Gevent, 100));
     assert_eq!(config.log.access, config::Access::Lines);
+}
+
+#[test]
+fn an_ini_of_pastedeploys_names_its_application_and_its_server() {
+    let site = site("netbox.py", "unused.txt");
+    let folder = site.path("");
+    let server = "[app:main]\nuse = egg:shop\n\n[server:main]\nuse = egg:gunicorn#main\nhost = 127.0.0.1\nport = 8123\n\
+        workers = 3\nno_such = 1\n";
+    site.put("production.ini", server);
+    let printed = yaml(&folder, &["production.ini"], &[]);
+    let app = &checked(&folder, &printed).apps[0];
+    let config::Source::Paste(paste) = &app.wsgi else { panic!("{:?}", app.wsgi) };
+    assert_eq!((paste.file.as_path(), paste.name.as_str()), (folder.join("production.ini").as_path(), "main"));
+    assert_eq!(
+        (app.name.as_str(), app.workers, app.listen[0].address.to_string().as_str()),
+        ("production", 3, "127.0.0.1:8123")
+    );
+    assert!(flat(&printed).contains("no_such = \"1\" (production.ini:9): it is not known here"), "{printed}");
+    site.put(
+        "waitress.ini",
+        "[app:main]\n[server:main]\nuse = egg:waitress#main\nlisten = localhost:6543 [::1]:6543\nthreads = 6\n",
+    );
+    let app = &checked(&folder, &yaml(&folder, &["waitress.ini"], &[])).apps[0];
+    let addresses: Vec<String> = app.listen.iter().map(|listener| listener.address.to_string()).collect();
+    assert_eq!((addresses, app.threads), (vec!["127.0.0.1:6543".into(), "[::1]:6543".into()], 6));
 }
 
 #[test]

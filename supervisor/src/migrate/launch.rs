@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::draft::Draft;
+use super::said::Said;
 use super::shell::{self, Word};
 
 /// The servers whose settings are known.
@@ -16,7 +17,7 @@ pub enum Program {
 }
 
 /// A start of one of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Launch {
     /// Which.
     pub program: Program,
@@ -28,6 +29,8 @@ pub struct Launch {
     pub folder: Option<PathBuf>,
     /// Variables that it is started with.
     pub environment: BTreeMap<String, String>,
+    /// Settings that it is started with, stronger than flags.
+    pub settings: Vec<Said>,
     /// The virtualenv that it was installed in, if its path tells.
     pub virtualenv: Option<PathBuf>,
 }
@@ -35,7 +38,15 @@ pub struct Launch {
 impl Launch {
     /// A start with this file and these words.
     pub fn of(program: Program, file: Option<PathBuf>, flags: Vec<Word>) -> Launch {
-        Launch { program, file, flags, folder: None, environment: BTreeMap::new(), virtualenv: None }
+        Launch {
+            program,
+            file,
+            flags,
+            folder: None,
+            environment: BTreeMap::new(),
+            settings: Vec::new(),
+            virtualenv: None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //!   gunicorn.conf.py, flags, GUNICORN_CMD_ARGS ──┐
 //!   Procfile, a unit's ExecStart (which say how ─┼─ Said ── a table ──> Draft ── render ──> YAML with comments
 //!   one of the two is started)                  ─┤
+//!   production.ini (PasteDeploy) ────────────────┤
 //!   uwsgi.ini, its flags ────────────────────────┘
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 mod addresses;
 mod application;
+mod deployed;
 mod draft;
 mod gunicorn;
 mod ini;
@@ -26,14 +28,28 @@ mod uwsgi;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use monoceros_shared::exit;
 
-use crate::command::Migrate;
 use crate::printed::print;
 use draft::{Draft, written};
 use launch::{Launch, Program};
 use said::Dollars;
 use shell::Word;
+
+/// What another server was started with.
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// A config file of gunicorn's (*.py) or uWSGI's (*.ini), a Procfile, or a unit (*.service).
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The virtualenv that the application runs in; its Python runs a config file that is a program.
+    #[arg(long, value_name = "FOLDER")]
+    pub virtualenv: Option<PathBuf>,
+    /// Flags that the other server was started with, behind `--`.
+    #[arg(last = true, value_name = "FLAGS")]
+    pub flags: Vec<String>,
+}
 
 /// Prints the YAML; the exit status.
 pub fn migrate(asked: &Migrate) -> i32 {
@@ -81,7 +97,8 @@ fn launch_of(file: &Path, flags: Vec<Word>, draft: &mut Draft) -> Result<Launch,
     let mut launch = match suffix.as_str() {
         "py" => Launch::of(Program::Gunicorn, Some(file.to_owned()), Vec::new()),
         "service" => unit::launch(&text, &name, draft)?,
-        "ini" => Launch::of(Program::Uwsgi, Some(file.to_owned()), Vec::new()),
+        "ini" => deployed::launch(&text, file, draft)
+            .unwrap_or_else(|| Launch::of(Program::Uwsgi, Some(file.to_owned()), Vec::new())),
         _ if name.starts_with("Procfile") => Launch { folder, ..launch::of_procfile(&text, &name, draft)? },
         "xml" | "yaml" | "yml" | "json" => {
             return Err(format!(
@@ -90,7 +107,7 @@ fn launch_of(file: &Path, flags: Vec<Word>, draft: &mut Draft) -> Result<Launch,
         }
         _ => {
             return Err(format!(
-                "{name}: expected a `*.py` of gunicorn's, a `*.ini` of uWSGI's, a Procfile or a `*.service`"
+                "{name}: expected a `*.py` of gunicorn's, a `*.ini` of uWSGI's or PasteDeploy's, a Procfile or a `*.service`"
             ));
         }
     };
@@ -118,6 +135,7 @@ fn start(launch: Launch, asked: &Migrate, draft: &mut Draft) -> Result<(), Strin
                 folder: launch.folder.unwrap_or_else(|| PathBuf::from(".")),
                 python,
                 environment: launch.environment,
+                settings: launch.settings,
             };
             gunicorn::migrate(&start, draft)
         }

@@ -2,14 +2,12 @@
 
 use serde_json::Value;
 
-use super::super::application;
 use super::super::draft::{Draft, written, written_list};
 use super::super::said::{Dollars, Said, Whole};
+use super::super::{application, deployed};
 use super::Settings;
 use super::sockets::networks;
 use super::table::{Fate, Row, Takes};
-
-const PASTE: &str = "write a module with `from paste.deploy import loadapp` and `application = loadapp(\"config:/PATH.ini\")`, and name that in `wsgi`";
 
 pub(super) const ROWS: &[Row] = &[
     // First, for paths of others begin there.
@@ -93,8 +91,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
     Row::of("header_map", &["--header-map"], Takes::One, Fate::Written(header_map)),
     Row::of("pythonpath", &["--pythonpath"], Takes::One, Fate::Written(pythonpath)),
-    Row::of("paste", &["--paste", "--paster"], Takes::One, Fate::Open(PASTE)),
-    Row::of("raw_paste_global_conf", &["--paste-global"], Takes::Many, Fate::Open(PASTE)),
+    Row::of("paste", &["--paste", "--paster"], Takes::One, Fate::Written(paste)),
+    Row::of("raw_paste_global_conf", &["--paste-global"], Takes::Many, Fate::Open(deployed::GLOBALS)),
     Row::of(
         "root_path",
         &["--root-path"],
@@ -128,6 +126,13 @@ fn chdir(said: &Said, _: &Settings<'_>, draft: &mut Draft) {
     let yaml = draft.path(&folder, said.dollars);
     draft.put("apps.NAME.directory", yaml, said);
     draft.base = Some(folder);
+}
+
+fn paste(said: &Said, _: &Settings<'_>, draft: &mut Draft) {
+    match said.text().filter(|text| !text.is_empty()) {
+        Some(text) => deployed::write(&text, said, draft),
+        None => draft.leave(said, "there is none"),
+    }
 }
 
 fn wsgi_app(said: &Said, _: &Settings<'_>, draft: &mut Draft) {
@@ -269,7 +274,7 @@ fn pythonpath(said: &Said, _: &Settings<'_>, draft: &mut Draft) {
 
 /// What no setting says and yet holds.
 pub(super) fn finish(draft: &mut Draft) {
-    if draft.value("apps.NAME.wsgi").is_none() {
+    if draft.value("apps.NAME.wsgi").is_none() && draft.value("apps.NAME.paste").is_none() {
         draft.add("apps.NAME.wsgi", "app:application");
         draft.ask("no application was named (gunicorn's APP_MODULE): write it as `wsgi: MODULE:CALLABLE`");
     }

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use self::evaluate::Evaluated;
 use self::flags::{Line, parse};
 use self::table::{Row, rows};
+use super::deployed;
 use super::draft::Draft;
 use super::said::{Dollars, Said};
 use super::shell::{self, Word};
@@ -41,6 +42,8 @@ pub struct Start {
     pub folder: PathBuf,
     /// The Python that runs its config file.
     pub python: PathBuf,
+    /// Settings that are stronger than flags.
+    pub settings: Vec<Said>,
     /// Variables that it is started with, beside ours.
     pub environment: BTreeMap<String, String>,
 }
@@ -68,6 +71,13 @@ pub fn migrate(start: &Start, draft: &mut Draft) -> Result<(), String> {
     }
     said.extend(variable.settings);
     said.extend(line.settings);
+    let known = rows();
+    for setting in &start.settings {
+        match known.iter().any(|row| row.name == setting.name) {
+            true => drop(said.insert(setting.name.clone(), setting.clone())),
+            false => deployed::stranger(setting, draft),
+        }
+    }
     if let Some(app) = line.application.or(variable.application) {
         said.insert("wsgi_app".into(), app);
     }

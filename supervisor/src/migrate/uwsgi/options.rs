@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::super::app_name;
 use super::super::draft::{Draft, written, written_list};
 use super::super::ranges::{self, Fitted};
 use super::super::said::{Dollars, Said, Whole};
+use super::super::{app_name, deployed};
 use super::Options;
 
 /// Writes what was brought into a range.
@@ -105,6 +105,13 @@ pub(super) fn wsgi_file(said: &Said, options: &Options, draft: &mut Draft) {
         said,
         "a file is a module, in a folder that is on sys.path",
     );
+}
+
+pub(super) fn paste(said: &Said, _: &Options, draft: &mut Draft) {
+    match said.text() {
+        Some(text) => deployed::write(&text, said, draft),
+        None => draft.open(said, "a file is to be named"),
+    }
 }
 
 pub(super) fn callable(said: &Said, options: &Options, draft: &mut Draft) {
@@ -342,7 +349,7 @@ pub(super) fn py_autoreload(said: &Said, _: &Options, draft: &mut Draft) {
 
 /// What no option says and yet holds.
 pub(super) fn finish(options: &Options, draft: &mut Draft) {
-    if draft.value(WSGI).is_none() {
+    if draft.value(WSGI).is_none() && draft.value("apps.NAME.paste").is_none() {
         draft.add(WSGI, written("app:application", Dollars::Plain));
         draft.ask("no application that can be imported was named: write it as `wsgi: MODULE:CALLABLE`");
     }

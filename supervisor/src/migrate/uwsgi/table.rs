@@ -306,11 +306,8 @@ const ROWS: &[Row] = &[
         Takes::Perhaps,
         ROUTES,
     ),
-    open(
-        &["paste", "paste-logger", "ini-paste", "ini-paste-logged", "pecan"],
-        Takes::Value,
-        "write a module with `from paste.deploy import loadapp` and `application = loadapp(\"config:/PATH.ini\")`, and name that in `wsgi`",
-    ),
+    value(&["paste", "ini-paste", "ini-paste-logged"], to::paste),
+    needless(&["paste-logger"], Takes::Perhaps, "the loggers of the file are configured with the application"),
     open(
         &["pyargv", "eval", "set-placeholder", "if-env", "if-exists", "endif", "for", "endfor"],
         Takes::Value,
