@@ -354,3 +354,34 @@ fn a_program_that_is_not_there_is_told_by_the_check_or_when_it_is_run() {
     assert_eq!(check.exit_code(), 2);
     assert!(check.whole_output().contains("`ready`: cannot find the program"), "{}", check.whole_output());
 }
+
+#[test]
+fn an_upgrade_is_no_start_and_its_workers_are_known() {
+    let server = commanded(ALL).serve();
+    eventually("ready", || event_with(&server, "ready ", "MONOCEROS_PID="));
+    let first = server.workers()[0];
+    let (code, output) = server.command(&["upgrade"]);
+    assert_eq!(code, 0, "{output}");
+    let exit =
+        eventually("the old worker", || event_with(&server, "worker_exit ", &format!("MONOCEROS_WORKER_PID={first}")));
+    assert!(exit.contains("MONOCEROS_APP=main") && exit.contains("MONOCEROS_GENERATION=1"), "{exit}");
+    for event in ["start a b", "ready "] {
+        assert_eq!(told(&server).lines().filter(|line| line.starts_with(event)).count(), 1, "{}", told(&server));
+    }
+}
+
+#[test]
+fn a_server_that_apologises_is_not_ready_until_it_serves() {
+    let site = commanded(ALL);
+    let good = site.read("hooked.py");
+    site.put("hooked.py", "syntax error");
+    let server = site.launch();
+    server.process().line("apologising");
+    server.site().put("hooked.py", &good);
+    let (code, output) = server.command(&["reload", "--wait"]);
+    assert_eq!(code, 0, "{output}");
+    eventually("ready", || event_with(&server, "ready ", "MONOCEROS_PID="));
+    let told = told(&server);
+    let at = |event: &str| told.find(event).unwrap_or_else(|| panic!("no {event}: {told}"));
+    assert!(at("MONOCEROS_EXIT=code 1") < at("\nready "), "a worker failed before it was ready: {told}");
+}

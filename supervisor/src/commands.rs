@@ -23,7 +23,7 @@ use std::time::Duration;
 use monoceros_shared::config::Config;
 use slog::{Logger, info, warn};
 
-use crate::core::status::{LastReload, Outcome, ServerState, Status};
+use crate::core::status::{AppState, AppStatus, LastReload, Outcome, ServerState, Status};
 use crate::core::{Event, Recruit, Wish, WorkerId};
 use crate::errand::{self, Errand};
 use crate::sources::{Sources, Stir};
@@ -132,9 +132,16 @@ impl Commands {
         }
     }
 
-    /// The server goes on where another has ended: it was ready already.
-    pub fn go_on(&mut self) {
+    /// The server goes on where another has ended, with its workers: it was ready already.
+    pub fn go_on(&mut self, status: &Status) {
         self.is_ready = true;
+        for app in &status.apps {
+            let known = app.workers.iter().map(|worker| {
+                let known = Known { app: app.name.clone(), generation: worker.generation, pid: worker.pid };
+                (worker.id, known)
+            });
+            self.workers.extend(known);
+        }
     }
 
     /// A worker is to be.
@@ -192,7 +199,8 @@ impl Commands {
     /// How things are: has the server become ready?
     pub fn look(&mut self, status: &Status, config: &Config) {
         let is_stopping = matches!(status.state, ServerState::Lingering | ServerState::Stopping);
-        if !is_stopping && status.apps.iter().all(notify::is_up) {
+        let serves = |app: &AppStatus| app.state != AppState::Broken && notify::is_up(app);
+        if !is_stopping && status.apps.iter().all(serves) {
             self.is_ready = true;
             self.run(Occasion::Ready, config, BTreeMap::new());
         }

@@ -56,7 +56,7 @@ section! {
     Commands at "commands", later [] {
         /// Before anything is bound. It is waited for, and if it fails the server does not start.
         start: Option<At<Words>> = "none";
-        /// Clients of every application are answered, for the first time.
+        /// Every application is loaded and serves, for the first time.
         ready: Option<At<Words>> = "none";
         /// A reload is decided: `MONOCEROS_OUTCOME` is `adopted` or `abandoned`, and then `MONOCEROS_WHY` says why.
         reload: Option<At<Words>> = "none";

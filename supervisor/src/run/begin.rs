@@ -132,9 +132,7 @@ fn start(beginning: Beginning, taken: Taken, logs: &Logs) -> Result<(Server<'_>,
     let mut commands = Commands::new(log, sources.wake());
     let is_first = origin.heritage.is_none() && origin.rest.is_none();
     if is_first {
-        run_first(&mut commands, &config, &mut sources)?
-    } else {
-        commands.go_on()
+        run_first(&mut commands, &config, &mut sources)?;
     }
     let programs = passage::programs(programs, origin.rest.as_mut());
     let pid_file = settle_down(&mut origin, &config, (&plan, &mut listeners))?;
@@ -143,6 +141,9 @@ fn start(beginning: Beginning, taken: Taken, logs: &Logs) -> Result<(Server<'_>,
         Some(heritage) => passage::resume(heritage, &plan, &mut workers)?,
         None => Core::new(plan.clone(), u64::from(std::process::id())),
     };
+    if !is_first {
+        commands.go_on(&core.status(began.elapsed()));
+    }
     let mut server = Server {
         log,
         logs,
