@@ -1,6 +1,7 @@
 //! Hooks modules: when each function is called, with what, and what becomes of one that raises.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -384,4 +385,30 @@ fn a_server_that_apologises_is_not_ready_until_it_serves() {
     let told = told(&server);
     let at = |event: &str| told.find(event).unwrap_or_else(|| panic!("no {event}: {told}"));
     assert!(at("MONOCEROS_EXIT=code 1") < at("\nready "), "a worker failed before it was ready: {told}");
+}
+
+#[test]
+fn the_last_workers_are_told_of_before_the_server_ends() {
+    let server = commanded("commands: {worker_exit: [./note.sh]}").app("workers: 3").serve();
+    eventually("three workers", || (server.workers().len() == 3).then_some(()));
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0);
+    assert_eq!(told(&server).matches("MONOCEROS_EXIT=code 0").count(), 3, "{}", told(&server));
+    assert_eq!(server.count("a command failed"), 0);
+}
+
+#[test]
+fn what_waits_to_be_run_holds_up_the_end_no_longer_than_two_commands_may() {
+    let commands = "commands: {worker_exit: [sh, -c, 'exec tail -f /dev/null'], stop: [./note.sh], timeout: 1s}";
+    let server = commanded(commands).app("workers: 8").serve();
+    eventually("eight workers", || (server.workers().len() == 8).then_some(()));
+    let began = Instant::now();
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.exit_code(), 0);
+    let took = began.elapsed();
+    assert!(
+        Duration::from_secs(2) <= took && took < Duration::from_secs(7),
+        "{took:?}: eight seconds of commands waited"
+    );
+    assert!(server.process().whole_output().contains("it was cancelled"));
 }

@@ -18,7 +18,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use monoceros_shared::config::Config;
 use slog::{Logger, info, warn};
@@ -106,12 +106,16 @@ pub struct Commands {
 }
 
 /// A command that is waited for.
-pub struct Pending(Receiver<Result<(), String>>);
+pub struct Pending {
+    outcome: Receiver<Result<(), String>>,
+    /// When it is cancelled: there may be others to be run before it.
+    until: Instant,
+}
 
 impl Pending {
     /// What came of it, once it is over.
     pub fn outcome(&self) -> Option<Result<(), String>> {
-        match self.0.try_recv() {
+        match self.outcome.try_recv() {
             Ok(outcome) => Some(outcome),
             Err(mpsc::TryRecvError::Empty) => None,
             Err(mpsc::TryRecvError::Disconnected) => Some(Err("cannot run it: its thread is gone".into())),
@@ -215,13 +219,16 @@ impl Commands {
         self.run(Occasion::Reload, config, BTreeMap::from([("OUTCOME", outcome.into()), ("WHY", last.why.clone())]));
     }
 
-    /// Has a command run that is waited for, if there is one.
+    /// Has a command run that is waited for, if there is one, and with it those that are to be run before it.
     pub fn begin(&mut self, occasion: Occasion, config: &Config) -> Option<Pending> {
         let (done, outcome) = mpsc::channel();
-        let job = Job { done: Some(done), ..self.job(occasion, config, BTreeMap::new())? };
+        let job = self.job(occasion, config, BTreeMap::new());
+        if job.words.is_empty() && self.jobs.is_none() {
+            return None;
+        }
         // A thread that cannot be had is told of by the channel's end.
-        self.send(job);
-        Some(Pending(outcome))
+        self.send(Job { done: Some(done), ..job });
+        Some(Pending { outcome, until: Instant::now() + config.commands.timeout * 2 })
     }
 
     /// Waits for a command, and hears signals meanwhile: a wish to stop cancels it.
@@ -235,24 +242,22 @@ impl Commands {
             }
             let stirs = sources.wait(Some(GLANCE)).map_err(|error| format!("cannot wait for it: {error}"))?;
             let is_stop = |stir: &Stir| matches!(stir, Stir::Signal(Event::Wanted { wish: Wish::Stop(_), .. }));
-            if stirs.iter().any(is_stop) {
+            if stirs.iter().any(is_stop) || pending.until <= Instant::now() {
                 self.alive = None;
             }
         }
     }
 
     fn run(&mut self, occasion: Occasion, config: &Config, facts: BTreeMap<&'static str, String>) {
-        if let Some(job) = self.job(occasion, config, facts) {
+        let job = self.job(occasion, config, facts);
+        if !job.words.is_empty() {
             self.send(job);
         }
     }
 
-    /// The job, if there is a command for that.
-    fn job(&self, occasion: Occasion, config: &Config, facts: BTreeMap<&'static str, String>) -> Option<Job> {
+    /// The job; its words are none where the config has no command for that.
+    fn job(&self, occasion: Occasion, config: &Config, facts: BTreeMap<&'static str, String>) -> Job {
         let words = occasion.words(config).to_vec();
-        if words.is_empty() {
-            return None;
-        }
         let mut facts: BTreeMap<String, String> =
             facts.into_iter().map(|(name, value)| (format!("MONOCEROS_{name}"), value)).collect();
         facts.insert("MONOCEROS_EVENT".into(), occasion.word().into());
@@ -260,7 +265,7 @@ impl Commands {
         let file = config.file.as_deref();
         facts.extend(file.map(|file| ("MONOCEROS_FILE".into(), file.to_string_lossy().into_owned())));
         let folder = file.and_then(Path::parent).map_or_else(|| PathBuf::from("/"), Path::to_owned);
-        Some(Job { occasion, words, folder, facts, limit: config.commands.timeout, done: None })
+        Job { occasion, words, folder, facts, limit: config.commands.timeout, done: None }
     }
 
     fn send(&mut self, job: Job) {
@@ -297,8 +302,9 @@ fn do_it(job: Job, cancelled: &PipeReader, log: &Logger) {
     let arguments: Vec<_> = words.iter().skip(1).map(Into::into).collect();
     let program = Path::new(words.first().map_or("", String::as_str));
     let errand = Errand { program, arguments: &arguments, folder: &folder, environment: &facts };
-    let outcome =
-        errand::run(&errand, limit, cancelled.as_fd(), |line| info!(log, "command"; "event" => event, "text" => line));
+    let line = |line: &str| info!(log, "command"; "event" => event, "text" => line);
+    // Without words it only waits for those before it.
+    let outcome = if words.is_empty() { Ok(()) } else { errand::run(&errand, limit, cancelled.as_fd(), line) };
     if let Err(why) = &outcome {
         warn!(log, "a command failed"; "event" => event, "command" => words.join(" "), "why" => why);
     }
