@@ -322,6 +322,24 @@ fn an_ini_of_pastedeploys_names_its_application_and_its_server() {
 }
 
 #[test]
+fn numbers_go_to_the_same_statsd_server_by_the_same_names() {
+    let site = site("netbox.py", "unused.txt");
+    let folder = site.path("");
+    site.put("a.py", "statsd_host = 'localhost:8125'\nstatsd_prefix = 'shop.'\ndogstatsd_tags = 'env:live,plain'\n");
+    let printed = yaml(&folder, &["a.py", "--", "shop"], &[]);
+    checked(&folder, &printed);
+    let flat = flat(&printed);
+    match config::keys().iter().any(|key| key.section == "statsd") {
+        true => {
+            for line in ["address: localhost:8125", "prefix: shop", "tags: {env: live, plain: \"\"}"] {
+                assert!(flat.contains(line), "{line} is not in\n{printed}");
+            }
+        }
+        false => assert!(flat.contains("- statsd_host = \"localhost:8125\" (a.py:1): "), "{printed}"),
+    }
+}
+
+#[test]
 fn the_command_line_is_stronger_than_the_variable_and_that_than_the_file() {
     let site = site("netbox.py", "gunicorn.conf.py");
     let folder = site.path("");

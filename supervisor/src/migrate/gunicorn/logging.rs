@@ -2,6 +2,7 @@
 
 use monoceros_shared::config;
 
+use super::super::addresses::{self, Found};
 use super::super::draft::{Draft, written};
 use super::super::said::{Dollars, Said};
 use super::Settings;
@@ -43,9 +44,9 @@ pub(super) const ROWS: &[Row] = &[
         Takes::Nothing,
         Fate::Nothing("what an application prints becomes lines of the log always"),
     ),
-    Row::of("statsd_host", &["--statsd-host"], Takes::One, Fate::Open(NO_STATSD)),
-    Row::of("statsd_prefix", &["--statsd-prefix"], Takes::One, Fate::Nothing(NO_STATSD)),
-    Row::of("dogstatsd_tags", &["--dogstatsd-tags"], Takes::One, Fate::Nothing(NO_STATSD)),
+    Row::of("statsd_host", &["--statsd-host"], Takes::One, Fate::Written(statsd_host)),
+    Row::of("statsd_prefix", &["--statsd-prefix"], Takes::One, Fate::Written(statsd_prefix)),
+    Row::of("dogstatsd_tags", &["--dogstatsd-tags"], Takes::One, Fate::Written(dogstatsd_tags)),
     Row::of("enable_backlog_metric", &["--enable-backlog-metric"], Takes::Nothing, Fate::Nothing(NO_STATSD)),
     Row::of("proc_name", &["-n", "--name"], Takes::One, Fate::Written(proc_name)),
     Row::of(
@@ -105,6 +106,52 @@ fn loglevel(said: &Said, _: &Settings<'_>, draft: &mut Draft) {
     match said.text().map(|level| level.to_lowercase()).as_deref() {
         Some(level @ ("debug" | "info" | "warning" | "error" | "critical")) => draft.put("log.level", level, said),
         Some(_) | None => draft.change("log.level", "info", said, "gunicorn takes what it does not know for info"),
+    }
+}
+
+/// Whether this version sends numbers to a statsd server.
+fn has_statsd() -> bool {
+    config::keys().iter().any(|key| key.section == "statsd")
+}
+
+fn statsd_host(said: &Said, _: &Settings<'_>, draft: &mut Draft) {
+    let Some(text) = said.text().filter(|text| !text.is_empty()) else {
+        return draft.leave(said, "no numbers are sent if nothing is said");
+    };
+    match addresses::of(&text, "8125", said.dollars) {
+        _ if !has_statsd() => draft.open(said, NO_STATSD),
+        Found::Address(address) => draft.put("statsd.address", address, said),
+        Found::Changed(..) | Found::None(_) => {
+            draft.open(said, "host names are not looked up: write `statsd: ADDRESS:PORT`")
+        }
+    }
+}
+
+fn statsd_prefix(said: &Said, settings: &Settings<'_>, draft: &mut Draft) {
+    let prefix = said.text().map(|text| text.trim_end_matches('.').to_owned()).filter(|text| !text.is_empty());
+    match (prefix, settings.text("statsd_host")) {
+        (Some(prefix), Some(_)) if has_statsd() => draft.put("statsd.prefix", written(&prefix, said.dollars), said),
+        (Some(_), Some(_)) => draft.leave(said, NO_STATSD),
+        (None, _) | (_, None) => draft.leave(said, "no numbers are sent by another name"),
+    }
+}
+
+fn dogstatsd_tags(said: &Said, settings: &Settings<'_>, draft: &mut Draft) {
+    let pair = |tag: &String| {
+        let (name, value) = tag.split_once(':').unwrap_or((tag, ""));
+        format!("{}: {}", written(name, said.dollars), written(value, said.dollars))
+    };
+    let tags: Vec<String> = said.comma_list().iter().map(pair).collect();
+    match settings.text("statsd_host") {
+        Some(_) if has_statsd() && !tags.is_empty() => {
+            draft.change(
+                "statsd.tags",
+                format!("{{{}}}", tags.join(", ")),
+                said,
+                "`app` is a tag too, with the application's name",
+            );
+        }
+        Some(_) | None => draft.leave(said, "no numbers are sent with tags"),
     }
 }
 
