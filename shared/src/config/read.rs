@@ -152,7 +152,8 @@ fn said_by(line: &CommandLine, environment: Environment) -> BTreeMap<&'static st
     let workers = line.workers.as_ref().map(|_| BY_LINE);
     let workers = workers.or(is_set("WEB_CONCURRENCY").then_some("environment WEB_CONCURRENCY"));
     let threads = line.threads.as_ref().map(|_| BY_LINE);
-    let said = [("wsgi", Some(BY_LINE)), ("listen", listen), ("workers", workers), ("threads", threads)];
+    let (wsgi, paste) = if line.paste.is_some() { (None, Some(BY_LINE)) } else { (Some(BY_LINE), None) };
+    let said = [("wsgi", wsgi), ("paste", paste), ("listen", listen), ("workers", workers), ("threads", threads)];
     said.into_iter().filter_map(|(key, said)| Some((key, said?.to_owned()))).collect()
 }
 

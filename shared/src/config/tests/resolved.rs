@@ -109,6 +109,18 @@ fn a_variable_that_is_set_is_named() {
 }
 
 #[test]
+fn an_application_of_pastedeploys_is_printed_as_one() {
+    let folder = Folder::new();
+    folder.write("production.ini", "[app:main]\n");
+    let text = "apps: {a: {paste: production.ini, listen: 'localhost:1'}}\n";
+    let first = checked(&folder, text);
+    let printed = resolved(&first);
+    assert_eq!(line(&printed, "# wsgi:"), "# wsgi: required, or `paste` # default");
+    assert!(line(&printed, "paste:").ends_with("production.ini#main\" # f:1:19"), "{printed}");
+    assert_eq!(without_places(folder.check(&printed).unwrap()), without_places(first.config));
+}
+
+#[test]
 fn a_command_line_is_named_as_such() {
     let line_of = CommandLine { wsgi: "a:b".into(), threads: Some("2".into()), ..CommandLine::default() };
     let checked = from_command_line(line_of).unwrap().with_control(Some("/run/c.sock".into()));

@@ -65,6 +65,7 @@ fn is_of_type(rule: &Value, value: &Value) -> bool {
         "boolean" => value.is_boolean(),
         "integer" => value.is_i64() || value.is_u64(),
         "number" => value.is_number(),
+        "null" => value.is_null(),
         other => panic!("the validator of these tests does not know {other}"),
     })
 }
