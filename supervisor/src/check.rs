@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use monoceros_shared::config::{self, App, Config, Error};
 use monoceros_shared::exit;
 use monoceros_shared::link::{Failure, Purpose};
 use monoceros_shared::log::Outlet;
 
-use crate::command::Check;
+use crate::command::What;
 use crate::core::line::span;
 use crate::core::plan::{AppPlan, Manner, Plan};
 use crate::core::{Event, Exit, Recruit, Stop, Wish, WorkerId};
@@ -20,6 +21,17 @@ use crate::printed::print;
 use crate::sources::{Sources, Stir};
 use crate::spawn::Program;
 use crate::stdio::Outputs;
+
+/// What is to be right, and whether to print it.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// What it is.
+    #[command(flatten)]
+    pub what: What,
+    /// Print every value as it is run, and where it came from, as a file that means the same.
+    #[arg(long)]
+    pub print: bool,
+}
 
 /// Checks a config and its applications, and prints what is wrong with them, and all that it comes to if that is asked.
 pub fn check(asked: Check) -> i32 {

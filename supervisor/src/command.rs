@@ -6,9 +6,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use monoceros_shared::config::{self, Checked, CommandLine, Error};
 
+use crate::check::Check;
 use crate::control::ask::{self, Form, Target, Until, Wait};
 use crate::control::screen;
 use crate::control::words::Request;
+use crate::dev::Dev;
 use crate::doctor::Doctor;
 use crate::manual::{Completions, Manual};
 use crate::migrate::Migrate;
@@ -97,17 +99,6 @@ pub enum Command {
     /// Write the manual pages into a folder.
     #[command(hide = true)]
     Manual(Manual),
-}
-
-/// An application to work on.
-#[derive(Debug, Args)]
-pub struct Dev {
-    /// MODULE:ATTRIBUTE, or MODULE:FACTORY().
-    #[arg(value_name = "MODULE:CALLABLE")]
-    pub wsgi: String,
-    /// Where to listen; without it, the first free port of 127.0.0.1 from 8000 on.
-    #[arg(long, value_name = "ADDRESS")]
-    pub listen: Vec<String>,
 }
 
 /// What another supervisor serves.
@@ -307,17 +298,6 @@ struct File {
     /// The YAML file that says what to serve.
     #[arg(short = 'c', long = "config", value_name = "FILE", default_value = DEFAULT_FILE)]
     config: PathBuf,
-}
-
-/// What is to be right, and whether to print it.
-#[derive(Debug, Args)]
-pub struct Check {
-    /// What it is.
-    #[command(flatten)]
-    pub what: What,
-    /// Print every value as it is run, and where it came from, as a file that means the same.
-    #[arg(long)]
-    pub print: bool,
 }
 
 /// A file, or one application without a file.

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use monoceros_shared::{config, exit};
-use monoceros_supervisor::command::{Command, Dev, Line, What};
+use monoceros_supervisor::command::{Command, Line, What};
 use monoceros_supervisor::core::plan::Manner;
+use monoceros_supervisor::dev::Dev;
 use monoceros_supervisor::printed::print;
 use monoceros_supervisor::succession::preflight;
 use monoceros_supervisor::{check, dev, migrate, serve, standard_input};
