@@ -344,9 +344,14 @@ fn the_command_line_is_stronger_than_the_variable_and_that_than_the_file() {
     let site = site("netbox.py", "gunicorn.conf.py");
     let folder = site.path("");
     let variables = [("GUNICORN_CMD_ARGS", "--threads 7 -w 6 --bind :81")];
-    let app = &checked(&folder, &yaml(&folder, &["--", "-w", "9", "shop"], &variables)).apps[0];
-    assert_eq!((app.workers, app.threads, app.timeouts.request.as_secs()), (9, 7, 120));
-    assert_eq!(app.listen[0].address.to_string(), "0.0.0.0:81");
+    for line in [vec!["--", "-w", "9", "shop"], vec!["--", "/usr/bin/gunicorn", "shop", "-w", "9"]] {
+        let app = &checked(&folder, &yaml(&folder, &line, &variables)).apps[0];
+        assert_eq!((app.workers, app.threads, app.timeouts.request.as_secs()), (9, 7, 120));
+        assert_eq!(app.listen[0].address.to_string(), "0.0.0.0:81");
+    }
+    let app =
+        &checked(&folder, &yaml(&folder, &["--", "uwsgi", "--http", ":82", "-w", "shop", "-p", "2"], &[])).apps[0];
+    assert_eq!((app.workers, app.listen[0].address.to_string().as_str()), (2, "0.0.0.0:82"));
 }
 
 #[test]

@@ -127,12 +127,16 @@ pub fn tell(around: Vec<String>, draft: &mut Draft) {
 
 /// The name of one of the servers in a command, by whatever path it is called.
 fn program(command: &[Word]) -> Option<(usize, Program)> {
-    let of = |word: &Word| match word.text.rsplit('/').next() {
+    command.iter().enumerate().find_map(|(at, word)| Some((at, server(word)?)))
+}
+
+/// Which server a word names, by whatever path.
+pub fn server(word: &Word) -> Option<Program> {
+    match word.text.rsplit('/').next() {
         Some("gunicorn" | "gunicorn3") => Some(Program::Gunicorn),
         Some("uwsgi") => Some(Program::Uwsgi),
         Some(_) | None => None,
-    };
-    command.iter().enumerate().find_map(|(at, word)| Some((at, of(word)?)))
+    }
 }
 
 fn is_python(text: &str) -> bool {

@@ -81,7 +81,11 @@ fn draft(asked: &Migrate) -> Result<Draft, String> {
     let flags: Vec<Word> =
         asked.flags.iter().map(|flag| Word { text: flag.clone(), dollars: Dollars::Plain }).collect();
     let launch = match &asked.file {
-        None => Launch::of(Program::Gunicorn, None, flags),
+        // Whoever copies the whole line has the program's name in it.
+        None => match flags.split_first().and_then(|(first, rest)| Some((launch::server(first)?, rest.to_vec()))) {
+            Some((program, rest)) => Launch::of(program, None, rest),
+            None => Launch::of(Program::Gunicorn, None, flags),
+        },
         Some(file) => launch_of(file, flags, &mut draft)?,
     };
     start(launch, asked, &mut draft)?;

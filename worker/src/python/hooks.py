@@ -79,8 +79,13 @@ class Answer:
             self.over()
 
 
-def around(application, start, end, at_once, failed):
-    """The application with these hooks before and after its requests; answers of the types `at_once` are the server's at once."""
+def around(application, start, end, server):
+    """The application with these hooks before and after its requests.
+
+    Of the server: the types of answers that are its own at once, what it raises in a call that is late, and who is told of a hook that
+    failed.
+    """
+    at_once, RequestTimeout, failed = server
 
     def begin(environ):
         try:
@@ -113,7 +118,7 @@ def around(application, start, end, at_once, failed):
         try:
             iterable = application(environ, respond)
         except BaseException as error:
-            if isinstance(error, environ['monoceros.RequestTimeout']):
+            if isinstance(error, RequestTimeout):
                 status = 504
             over()
             raise

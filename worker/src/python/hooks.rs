@@ -24,7 +24,7 @@ use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple};
 use slog::{Logger, error, warn};
 
 use super::file::FileWrapper;
-use super::{error as exception, foreign, tornado};
+use super::{deadline, error as exception, foreign, tornado};
 
 /// Timeouts that may wait for `worker_timeout`. A hook that is slow is told of so many; more would pile up without end.
 const TIMEOUTS_MAX: usize = 100;
@@ -132,6 +132,7 @@ impl Hooks {
         }
         let at_once =
             PyTuple::new(py, [py.get_type::<PyList>(), py.get_type::<PyTuple>(), py.get_type::<FileWrapper>()])?;
+        let late = deadline::request_timeout_class(py);
         let log = self.log.clone();
         let failed = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
             let (hook, raised): (String, Bound<'_, PyAny>) = arguments.extract()?;
@@ -139,7 +140,7 @@ impl Hooks {
             error!(log, "a hook failed"; "hook" => hook, "traceback" => traceback);
             Ok(())
         })?;
-        self.ours.call_method1(py, "around", (application, start, end, at_once, failed))
+        self.ours.call_method1(py, "around", (application, start, end, (at_once, late, failed)))
     }
 
     fn function<'py>(&self, py: Python<'py>, hook: &str) -> Option<Bound<'py, PyAny>> {
