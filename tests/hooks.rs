@@ -145,14 +145,19 @@ fn a_hook_that_raises_is_told_and_harms_no_request() {
 
 #[test]
 fn a_request_that_takes_too_long_is_told_to_a_hook_while_every_thread_is_stuck() {
-    let server = site(HOOKS).app("timeouts: {request: 500ms}").serve();
-    let mut client = server.connect();
-    client.send("GET /stuck?x=1 HTTP/1.1\r\nHost: h\r\n\r\n");
-    client.answer().expect_status(504);
-    let told = eventually("the hook", || noted(server.site()).into_iter().find(|line| line.starts_with("timeout ")));
-    assert!(told.starts_with("timeout GET /stuck?x=1 True 127."), "{told}");
-    assert!(told.ends_with(" True"), "{told}");
-    wait_for(&server, "after /stuck 504 True");
+    python();
+    for engine in ["threads", "gevent", "eventlet", "tornado"] {
+        let site = site(HOOKS).app("timeouts: {request: 500ms}");
+        let server = if engine == "threads" { site.serve() } else { site.engine(engine).serve() };
+        let mut client = server.connect();
+        client.send("GET /stuck?x=1 HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.answer().expect_status(504);
+        let told =
+            eventually("the hook", || noted(server.site()).into_iter().find(|line| line.starts_with("timeout ")));
+        assert!(told.starts_with("timeout GET /stuck?x=1 True 127."), "{engine}: {told}");
+        assert!(told.ends_with(" True"), "{engine}: {told}");
+        wait_for(&server, "after /stuck 504 True");
+    }
 }
 
 #[test]
