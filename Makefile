@@ -17,7 +17,8 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV := $(TARGET)/venv
 BENCH_VENV := $(TARGET)/bench-venv
 REQUIREMENTS := examples/flask/requirements.txt examples/django/requirements.txt tests/conformance/requirements.txt \
-    tests/engines/requirements.txt tests/frameworks/requirements.txt tests/deployment/requirements.txt
+    tests/engines/requirements.txt tests/frameworks/requirements.txt tests/deployment/requirements.txt \
+    tests/migrate/requirements.txt
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 # A virtual environment in $(1) with the requirements $(2). Debian's python3 has no ensurepip; there pip installs from outside.

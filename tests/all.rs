@@ -38,6 +38,8 @@ mod static_files;
 mod tls;
 // PEP 3333, by applications in `apps/`.
 mod wsgi;
+// Hooks: functions and commands that are called when something happens.
+mod hooks;
 // Where an application lives: interpreter, paths, variables, user, children.
 mod home;
 // Proxies, and whose word counts.
@@ -76,6 +78,10 @@ mod develop;
 mod chaos;
 // Commands to a server that runs, and hostile company on its control socket.
 mod commands;
+// From configs of other servers to ours.
+mod migrate;
+// What editors and people are told of a file.
+mod schema;
 // What the command line says, and its exit status.
 mod cli;
 // What is wrong with an installation.

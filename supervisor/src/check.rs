@@ -6,31 +6,60 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use monoceros_shared::config::{App, Config, Error};
+use clap::Args;
+use monoceros_shared::config::{self, App, Config, Error};
 use monoceros_shared::exit;
 use monoceros_shared::link::{Failure, Purpose};
 use monoceros_shared::log::Outlet;
 
+use crate::command::What;
 use crate::core::line::span;
 use crate::core::plan::{AppPlan, Manner, Plan};
 use crate::core::{Event, Exit, Recruit, Stop, Wish, WorkerId};
 use crate::effects::{Means, Workers};
+use crate::printed::print;
 use crate::sources::{Sources, Stir};
 use crate::spawn::Program;
 use crate::stdio::Outputs;
 
-/// Checks the applications of a config that is right in itself, and prints what is wrong with them. `file` is as the
-/// user named it.
-pub fn check(config: &Config, file: Option<&Path>) -> i32 {
-    let failed = try_apps(config).map(|tried| {
+/// What is to be right, and whether to print it.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// What it is.
+    #[command(flatten)]
+    pub what: What,
+    /// Print every value as it is run, and where it came from, as a file that means the same.
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// Checks a config and its applications, and prints what is wrong with them, and all that it comes to if that is asked.
+pub fn check(asked: Check) -> i32 {
+    let file = asked.what.file();
+    let checked = match asked.what.read() {
+        Ok(checked) => checked,
+        Err(error) => {
+            eprintln!("{error}");
+            return exit::USAGE;
+        }
+    };
+    checked.remarks().for_each(|remark| eprintln!("{remark}"));
+    // What is printed is YAML to its end.
+    let comment = if asked.print { "# " } else { "" };
+    if asked.print && print(&config::resolved(&checked)) != exit::DONE {
+        return exit::FAILED;
+    }
+    if !checked.overdue.is_empty() {
+        return exit::USAGE;
+    }
+    let failed = try_apps(&checked.config).map(|tried| {
         let failures = tried.into_iter().filter_map(|(app, verdict)| Some((app, verdict.err()?)));
-        failures.inspect(|(app, failure)| tell(file, app, failure)).count()
+        failures.inspect(|(app, failure)| tell(file.as_deref(), app, failure)).count()
     });
     match failed {
         Ok(0) => {
             let name = file.map_or_else(|| "command line".into(), |file| file.display().to_string());
-            println!("{name}: ok");
-            exit::DONE
+            print(&format!("{comment}{name}: ok\n"))
         }
         Ok(_) => exit::USAGE,
         Err(why) => {

@@ -6,12 +6,15 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use monoceros_shared::config::{self, Checked, CommandLine, Error};
 
+use crate::check::Check;
 use crate::control::ask::{self, Form, Target, Until, Wait};
 use crate::control::screen;
 use crate::control::words::Request;
+use crate::dev::Dev;
 use crate::doctor::Doctor;
 use crate::lessons;
 use crate::manual::{self, Completions, Manual};
+use crate::migrate::Migrate;
 use crate::standard_input;
 
 /// Where the config is when nobody says.
@@ -38,7 +41,14 @@ pub enum Command {
     Run(What),
     /// Say whether the config is right and every application can be imported; start nothing.
     #[command(after_help = "Prints FILE:LINE:COLUMN and what is wrong, or `FILE: ok`.")]
-    Check(What),
+    Check(Check),
+    /// Print the config file's JSON Schema, for editors that complete and check it.
+    Schema,
+    /// Print the config that does what gunicorn or uWSGI did by its own, with what became of each of its settings.
+    #[command(
+        after_help = "GUNICORN_CMD_ARGS counts as gunicorn counts it. A gunicorn config file is a program, and is run."
+    )]
+    Migrate(Migrate),
     /// Serve one application while working on it: no file, hot reload, tracebacks in the browser.
     Dev(Dev),
     /// Print how the server of FILE is doing.
@@ -66,17 +76,6 @@ pub enum Command {
     /// Write the manual pages into a folder.
     #[command(hide = true)]
     Manual(Manual),
-}
-
-/// An application to work on.
-#[derive(Debug, Args)]
-pub struct Dev {
-    /// MODULE:ATTRIBUTE, or MODULE:FACTORY().
-    #[arg(value_name = "MODULE:CALLABLE")]
-    pub wsgi: String,
-    /// Where to listen; without it, the first free port of 127.0.0.1 from 8000 on.
-    #[arg(long, value_name = "ADDRESS")]
-    pub listen: Vec<String>,
 }
 
 /// What another supervisor serves.
@@ -355,9 +354,7 @@ impl What {
         let listen = given.map_or(self.listen, |address| vec![address.to_string()]);
         let (wsgi, paste) = (self.wsgi.unwrap_or_default(), self.paste);
         let line = CommandLine { wsgi, paste, listen, workers: self.workers, threads: self.threads };
-        let mut checked = config::from_command_line(line)?;
-        checked.config.control = self.control;
-        Ok(checked)
+        Ok(config::from_command_line(line)?.with_control(self.control))
     }
 }
 

@@ -9,8 +9,20 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
+use clap::Args;
 use monoceros_shared::config::{Access, Address, Checked};
 use monoceros_shared::config::{CommandLine, Error, from_command_line};
+
+/// An application to work on.
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// MODULE:ATTRIBUTE, or MODULE:FACTORY().
+    #[arg(value_name = "MODULE:CALLABLE")]
+    pub wsgi: String,
+    /// Where to listen; without it, the first free port of 127.0.0.1 from 8000 on.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Vec<String>,
+}
 
 /// The first port that is tried.
 const PORT: u16 = 8000;

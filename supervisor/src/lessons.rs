@@ -55,6 +55,7 @@ const LESSONS: &[Lesson] = &[
         more: "",
         examples: &[
             ("supervisor check -c server.yaml", "before a reload, or in a deploy's script"),
+            ("supervisor check -c server.yaml --print", "and every value as it is run, with its place"),
             ("supervisor check shop.wsgi:application", "can it be imported?"),
         ],
         exit: "0 it is right, 2 it is not",
@@ -147,17 +148,22 @@ const LESSONS: &[Lesson] = &[
     },
     Lesson {
         command: "schema",
-        more: "",
+        more: "In the first line of the file it is named: # yaml-language-server: $schema=monoceros.schema.json",
         examples: &[("supervisor schema > monoceros.schema.json", "for an editor's YAML language server")],
         exit: "0 printed, 1 failed",
-        page: "docs/reference.md",
+        page: "docs/how-to/config.md",
     },
     Lesson {
         command: "migrate",
         more: "",
-        examples: &[("supervisor migrate gunicorn.conf.py > server.yaml", "or a Procfile, a unit, uwsgi.ini")],
+        examples: &[
+            ("supervisor migrate gunicorn.conf.py > server.yaml", "the config file"),
+            ("supervisor migrate gunicorn.conf.py -- shop.wsgi:application --workers 4", "with flags, which win"),
+            ("supervisor migrate Procfile", "what starts it: a Procfile, or a unit of systemd's"),
+            ("supervisor migrate uwsgi.ini", ""),
+        ],
         exit: "0 printed, 1 failed, 2 the command line or what is to be read is wrong",
-        page: "docs/README.md",
+        page: "docs/how-to/migrate.md",
     },
     Lesson {
         command: "completions",

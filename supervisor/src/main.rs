@@ -3,15 +3,19 @@
 use std::process::ExitCode;
 
 use monoceros_shared::{config, exit};
-use monoceros_supervisor::command::{Command, Dev, Line, What};
+use monoceros_supervisor::command::{Command, Line, What};
 use monoceros_supervisor::core::plan::Manner;
+use monoceros_supervisor::dev::Dev;
+use monoceros_supervisor::printed::print;
 use monoceros_supervisor::succession::preflight;
-use monoceros_supervisor::{check, dev, serve, standard_input};
+use monoceros_supervisor::{check, dev, migrate, serve, standard_input};
 
 fn main() -> ExitCode {
     let status = match Line::read().wanted() {
         Command::Run(what) => run_it(what),
-        Command::Check(what) => would_serve(what),
+        Command::Check(asked) => check::check(asked),
+        Command::Schema => print(&format!("{:#}\n", config::schema())),
+        Command::Migrate(asked) => migrate::migrate(&asked),
         Command::Dev(dev) => work_on(dev),
         Command::Status(status) => status.ask(),
         Command::Reload(reload) => reload.ask(),
@@ -56,19 +60,6 @@ fn work_on(work: Dev) -> i32 {
         println!("{}", dev::greeting(&checked));
         Ok::<_, config::Error>(checked)
     })
-}
-
-fn would_serve(what: What) -> i32 {
-    let file = what.file();
-    let checked = match what.read() {
-        Ok(checked) => checked,
-        Err(error) => return refuse(&error),
-    };
-    checked.remarks().for_each(|remark| eprintln!("{remark}"));
-    if !checked.overdue.is_empty() {
-        return exit::USAGE;
-    }
-    check::check(&checked.config, file.as_deref())
 }
 
 fn refuse(error: &impl std::fmt::Display) -> i32 {

@@ -19,6 +19,7 @@ use monoceros_shared::exit;
 use slog::{Logger, warn};
 
 use crate::certify;
+use crate::commands::{Commands, Occasion};
 use crate::control::Control;
 use crate::control::words::Reply;
 use crate::core::plan::{Manner, Plan};
@@ -50,6 +51,7 @@ struct Server<'a> {
     source: Source,
     sources: Sources,
     control: Control,
+    commands: Commands,
     passage: Passage,
     manager: Manager,
     watch: Watch,
@@ -83,7 +85,9 @@ impl Server<'_> {
             self.settle();
             self.reply();
             self.tell_manager();
+            self.tell_ready();
         }
+        self.run_last();
         self.end_strangers()?;
         self.passage.end();
         Ok(Ended::With(status.unwrap_or(exit::DONE)))
@@ -185,13 +189,26 @@ impl Server<'_> {
         }
     }
 
+    /// Has the command run that waits for the server to be ready, if there is one.
+    fn tell_ready(&mut self) {
+        if self.commands.awaits_ready(&self.source.config) {
+            self.commands.look(&self.core.status(self.began.elapsed()), &self.source.config);
+        }
+    }
+
+    /// Has the last command run, and waits for it.
+    fn run_last(&mut self) {
+        if let Some(pending) = self.commands.begin(Occasion::Stop, &self.source.config) {
+            // Its failure is in the log, and there is nothing else to be done.
+            let _ = self.commands.wait(&pending, &mut self.sources);
+        }
+    }
+
     /// What follows from a reload that has been decided: files are watched as the new config says, or who works on the
     /// application is shown why there is none.
     fn settle(&mut self) {
-        let Some(last) = self.core.last_reload().filter(|last| self.settled.is_none_or(|settled| settled < last.at))
-        else {
-            return;
-        };
+        let news = self.core.last_reload().filter(|last| self.settled.is_none_or(|settled| settled < last.at));
+        let Some(last) = news.cloned() else { return };
         self.settled = Some(last.at);
         let pending = self.source.pending.take();
         match (last.outcome, pending) {
@@ -207,6 +224,7 @@ impl Server<'_> {
             }
             (Outcome::Adopted, None) | (Outcome::Abandoned, _) => {}
         }
+        self.commands.decided(&last, &self.source.config);
     }
 
     /// Has the pid file where the new config says. What fails leaves the old one.
@@ -226,6 +244,7 @@ impl Server<'_> {
         let mut status = None;
         while let Some(event) = events.pop_front() {
             self.inquiries.learn(&event);
+            self.commands.learn(&event, &self.source.config);
             let effects = self.core.handle(self.began.elapsed(), event);
             if !effects.is_empty() {
                 self.passage.keep(&self.core, &self.listeners);
@@ -246,6 +265,7 @@ impl Server<'_> {
     fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Spawn(recruit) => {
+                self.commands.recruited(&recruit);
                 let listeners = self.listeners.of(&recruit.app.app);
                 return Some(self.workers.spawn(&recruit, &listeners));
             }

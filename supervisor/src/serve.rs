@@ -28,7 +28,7 @@ pub fn serve<E: Display>(file: Option<PathBuf>, manner: Manner, read: impl FnOnc
         Arrival::With(luggage) => match luggage.config.clone() {
             Some(mut config) => {
                 config.read_certificates();
-                (Ok(Checked { config, warnings: Vec::new(), overdue: Vec::new() }), Some(*luggage))
+                (Ok(Checked::inherited(config)), Some(*luggage))
             }
             None => (read(), Some(*luggage)),
         },

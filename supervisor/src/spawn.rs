@@ -23,13 +23,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::{AtFlags, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal;
+use nix::sys::signal::{self, SigSet};
 use nix::unistd::{execve, execveat};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
@@ -37,6 +37,7 @@ use rustix::process::{
 
 use crate::core::Exit;
 use crate::environment::NOT_INHERITED;
+use crate::errand::Errand;
 use crate::listen::cause;
 
 /// The worker's binary.
@@ -117,6 +118,35 @@ pub fn ask(program: &Path, arguments: &[OsString], (input, said): (OwnedFd, Owne
         command.env_remove(name);
     }
     Process::spawned(&command.stdin(input).stdout(said).stderr(errors).process_group(0).spawn()?)
+}
+
+/// Starts a program that does an errand, in a group of its own, with nothing on its standard input. It prints to `output`, and its
+/// errors there too or, without, where ours go. It may be started from a thread that is not the one that reaps: until it is known
+/// to be ours, nobody looks.
+pub fn begin(errand: &Errand<'_>, output: OwnedFd, errors: Option<OwnedFd>) -> io::Result<Process> {
+    let mut command = Command::new(errand.program);
+    command.args(errand.arguments).current_dir(errand.folder).stdin(Stdio::null()).stdout(output).process_group(0);
+    if let Some(errors) = errors {
+        command.stderr(errors);
+    }
+    for name in NOT_INHERITED {
+        command.env_remove(name);
+    }
+    command.envs(errand.environment);
+    hear_all_signals(&mut command);
+    let mut ours = ours();
+    let child = command.spawn()?;
+    ours.insert(Pid::from_child(&child).as_raw_nonzero());
+    drop(ours);
+    Process::spawned(&child)
+}
+
+/// Signals are held back in the supervisor's threads, and what a thread starts inherits that.
+#[expect(unsafe_code, reason = "what happens between fork and exec is for whoever asks for it to answer for")]
+fn hear_all_signals(command: &mut Command) {
+    // SAFETY: between fork and exec only what is async-signal-safe may be called, which sigprocmask(2) is (signal-safety(7)); nothing
+    // is allocated.
+    unsafe { command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) };
 }
 
 /// Becomes the program at a path; why that cannot be, if it returns.

@@ -42,9 +42,12 @@ carried_out! {
     the_readme_serves_in_four_lines: "README.md" Folder,
     what_contributors_type_is_known: "docs/CONTRIBUTING.md" Folder,
     a_supervisor_is_killed_followed_and_upgraded: "docs/explanation/succession.md" Folder,
+    a_file_is_checked_and_printed: "docs/how-to/config.md" Folder,
     who_works_on_an_application_has_no_file: "docs/how-to/develop.md" Folder,
+    hooks_and_commands_are_called: "docs/how-to/hooks.md" Folder,
     it_is_installed_in_each_way: "docs/how-to/install.md" Machine,
     a_log_is_turned_over: "docs/how-to/logs.md" Folder,
+    a_config_of_gunicorns_becomes_ours: "docs/how-to/migrate.md" Folder,
     each_command_to_a_server_does_what_is_said: "docs/how-to/operate.md" Folder,
     a_trusted_proxy_is_believed_as_far_as_is_said: "docs/how-to/proxies.md" Folder,
     a_deploy_goes_through_or_changes_nothing: "docs/how-to/reload.md" Folder,
@@ -117,7 +120,8 @@ fn links_lead_somewhere() {
 }
 
 /// What makes a good file a bad one on a machine that is not the reader's.
-const OF_THE_MACHINE: &[&str] = &["there is no user", "there is no group", "cannot read", "does not exist", "not set"];
+const OF_THE_MACHINE: &[&str] =
+    &["there is no user", "there is no group", "cannot read", "does not exist", "not set", "cannot find the program"];
 
 #[test]
 fn files_for_the_server_are_such() {

@@ -1,8 +1,11 @@
 //! The access log's form: gunicorn's `%(x)s` formats, taken apart once.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Fault, shown};
+use super::schema::{self, Range};
 use super::section::{At, Field, Key, Read, instead, section, unknown_key};
 use super::tree::{Kind, Node, Value};
 
@@ -76,6 +79,40 @@ pub enum Atom {
     Variable(String),
 }
 
+impl fmt::Display for Piece {
+    /// As it stands in a format.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let atom = match self {
+            Piece::Text(text) => return f.write_str(&text.replace('%', "%%")),
+            Piece::Atom(atom) => atom,
+        };
+        let letter = match atom {
+            Atom::Client => "h",
+            Atom::Dash => "l",
+            Atom::User => "u",
+            Atom::Time => "t",
+            Atom::Line => "r",
+            Atom::Status => "s",
+            Atom::Method => "m",
+            Atom::Path => "U",
+            Atom::Query => "q",
+            Atom::Protocol => "H",
+            Atom::Bytes => "b",
+            Atom::Referer => "f",
+            Atom::Agent => "a",
+            Atom::Seconds => "T",
+            Atom::Milliseconds => "M",
+            Atom::Microseconds => "D",
+            Atom::Decimal => "L",
+            Atom::Process => "p",
+            Atom::Asked(name) => return write!(f, "%({{{name}}}i)s"),
+            Atom::Answered(name) => return write!(f, "%({{{name}}}o)s"),
+            Atom::Variable(name) => return write!(f, "%({{{name}}}e)s"),
+        };
+        write!(f, "%({letter})s")
+    }
+}
+
 /// gunicorn's own default.
 const COMBINED: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
 
@@ -93,6 +130,10 @@ section! {
 
 impl Read for Access {
     const FORM: &'static str = "lines | json | combined | a format";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::any_of([schema::words(&["lines", "json", "combined"]), schema::matching("%", &[])])
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         match node.text("`lines`, `json`, `combined` or a format such as `%(h)s \"%(r)s\" %(s)s`")? {
@@ -115,6 +156,10 @@ pub(super) struct AccessOrNot(pub Access);
 impl Read for AccessOrNot {
     const FORM: &'static str = "true | false | a map";
 
+    fn schema(_: Range) -> serde_json::Value {
+        schema::any_of([schema::boolean(), AccessLog::schema(None)])
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         match &node.value {
             Value::Map(_) => AccessLog::read(node).map(|log| AccessOrNot(log.format.value)),
@@ -124,6 +169,14 @@ impl Read for AccessOrNot {
             Value::Scalar(..) | Value::List(_) => Err(node.expected("true, false or a map")),
         }
     }
+}
+
+/// Whether a format is one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn access_format(text: &str) -> Result<(), String> {
+    format(text).map(drop)
 }
 
 /// The pieces of a format, or what is wrong with it.

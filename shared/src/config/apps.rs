@@ -1,7 +1,10 @@
 //! The applications of a file, and what may name one.
 
+use serde_json::json;
+
 use super::fault::{Fault, shown};
 use super::raw::App;
+use super::schema::{self, Range};
 use super::section::Read;
 use super::tree::{self, Node};
 
@@ -11,6 +14,14 @@ pub(super) struct Apps(pub Vec<(tree::Key, App)>);
 
 impl Read for Apps {
     const FORM: &'static str = "a map of names to applications";
+
+    fn schema(_: Range) -> serde_json::Value {
+        let mut app = App::schema(None);
+        app["anyOf"] = json!([{"required": ["wsgi"]}, {"required": ["paste"]}]);
+        let mut schema = schema::map_of("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", app);
+        schema["minProperties"] = 1.into();
+        schema
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let entries = node.map()?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Place;
 use super::fault::{Fault, shown};
 use super::raw;
+use super::schema::{self, Range};
 use super::section::{At, Read};
 use super::tree::Node;
 
@@ -69,6 +70,10 @@ pub(super) struct PasteText {
 impl Read for PasteText {
     const FORM: &'static str = "PATH | PATH#NAME";
 
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching("^[^#]+(#.+)?$", &["production.ini#main"])
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = node.text("text such as `production.ini#main`")?;
         let (file, name) = text.split_once('#').unwrap_or((text, MAIN));
@@ -120,9 +125,34 @@ fn paste(written: &At<PasteText>, directory: &Path) -> Result<(Paste, Option<Fau
 impl Read for Callable {
     const FORM: &'static str = "module:attribute | module:factory()";
 
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching("^[^:/]+:[^:]+$", &["shop.wsgi:application", "shop:create_app()"])
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = node.text("text such as `hello:application`")?;
         callable(text).map_err(|why| Fault::at(node.place, why))
+    }
+}
+
+/// The name of a module, to be imported.
+#[derive(Clone, Debug)]
+pub(super) struct ModuleName(pub String);
+
+impl Read for ModuleName {
+    const FORM: &'static str = "a module";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching("^[^:/ ]+$", &["shop.hooks"])
+    }
+
+    fn read(node: &Node) -> Result<Self, Fault> {
+        let text = node.text("a module such as `shop.hooks`")?;
+        if is_dotted_name(text) {
+            return Ok(ModuleName(text.to_owned()));
+        }
+        let text = format!("{} is no dotted module name: write for example `shop.hooks`", shown(text));
+        Err(Fault::at(node.place, text))
     }
 }
 

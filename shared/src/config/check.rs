@@ -15,9 +15,11 @@ use std::time::SystemTime;
 
 use super::address::address;
 use super::callable;
+use super::command;
 use super::engine;
 use super::fault::{Fault, shown};
 use super::gateway;
+use super::listen::Listeners;
 use super::network::Proxies;
 use super::origin;
 use super::owner;
@@ -97,6 +99,7 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<Outcome, Fault
         pid_file,
         on_supervisor_loss: file.on_supervisor_loss.value,
         orphan_timeout: file.orphan_timeout.value,
+        commands: command::commands(file.commands, &machine.folder, file.apps.place)?,
         apps,
     };
     Ok(Outcome { config, warnings: check.warnings, overdue: check.overdue })
@@ -123,6 +126,7 @@ impl Check<'_> {
             directory,
             virtualenv: raw.virtualenv.map(|path| self.virtualenv(&path)).transpose()?,
             python_path,
+            hooks: raw.hooks.map(|module| module.value.0),
             environment: raw.environment.map_or_else(Default::default, |variables| variables.value.0),
             run_as: run_as(raw.user, raw.group, raw.groups)?,
             umask: raw.umask.map(|mode| mode.value.0),
@@ -201,12 +205,7 @@ impl Check<'_> {
         Ok(tls)
     }
 
-    fn listeners(
-        &mut self,
-        raw: raw::Listeners,
-        backlog: &At<Count>,
-        trusted: &Proxies,
-    ) -> Result<Vec<Listener>, Fault> {
+    fn listeners(&mut self, raw: Listeners, backlog: &At<Count>, trusted: &Proxies) -> Result<Vec<Listener>, Fault> {
         raw.0.into_iter().map(|listener| self.listener(listener.value, backlog, trusted)).collect()
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
+use super::schema::{self, Range};
 use super::section::{At, Read};
 use super::tree::{Node, Value};
 use super::value::Count;
@@ -95,6 +96,10 @@ pub(super) struct CountOrThreads(pub raw::Threads);
 
 impl Read for CountOrThreads {
     const FORM: &'static str = "a whole number, or a map";
+
+    fn schema(range: Range) -> serde_json::Value {
+        schema::any_of([schema::number(range), raw::Threads::schema(None)])
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         if let Value::Map(_) = node.value {

@@ -39,6 +39,25 @@ pub fn expand(text: &str, environment: Environment) -> Result<String, String> {
     Ok(expanded)
 }
 
+/// The variables that a text which can be expanded names, each with its default.
+pub fn names(text: &str) -> Vec<(&str, Option<&str>)> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('$') {
+        rest = match after.strip_prefix('{').and_then(|inside| inside.split_once('}')) {
+            Some((reference, after)) => {
+                found.push(match reference.split_once(":-") {
+                    Some((name, default)) => (name, Some(default)),
+                    None => (reference, None),
+                });
+                after
+            }
+            None => after.strip_prefix('$').unwrap_or(after),
+        };
+    }
+    found
+}
+
 /// What stands for `reference`, the text between the braces.
 fn value(reference: &str, environment: Environment) -> Result<String, String> {
     let (name, default) = match reference.split_once(":-") {

@@ -3,6 +3,7 @@
 use super::fault::Fault;
 use super::network::{Proxies, ProxyProtocol};
 use super::raw;
+use super::schema::{self, Range};
 use super::section::Read;
 use super::tree::Node;
 use super::{Address, Config, Listener, Protocol};
@@ -13,6 +14,10 @@ pub(super) struct SecretText(pub String);
 
 impl Read for SecretText {
     const FORM: &'static str = "text";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::text()
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = String::read(node)?;

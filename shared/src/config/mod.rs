@@ -14,10 +14,13 @@ mod address;
 mod apps;
 mod callable;
 mod check;
+mod choice;
+mod command;
 mod engine;
 mod expand;
 mod fault;
 mod gateway;
+mod listen;
 mod network;
 mod origin;
 mod owner;
@@ -27,6 +30,8 @@ mod raw;
 mod read;
 mod reference;
 mod request;
+mod resolved;
+mod schema;
 mod section;
 mod statics;
 mod syntax;
@@ -43,16 +48,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use access::{Access, Atom, Piece};
+pub use access::{Access, Atom, Piece, access_format};
 pub use callable::{Callable, Paste, Source};
+pub use command::Commands;
 pub use engine::{CALLS_MAX, Engine};
 pub use fault::{Error, Warning};
 pub use network::{Network, Proxies};
 pub use origin::{Origin, REQUEST_ID, RequestId, Underscores};
-pub use quantity::duration;
+pub use quantity::{duration, size};
 pub use raw::keys;
 pub use read::{Checked, CommandLine, from_command_line, read};
 pub use reference::reference;
+pub use resolved::{resolved, scalar};
+pub use schema::schema;
 pub use section::Key;
 pub use tls::{ClientCertificates, Overdue, Tls, TlsVersion};
 
@@ -73,6 +81,9 @@ pub struct Config {
     pub on_supervisor_loss: SupervisorLoss,
     /// How long workers wait for another supervisor; then they drain.
     pub orphan_timeout: Duration,
+    /// What is run when something happens. A program before this one may not have known of it.
+    #[serde(default)]
+    pub commands: Commands,
     /// The applications, in the order of the file. Never empty; names are unique.
     pub apps: Vec<App>,
 }
@@ -92,6 +103,8 @@ pub struct App {
     pub virtualenv: Option<PathBuf>,
     /// Folders put on `sys.path` behind `directory`. Absolute.
     pub python_path: Vec<PathBuf>,
+    /// A module with hooks.
+    pub hooks: Option<String>,
     /// Added to the environment that the workers inherit.
     pub environment: BTreeMap<String, String>,
     /// Who the workers run as, if not as the supervisor.

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Fault, shown};
+use super::schema::{self, Range};
 use super::section::Read;
 use super::tree::{Kind, Node, Value};
 
@@ -83,6 +84,9 @@ fn first(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
+/// What a network looks like, for editors: an address of digits and dots or with colons, and perhaps how many bits count.
+const PATTERN: &str = "^(unix|all|[0-9.]+(/[0-9]+)?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(/[0-9]+)?)$";
+
 /// Peers whose word on other clients is believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proxies {
@@ -134,6 +138,10 @@ impl Default for Proxies {
 impl Read for Proxies {
     const FORM: &'static str = "a network, `unix` or `all`, or a list of them";
 
+    fn schema(_: Range) -> serde_json::Value {
+        schema::one_or_any(schema::matching(PATTERN, &["10.0.0.0/8", "unix", "all"]))
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         let mut proxies = Proxies { unix: false, networks: Vec::new() };
         match &node.value {
@@ -168,6 +176,10 @@ impl ProxyProtocol {
 
 impl Read for ProxyProtocol {
     const FORM: &'static str = "true | false | who may send it";
+
+    fn schema(range: Range) -> serde_json::Value {
+        schema::any_of([schema::boolean(), Proxies::schema(range)])
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         match &node.value {

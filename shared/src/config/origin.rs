@@ -1,11 +1,13 @@
 //! What the file says of proxies: whom to believe where a request comes from, and on which fields' word.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::Place;
 use super::fault::{Fault, shown};
 use super::network::Proxies;
 use super::raw;
+use super::schema::{self, Range};
 use super::section::{At, Field, Key, Read, or_defaults, section, unknown_key};
 use super::tree::{Kind, Node, Value};
 
@@ -102,6 +104,10 @@ pub(super) struct FieldName(pub String);
 impl Read for FieldName {
     const FORM: &'static str = "a field's name";
 
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", &["X-Forwarded-For"])
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = node.text("the name of a header field, such as `X-Forwarded-For`")?;
         field_name(text).map(|()| FieldName(text.to_owned())).map_err(|why| Fault::at(node.place, why))
@@ -126,6 +132,10 @@ fn field_name(text: &str) -> Result<(), String> {
 impl Read for RequestId {
     const FORM: &'static str = "a field's name | none";
 
+    fn schema(range: Range) -> serde_json::Value {
+        FieldName::schema(range)
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         match node.text("the name of a header field, such as `X-Request-ID`, or `none`")? {
             "none" => Ok(RequestId::None),
@@ -140,6 +150,10 @@ pub(super) struct SchemeHeaders(Vec<(String, String)>);
 
 impl Read for SchemeHeaders {
     const FORM: &'static str = "a map of fields' names to values";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::map_of("^[^: ]+$", json!({"type": ["string", "number", "boolean"]}))
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let entry = |(name, value): &(super::tree::Key, Node)| {
@@ -164,6 +178,10 @@ pub(super) struct Mount(String);
 
 impl Read for Mount {
     const FORM: &'static str = "a path";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching("^/", &["/shop"])
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = node.text("a path such as `/shop`")?;

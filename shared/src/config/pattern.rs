@@ -9,6 +9,7 @@
 //! for a letter (`[*]` is a star), no nesting of braces, and no path that leaves its folder.
 
 use super::fault::{Fault, shown};
+use super::schema::{self, Range};
 use super::section::{At, Read};
 use super::tree::Node;
 use super::value::one_or_more;
@@ -19,6 +20,10 @@ pub(super) struct Pattern(pub String);
 
 impl Read for Pattern {
     const FORM: &'static str = "a glob";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching("^[^/]", &["**/*.py"])
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = String::read(node)?;
@@ -33,6 +38,10 @@ pub(super) struct Patterns(pub Vec<At<Pattern>>);
 
 impl Read for Patterns {
     const FORM: &'static str = "a glob, or a list of them";
+
+    fn schema(range: Range) -> serde_json::Value {
+        schema::one_or_more(Pattern::schema(range))
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         one_or_more(node).map(Patterns)

@@ -23,6 +23,20 @@ const SIZE_UNITS: &[(&str, u64)] = &[
     ("TiB", 1 << 40),
 ];
 
+/// A regular expression for durations, for editors.
+pub fn pattern_of_durations() -> String {
+    format!("^([0-9]+({}))+$", names(DURATION_UNITS, "|"))
+}
+
+/// A regular expression for sizes.
+pub fn pattern_of_sizes() -> String {
+    format!("^[0-9]+({})$", names(SIZE_UNITS, "|"))
+}
+
+fn names(units: &[(&str, u64)], between: &str) -> String {
+    units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(between)
+}
+
 /// A duration of one or more parts, `90s`, `1h30m`; or what is wrong with it.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let mut milliseconds: u64 = 0;
@@ -49,6 +63,25 @@ pub fn size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A duration as one would write it, in the longest unit that it is a whole number of.
+pub fn duration_text(duration: Duration) -> String {
+    let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let fits = |(_, factor): &&(&str, u64)| milliseconds > 0 && milliseconds.is_multiple_of(*factor);
+    match DURATION_UNITS.iter().find(fits) {
+        Some((unit, factor)) => format!("{}{unit}", milliseconds / factor),
+        None => "0s".into(),
+    }
+}
+
+/// A size as one would write it, in powers of 1024.
+pub fn size_text(bytes: u64) -> String {
+    let fits = |(unit, factor): &&(&str, u64)| bytes > 0 && unit.contains('i') && bytes.is_multiple_of(*factor);
+    match SIZE_UNITS.iter().rev().find(fits) {
+        Some((unit, factor)) => format!("{}{unit}", bytes / factor),
+        None => format!("{bytes}B"),
+    }
+}
+
 /// One number and its unit from the start of `text`, and what follows. What does not fit is the largest there is, and
 /// so beyond any range.
 fn part<'a>(text: &'a str, units: &[(&str, u64)]) -> Result<(u64, &'a str), String> {
@@ -59,15 +92,14 @@ fn part<'a>(text: &'a str, units: &[(&str, u64)]) -> Result<(u64, &'a str), Stri
     if digits.is_empty() {
         return Err("it does not begin with a whole number".into());
     }
-    let names = || units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     if rest.starts_with('.') {
         return Err("it is no whole number: use a smaller unit".into());
     }
     if unit.is_empty() {
-        return Err(format!("add a unit ({})", names()));
+        return Err(format!("add a unit ({})", names(units, ", ")));
     }
     let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
-        return Err(format!("the units are {}", names()));
+        return Err(format!("the units are {}", names(units, ", ")));
     };
     let number: u64 = digits.parse().unwrap_or(u64::MAX);
     Ok((number.saturating_mul(*factor), rest))

@@ -7,19 +7,21 @@ use std::time::Duration;
 
 use super::access::{AccessLog, AccessOrNot};
 use super::apps::Apps;
-use super::callable::PasteText;
+use super::callable::{ModuleName, PasteText};
+use super::command::Words;
 use super::engine::{CountOrThreads, EngineName};
 use super::fault::Fault;
 use super::gateway::SecretText;
+use super::listen::Listeners;
 use super::network::{Proxies, ProxyProtocol};
 use super::origin::{Forwarded, Mount, SchemeHeaders};
 use super::pattern::Patterns;
 use super::request::{HostText, PathOrReady, Scheme, TargetText};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::statics::{StaticFolder, StaticFolders};
-use super::tree::{self, Node, Value};
+use super::tree::Node;
 use super::value::{
-    AddressText, Count, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers, one_or_more,
+    AddressText, Count, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers,
 };
 use super::{
     Bodies, BrokenStart, Callable, ClientCertificates, LogFormat, LogLevel, Protocol, RequestId, SupervisorLoss,
@@ -42,8 +44,30 @@ section! {
         /// How long workers wait for another supervisor; then they drain.
         // Below a second no supervisor is back in time. Above a year it is for ever.
         orphan_timeout: At<Duration> = "10m", "1s" to "365d";
+        /// Programs that are run when something happens to the server, one after another, as the user that the supervisor is.
+        commands: Option<At<Commands>> = "none";
         /// The applications, each under a name of your choice.
         apps: At<Apps>;
+    }
+}
+
+section! {
+    /// Programs that are run when something happens. Variables tell what: `MONOCEROS_EVENT`, `MONOCEROS_PID`, `MONOCEROS_FILE`.
+    Commands at "commands", later [] {
+        /// Before anything is bound. It is waited for, and if it fails the server does not start.
+        start: Option<At<Words>> = "none";
+        /// Every application is loaded and serves, for the first time.
+        ready: Option<At<Words>> = "none";
+        /// A reload is decided: `MONOCEROS_OUTCOME` is `adopted` or `abandoned`, and then `MONOCEROS_WHY` says why.
+        reload: Option<At<Words>> = "none";
+        /// A worker is gone: `MONOCEROS_APP`, `MONOCEROS_WORKER`, `MONOCEROS_WORKER_PID`, `MONOCEROS_GENERATION`, `MONOCEROS_REQUESTS`, and
+        /// `MONOCEROS_EXIT`, such as `code 0` or `SIGKILL`.
+        worker_exit: Option<At<Words>> = "none";
+        /// Every worker is gone. It is waited for.
+        stop: Option<At<Words>> = "none";
+        /// For each of them; then it is killed.
+        // Below a tenth of a second nothing is done; above ten minutes whoever starts or stops the server has lost patience.
+        timeout: At<Duration> = "30s", "100ms" to "10m";
     }
 }
 
@@ -74,6 +98,9 @@ section! {
         virtualenv: Option<At<PathText>> = "the one that the worker is installed in; else none: the packages of the Python that it was built with";
         /// Folders on `sys.path` behind `directory`; relative to the file.
         python_path: Option<At<Folders>> = "none";
+        /// A module with functions that are called where a worker begins and ends, around its requests, and when one takes too long:
+        /// `worker_start`, `worker_ready`, `request_start`, `request_end`, `worker_timeout`, `worker_exit`.
+        hooks: Option<At<ModuleName>> = "none";
         /// Environment variables that the workers get on top of the supervisor's.
         environment: Option<At<Variables>> = "none";
         /// Who the workers run as.
@@ -322,47 +349,7 @@ pub fn keys() -> Vec<Key> {
         Reload::KEYS,
         Ready::KEYS,
         Recycle::KEYS,
+        Commands::KEYS,
     ]
     .concat()
-}
-
-/// One listener or a list of them. Never empty.
-#[derive(Clone, Debug)]
-pub(super) struct Listeners(pub Vec<At<Listener>>);
-
-impl Read for Listeners {
-    const FORM: &'static str = "an address, a map, or a list of them";
-
-    fn read(node: &Node) -> Result<Self, Fault> {
-        one_or_more::<ShortOrLong>(node).map(|listeners| {
-            Listeners(
-                listeners.into_iter().map(|At { place, given, value }| At { place, given, value: value.0 }).collect(),
-            )
-        })
-    }
-}
-
-/// A listener, written as its address alone or as a map.
-struct ShortOrLong(Listener);
-
-impl Read for ShortOrLong {
-    const FORM: &'static str = "an address, or a map";
-
-    fn read(node: &Node) -> Result<Self, Fault> {
-        short_or_long::<AddressText, Listener>(node, "address").map(ShortOrLong)
-    }
-}
-
-/// A map, or the value of its one required key in its place.
-pub(super) fn short_or_long<Short: Read, Long: Read>(node: &Node, key: &str) -> Result<Long, Fault> {
-    match &node.value {
-        Value::Map(_) => Long::read(node),
-        Value::List(_) => Err(node.expected(Short::FORM)),
-        Value::Scalar(..) => {
-            // Read on its own first, so that what is wrong with it is not said of a key that nobody wrote.
-            Short::read(node)?;
-            let key = tree::Key { place: node.place, text: key.into() };
-            Long::read(&Node { place: node.place, value: Value::Map(vec![(key, node.clone())]) })
-        }
-    }
 }

@@ -5,6 +5,7 @@
 //!   command line --> the tree that a file saying the same would be --^
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf, absolute};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf, absolute};
 use super::check::{Machine, Outcome, cause, check};
 use super::expand::Environment;
 use super::fault::{Error, Fault, Warning, shown};
+use super::resolved::Source;
 use super::section::Read;
 use super::syntax::place_of;
 use super::tls::Overdue;
@@ -34,9 +36,25 @@ pub struct Checked {
     /// Certificates that are not valid now: an error for whoever checks or puts them in the place of valid ones, while a start
     /// with them is better than none.
     pub overdue: Vec<Overdue>,
+    /// Where each value came from.
+    pub(super) source: Source,
 }
 
 impl Checked {
+    /// One that the program before us has checked.
+    pub fn inherited(config: Config) -> Checked {
+        Checked { config, warnings: Vec::new(), overdue: Vec::new(), source: Source::Inherited }
+    }
+
+    /// Says that the config has a control socket by the command line.
+    pub fn with_control(mut self, control: Option<PathBuf>) -> Checked {
+        if let (Source::Line(said), Some(_)) = (&mut self.source, &control) {
+            said.insert("control", BY_LINE.into());
+        }
+        self.config.control = control;
+        self
+    }
+
     /// All that its owner should hear, each in one line.
     pub fn remarks(&self) -> impl Iterator<Item = String> {
         let overdue = self.overdue.iter().map(|overdue| overdue.error.to_string());
@@ -67,14 +85,16 @@ pub fn read(path: &Path) -> Result<Checked, Error> {
     let environment: Environment = &|name| std::env::var_os(name);
     let fault = |fault: Fault| fault.in_file(Some(path));
     let text = text_of(path).map_err(fault)?;
+    let tree = tree_of(&text).map_err(fault)?;
     let cannot = |why: io::Error| fault(Fault::whole(None, format!("cannot find its folder: {why}")));
     let folder = absolute(path).map_err(cannot)?.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
     let Outcome { mut config, warnings, overdue } =
-        check_text(&text, environment, &Machine::this(folder)).map_err(fault)?;
+        check_tree(tree.clone(), environment, &Machine::this(folder)).map_err(fault)?;
     config.file = Some(path.canonicalize().map_err(cannot)?);
     let warnings = warnings.into_iter().map(|warning| Warning::new(Some(path), warning)).collect();
     let overdue = overdue.into_iter().map(|(listener, fault)| Overdue { listener, error: fault.in_file(Some(path)) });
-    Ok(Checked { config, warnings, overdue: overdue.collect() })
+    let source = Source::File { path: path.to_owned(), tree };
+    Ok(Checked { config, warnings, overdue: overdue.collect(), source })
 }
 
 /// Checks what a command line asks for. Its relative paths begin in the current directory.
@@ -83,10 +103,11 @@ pub fn from_command_line(line: CommandLine) -> Result<Checked, Error> {
     let fault = |fault: Fault| fault.in_file(None);
     let folder = std::env::current_dir()
         .map_err(|why| fault(Fault::whole(None, format!("cannot find the current directory: {why}"))))?;
+    let source = Source::Line(said_by(&line, environment));
     let Outcome { config, warnings, overdue: _ } =
         check_line(line, environment, &Machine::this(folder)).map_err(fault)?;
     let warnings = warnings.into_iter().map(|warning| Warning::new(None, warning)).collect();
-    Ok(Checked { config, warnings, overdue: Vec::new() })
+    Ok(Checked { config, warnings, overdue: Vec::new(), source })
 }
 
 /// The text of a file, or why there is none.
@@ -107,10 +128,15 @@ fn text_of(path: &Path) -> Result<String, Fault> {
     })
 }
 
-/// The config of a file's text.
-pub(super) fn check_text(text: &str, environment: Environment, machine: &Machine) -> Result<Outcome, Fault> {
+/// What stands in a file.
+pub(super) fn tree_of(text: &str) -> Result<Node, Fault> {
     let empty = || Fault::whole(Place { line: 1, column: 1 }, "the file is empty: it needs at least `apps:`");
-    let tree = yaml::parse(text.strip_prefix('\u{feff}').unwrap_or(text))?.ok_or_else(empty)?.expanded(environment)?;
+    yaml::parse(text.strip_prefix('\u{feff}').unwrap_or(text))?.ok_or_else(empty)
+}
+
+/// The config of what stands in a file.
+pub(super) fn check_tree(tree: Node, environment: Environment, machine: &Machine) -> Result<Outcome, Fault> {
+    let tree = tree.expanded(environment)?;
     if !matches!(tree.value, Value::Map(_)) {
         let text = format!("expected a map with `apps` in it, found {}", tree.found());
         return Err(Fault::whole(tree.place, text));
@@ -118,6 +144,21 @@ pub(super) fn check_text(text: &str, environment: Environment, machine: &Machine
     let file = raw::File::read(&tree)?;
     check(file, machine)
 }
+
+/// Where each key of a command line's application has its value from.
+fn said_by(line: &CommandLine, environment: Environment) -> BTreeMap<&'static str, String> {
+    let is_set = |name| environment(name).is_some_and(|value| !value.is_empty());
+    let listen = (!line.listen.is_empty()).then_some(BY_LINE).or(is_set("PORT").then_some("environment PORT"));
+    let workers = line.workers.as_ref().map(|_| BY_LINE);
+    let workers = workers.or(is_set("WEB_CONCURRENCY").then_some("environment WEB_CONCURRENCY"));
+    let threads = line.threads.as_ref().map(|_| BY_LINE);
+    let (wsgi, paste) = if line.paste.is_some() { (None, Some(BY_LINE)) } else { (Some(BY_LINE), None) };
+    let said = [("wsgi", wsgi), ("paste", paste), ("listen", listen), ("workers", workers), ("threads", threads)];
+    said.into_iter().filter_map(|(key, said)| Some((key, said?.to_owned()))).collect()
+}
+
+/// The origin of what a command line says.
+const BY_LINE: &str = "command line";
 
 /// The config of a command line.
 pub(super) fn check_line(line: CommandLine, environment: Environment, machine: &Machine) -> Result<Outcome, Fault> {

@@ -1,7 +1,9 @@
 //! What the file says of a request that the server makes itself, to ask an application whether it is ready.
 
 use super::fault::{Fault, shown};
-use super::raw::{Ready, short_or_long};
+use super::listen::short_or_long;
+use super::raw::Ready;
+use super::schema::{self, Range};
 use super::section::Read;
 use super::tree::Node;
 
@@ -11,6 +13,10 @@ pub(super) struct PathOrReady(pub Ready);
 
 impl Read for PathOrReady {
     const FORM: &'static str = "a path, or a map";
+
+    fn schema(range: Range) -> serde_json::Value {
+        schema::any_of([TargetText::schema(range), Ready::schema(None)])
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         short_or_long::<TargetText, Ready>(node, "path").map(PathOrReady)
@@ -23,6 +29,10 @@ pub(super) struct TargetText(pub String);
 
 impl Read for TargetText {
     const FORM: &'static str = "a path";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching("^/", &["/healthz"])
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = node.text("a path such as `/healthz`")?;
@@ -44,6 +54,10 @@ pub(super) struct HostText(pub String);
 
 impl Read for HostText {
     const FORM: &'static str = "a host";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::text()
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = node.text("a host such as `example.com` or `example.com:8000`")?;

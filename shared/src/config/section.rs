@@ -7,6 +7,7 @@
 use super::Place;
 use super::fault::{Fault, shown};
 use super::raw::keys;
+use super::schema::Range;
 use super::tree::{self, Kind, Node, Value};
 
 /// One key of the file, for the reference.
@@ -26,6 +27,8 @@ pub struct Key {
     pub range: Option<(&'static str, &'static str)>,
     /// What it does, in a sentence or two.
     pub about: &'static str,
+    /// What may stand behind it, as a JSON Schema, in a range.
+    pub(super) schema: fn(Range) -> serde_json::Value,
 }
 
 /// A value of the file as it was written, typed but not checked against anything else.
@@ -54,6 +57,9 @@ pub(super) trait Read: Sized {
     /// The value of a node, or the fault at its place.
     fn read(node: &Node) -> Result<Self, Fault>;
 
+    /// The same as a JSON Schema: what `read` takes, it takes.
+    fn schema(range: Range) -> serde_json::Value;
+
     /// What a range compares; `None` for what has no size.
     fn magnitude(&self) -> Option<i128> {
         None
@@ -67,6 +73,9 @@ pub(super) trait Field: Sized {
     /// Whether it may be missing, and its default is words.
     const OPTIONAL: bool;
 
+    /// What is written, as a JSON Schema.
+    fn schema(range: Range) -> serde_json::Value;
+
     /// From the value that stands behind the key.
     fn given(key: &Key, node: &Node) -> Result<Self, Fault>;
 
@@ -77,6 +86,10 @@ pub(super) trait Field: Sized {
 impl<T: Read> Field for At<T> {
     const FORM: &'static str = T::FORM;
     const OPTIONAL: bool = false;
+
+    fn schema(range: Range) -> serde_json::Value {
+        T::schema(range)
+    }
 
     fn given(key: &Key, node: &Node) -> Result<Self, Fault> {
         let value = T::read(node).and_then(|value| within(key, node, value)).map_err(|fault| fault.of_key(key.name))?;
@@ -95,6 +108,10 @@ impl<T: Read> Field for At<T> {
 impl<T: Read> Field for Option<At<T>> {
     const FORM: &'static str = T::FORM;
     const OPTIONAL: bool = true;
+
+    fn schema(range: Range) -> serde_json::Value {
+        T::schema(range)
+    }
 
     fn given(key: &Key, node: &Node) -> Result<Self, Fault> {
         At::given(key, node).map(Some)
@@ -240,11 +257,16 @@ macro_rules! section {
                 default_is_words: <$field as Field>::OPTIONAL,
                 range: section!(@optional $(($min, $max))?),
                 about: concat!($($key_about),+).trim_ascii(),
+                schema: <$field as Field>::schema,
             }),+];
         }
 
         impl Read for $section {
             const FORM: &'static str = "a map";
+
+            fn schema(_: $crate::config::schema::Range) -> serde_json::Value {
+                $crate::config::schema::section(concat!($($about),+).trim_ascii(), Self::KEYS)
+            }
 
             fn read(node: &Node) -> Result<Self, Fault> {
                 $(let mut $key = None;)+

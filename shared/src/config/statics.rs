@@ -1,7 +1,8 @@
 //! What the file says of static files.
 
 use super::fault::{Fault, shown};
-use super::raw::short_or_long;
+use super::listen::short_or_long;
+use super::schema::{self, Range};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::tree::{self, Node};
 use super::value::{FieldText, PathText};
@@ -22,6 +23,10 @@ pub(super) struct StaticFolders(pub Vec<(tree::Key, StaticFolder)>);
 
 impl Read for StaticFolders {
     const FORM: &'static str = "a map of paths to folders";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::map_of("^/", schema::any_of([PathText::schema(None), StaticFolder::schema(None)]))
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let folder = |(prefix, node): &(tree::Key, Node)| {

@@ -5,18 +5,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::engine::EngineName;
+use serde_json::json;
+
+use super::TlsVersion;
 use super::fault::{Fault, shown};
 use super::quantity;
-use super::request::Scheme;
-use super::section::{At, Read, instead, list, written};
+use super::schema::{self, Range};
+use super::section::{At, Read, written};
 use super::tree::{Kind, Node, Value};
-use super::{
-    Bodies, BrokenStart, ClientCertificates, LogFormat, LogLevel, Protocol, SupervisorLoss, TlsVersion, Underscores,
-};
 
 impl Read for String {
     const FORM: &'static str = "text";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::text()
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         match node.text(Self::FORM)? {
@@ -28,6 +31,10 @@ impl Read for String {
 
 impl Read for bool {
     const FORM: &'static str = "true | false";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::boolean()
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let wrong = || node.expected("true or false");
@@ -51,6 +58,10 @@ impl Count {
 
 impl Read for Count {
     const FORM: &'static str = "a whole number";
+
+    fn schema(range: Range) -> serde_json::Value {
+        schema::number(range)
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let wrong = || node.expected("a whole number in decimal digits");
@@ -82,6 +93,10 @@ pub(super) enum Workers {
 impl Read for Workers {
     const FORM: &'static str = "a whole number | auto";
 
+    fn schema(range: Range) -> serde_json::Value {
+        schema::any_of([schema::words(&["auto"]), schema::number(range)])
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         Ok(count_or(node, "auto")?.map_or(Workers::Auto, Workers::Exactly))
     }
@@ -105,6 +120,10 @@ pub(super) enum Surge {
 
 impl Read for Surge {
     const FORM: &'static str = "a whole number | all";
+
+    fn schema(range: Range) -> serde_json::Value {
+        schema::any_of([schema::words(&["all"]), schema::number(range)])
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         Ok(count_or(node, "all")?.map_or(Surge::All, Surge::Exactly))
@@ -132,6 +151,10 @@ fn count_or(node: &Node, word: &str) -> Result<Option<Count>, Fault> {
 impl Read for Duration {
     const FORM: &'static str = "a duration";
 
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching(&quantity::pattern_of_durations(), &["30s", "1h30m"])
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = quantity_text(node, "a duration such as `30s`")?;
         quantity::duration(text).map_err(|why| Fault::at(node.place, why))
@@ -148,6 +171,10 @@ pub(super) struct Size(pub u64);
 
 impl Read for Size {
     const FORM: &'static str = "a size";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching(&quantity::pattern_of_sizes(), &["64KiB", "100MiB"])
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = quantity_text(node, "a size such as `8KiB`")?;
@@ -184,6 +211,10 @@ pub(super) struct PathText(pub String);
 impl Read for PathText {
     const FORM: &'static str = "a path";
 
+    fn schema(_: Range) -> serde_json::Value {
+        schema::text()
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         String::read(node).map(PathText)
     }
@@ -195,6 +226,10 @@ pub(super) struct FieldText(pub String);
 
 impl Read for FieldText {
     const FORM: &'static str = "text";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::text()
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = String::read(node)?;
@@ -213,6 +248,10 @@ pub(super) struct Folders(pub Vec<At<PathText>>);
 impl Read for Folders {
     const FORM: &'static str = "a path, or a list of them";
 
+    fn schema(_: Range) -> serde_json::Value {
+        schema::one_or_more(schema::text())
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         one_or_more(node).map(Folders)
     }
@@ -224,6 +263,10 @@ pub(super) struct Variables(pub BTreeMap<String, String>);
 
 impl Read for Variables {
     const FORM: &'static str = "a map of names to values";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::map_of("^[^=]+$", json!({"type": ["string", "number", "boolean"]}))
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let mut variables = BTreeMap::new();
@@ -255,6 +298,10 @@ pub(super) struct AddressText(pub String);
 impl Read for AddressText {
     const FORM: &'static str = "an address";
 
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching("^unix:.+|:[0-9]+$", &["127.0.0.1:8000", "unix:/run/shop.sock"])
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         let text = node.text("an address such as `127.0.0.1:8000` or `unix:/run/shop.sock`")?;
         Ok(AddressText(text.to_owned()))
@@ -267,6 +314,10 @@ pub(super) struct Mode(pub u32);
 
 impl Read for Mode {
     const FORM: &'static str = "octal digits in quotes";
+
+    fn schema(_: Range) -> serde_json::Value {
+        schema::matching("^[0-7]{3,4}$", &["0660"])
+    }
 
     fn read(node: &Node) -> Result<Self, Fault> {
         let quotes =
@@ -297,6 +348,10 @@ pub(super) struct Principal(pub String);
 impl Read for Principal {
     const FORM: &'static str = "a name or a number";
 
+    fn schema(_: Range) -> serde_json::Value {
+        schema::any_of([schema::text(), json!({"type": "integer"})])
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         match &node.value {
             Value::Scalar(Kind::Number, text) => Ok(Principal(text.clone())),
@@ -312,6 +367,10 @@ pub(super) struct Principals(pub Vec<At<Principal>>);
 impl Read for Principals {
     const FORM: &'static str = "a name or a number, or a list of them";
 
+    fn schema(range: Range) -> serde_json::Value {
+        schema::one_or_any(Principal::schema(range))
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         match &node.value {
             Value::List(items) if items.is_empty() => Ok(Principals(Vec::new())),
@@ -323,6 +382,10 @@ impl Read for Principals {
 impl Read for TlsVersion {
     const FORM: &'static str = "1.2 | 1.3";
 
+    fn schema(_: Range) -> serde_json::Value {
+        schema::any_of([json!({"enum": [1.2, 1.3, "1.2", "1.3"]}), schema::variable()])
+    }
+
     fn read(node: &Node) -> Result<Self, Fault> {
         match &node.value {
             Value::Scalar(Kind::Number | Kind::Text | Kind::Expanded, text) if text == "1.2" => Ok(TlsVersion::Tls12),
@@ -331,65 +394,3 @@ impl Read for TlsVersion {
         }
     }
 }
-
-/// Makes an enum readable: the words of the file, and those that a later version will have.
-macro_rules! choice {
-    ($type:ty: $first:literal => $first_value:expr $(, $word:literal => $value:expr)*; later $later:expr) => {
-        impl Read for $type {
-            const FORM: &'static str = concat!($first $(, " | ", $word)*);
-
-            fn read(node: &Node) -> Result<Self, Fault> {
-                let words = [$first $(, $word)*];
-                match node.text(&format!("one of {}", list(&words)))? {
-                    $first => Ok($first_value),
-                    $($word => Ok($value),)*
-                    word => Err(Fault::at(node.place, no_such_word(word, &words, &$later))),
-                }
-            }
-        }
-    };
-}
-
-fn no_such_word(word: &str, words: &[&str], later: &[&str]) -> String {
-    if later.contains(&word) {
-        return format!("this version does not have `{word}` yet: {}", instead("", words));
-    }
-    format!("unknown value {}: {}", shown(word), instead(word, words))
-}
-
-choice!(LogFormat: "text" => LogFormat::Text, "json" => LogFormat::Json; later []);
-choice!(LogLevel:
-    "critical" => LogLevel::Critical,
-    "error" => LogLevel::Error,
-    "warning" => LogLevel::Warning,
-    "info" => LogLevel::Info,
-    "debug" => LogLevel::Debug;
-    later []);
-choice!(EngineName:
-    "threads" => EngineName::Threads,
-    "sync" => EngineName::Sync,
-    "gevent" => EngineName::Gevent,
-    "eventlet" => EngineName::Eventlet,
-    "tornado" => EngineName::Tornado;
-    later []);
-choice!(BrokenStart: "apologise" => BrokenStart::Apologise, "exit" => BrokenStart::Exit; later []);
-choice!(Bodies: "buffer" => Bodies::Buffer, "stream" => Bodies::Stream; later []);
-choice!(Underscores:
-    "drop" => Underscores::Drop,
-    "refuse" => Underscores::Refuse,
-    "keep" => Underscores::Keep;
-    later []);
-choice!(SupervisorLoss: "adopt" => SupervisorLoss::Adopt, "drain" => SupervisorLoss::Drain; later []);
-choice!(ClientCertificates:
-    "none" => ClientCertificates::None,
-    "optional" => ClientCertificates::Optional,
-    "required" => ClientCertificates::Required;
-    later []);
-choice!(Scheme: "http" => Scheme("http"), "https" => Scheme("https"); later []);
-choice!(Protocol:
-    "http" => Protocol::Http,
-    "fastcgi" => Protocol::FastCgi,
-    "scgi" => Protocol::Scgi,
-    "ajp" => Protocol::Ajp,
-    "uwsgi" => Protocol::Uwsgi;
-    later []);

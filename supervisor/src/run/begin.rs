@@ -15,6 +15,7 @@ use slog::{Logger, error, info, warn};
 
 use super::passage::{self, Origin, Passage};
 use super::{Server, Source};
+use crate::commands::{Commands, Occasion};
 use crate::control::Found;
 use crate::core::plan::{Manner, Plan};
 use crate::core::{Core, Event};
@@ -119,7 +120,7 @@ fn start(beginning: Beginning, taken: Taken, logs: &Logs) -> Result<(Server<'_>,
     let log = &logs.logger;
     let (manager, mut listeners) = meet_manager(&config, taken, log);
     prepare(&config, log);
-    let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
+    let mut sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let plan = Plan::of(&config, manner);
     let file = file.map(absolute).transpose().map_err(|error| format!("cannot find the config's folder: {error}"))?;
     let mut watch = Watch::new(sources.wake(), log);
@@ -128,6 +129,11 @@ fn start(beginning: Beginning, taken: Taken, logs: &Logs) -> Result<(Server<'_>,
     let mut origin = Origin::find(luggage, found, (&plan, &sources, &mut listeners), log)?;
     let (began, token) = origin.identity()?;
     let first = origin.first_events(&plan);
+    let mut commands = Commands::new(log, sources.wake());
+    let is_first = origin.heritage.is_none() && origin.rest.is_none();
+    if is_first {
+        run_first(&mut commands, &config, &mut sources)?;
+    }
     let programs = passage::programs(programs, origin.rest.as_mut());
     let pid_file = settle_down(&mut origin, &config, (&plan, &mut listeners))?;
     let mut workers = Workers::new(means(&mut origin, &sources, (manner, token), logs)?);
@@ -135,6 +141,9 @@ fn start(beginning: Beginning, taken: Taken, logs: &Logs) -> Result<(Server<'_>,
         Some(heritage) => passage::resume(heritage, &plan, &mut workers)?,
         None => Core::new(plan.clone(), u64::from(std::process::id())),
     };
+    if !is_first {
+        commands.go_on(&core.status(began.elapsed()));
+    }
     let mut server = Server {
         log,
         logs,
@@ -144,6 +153,7 @@ fn start(beginning: Beginning, taken: Taken, logs: &Logs) -> Result<(Server<'_>,
         sources,
         passage: Passage::new(programs, &origin.control, (began, token), log),
         control: origin.control,
+        commands,
         manager,
         watch,
         workers,
@@ -156,6 +166,13 @@ fn start(beginning: Beginning, taken: Taken, logs: &Logs) -> Result<(Server<'_>,
     };
     server.take_up(origin.rest.as_ref());
     Ok((server, first))
+}
+
+/// Has the first command run, if there is one: without it there is no server.
+fn run_first(commands: &mut Commands, config: &Config, sources: &mut Sources) -> Result<(), String> {
+    let Some(pending) = commands.begin(Occasion::Start, config) else { return Ok(()) };
+    let outcome = commands.wait(&pending, sources);
+    outcome.map_err(|why| format!("cannot start: the command `commands.start` failed: {why}"))
 }
 
 /// Binds what is to be bound, unless somebody has done so before us, and writes the pid file.

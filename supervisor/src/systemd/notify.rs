@@ -199,7 +199,7 @@ fn is_reloading(state: ServerState) -> bool {
 }
 
 /// Whether clients of an application are answered, as well as can be had.
-fn is_up(app: &AppStatus) -> bool {
+pub fn is_up(app: &AppStatus) -> bool {
     let is = |state: &str| app.workers.iter().any(|worker| worker.state == state);
     match app.state {
         AppState::Serving => true,

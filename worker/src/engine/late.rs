@@ -23,7 +23,8 @@ use crate::access::Memo;
 use crate::clock::Clock;
 use crate::conn::{Voice, say};
 use crate::lease::{Call, Heard, Lease};
-use crate::python::{probe, stacks};
+use crate::python::hooks::Overdue;
+use crate::python::{self, probe, stacks};
 use crate::turn::Farewell;
 use crate::wire::Version;
 use crate::wire::http::answer::{self, Asked, Plain};
@@ -239,13 +240,26 @@ impl Engine {
         true
     }
 
+    /// The application's `worker_timeout`, if it has one.
+    fn tell_hook(&self, account: &Account, stack: &str) {
+        python::hooks::tell_overdue(|| Overdue {
+            request: account.request.clone(),
+            age: account.age,
+            client: account.client.clone(),
+            stack: stack.to_owned(),
+        });
+    }
+
     fn write_late(&self, line: Line, runner: usize, what: (&Account, &str)) {
         let (account, stack) = what;
         let thread = self.who(runner);
         match line {
-            Line::TimedOut => slog::warn!(self.log, "request timed out";
+            Line::TimedOut => {
+                self.tell_hook(account, stack);
+                slog::warn!(self.log, "request timed out";
                 "request" => &account.request, "ms" => account.age, "client" => &account.client, "status" => TIMED_OUT,
-                "answer" => account.answer, "limit" => account.limit, "thread" => thread, "stack" => stack),
+                "answer" => account.answer, "limit" => account.limit, "thread" => thread, "stack" => stack);
+            }
             Line::CannotBeEnded => slog::error!(self.log, "request cannot be ended";
                 "request" => &account.request, "client" => &account.client, "thread" => thread,
                 "next" => if self.is_leaving() { "this worker ends without it" } else { "this worker is replaced" },

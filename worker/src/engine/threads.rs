@@ -56,7 +56,7 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
     Runner::new(engine.clone(), 0).run(application);
     engine.growth.join();
     engine.stop_beating();
-    Python::attach(|py| python::finalize(py, PYTHON_PATIENCE, &engine.log));
+    Python::attach(|py| application.end(py, PYTHON_PATIENCE, &engine.log));
     Ok(())
 }
 

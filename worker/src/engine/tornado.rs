@@ -42,7 +42,7 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
             engine.end_with_loop(py, &error);
         }
         engine.stop_beating();
-        python::finalize(py, PYTHON_PATIENCE, &engine.log);
+        application.end(py, PYTHON_PATIENCE, &engine.log);
     });
     Ok(())
 }

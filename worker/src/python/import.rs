@@ -43,7 +43,6 @@ impl Fault {
 }
 
 fn find(py: Python<'_>, app: &App) -> Result<Py<PyAny>, Fault> {
-    prepare(py, app).map_err(|error| Fault::raised(py, "preparing sys.path", &error))?;
     let (found, made_by) = match &app.wsgi {
         Source::Callable(callable) => (named(py, callable)?, callable.factory.then_some("the factory")),
         Source::Paste(paste) => (deployed(py, app, paste)?, Some("PasteDeploy")),
@@ -86,7 +85,10 @@ fn deployed<'py>(py: Python<'py>, app: &App, paste: &Paste) -> Result<Bound<'py,
 }
 
 /// Puts `directory` first on `sys.path` and `python_path` behind it, and has `threading` take this thread for the main one.
-fn prepare(py: Python<'_>, app: &App) -> PyResult<()> {
+///
+/// # Errors
+/// When Python cannot.
+pub fn prepare(py: Python<'_>, app: &App) -> PyResult<()> {
     py.import("threading")?;
     let path = py.import("sys")?.getattr("path")?;
     for (place, folder) in std::iter::once(&app.directory).chain(&app.python_path).enumerate() {

@@ -17,6 +17,7 @@ mod foreign;
 mod fork;
 pub mod greenlets;
 mod hints;
+pub mod hooks;
 mod import;
 mod input;
 mod interpreter;
@@ -39,10 +40,12 @@ mod tests;
 pub mod tornado;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use hooks::Hooks;
 use monoceros_shared::about;
 use monoceros_shared::config::{Access, App, Atom, Piece};
-use monoceros_shared::link::{Assignment, Failure};
+use monoceros_shared::link::{Assignment, Failure, Purpose};
 use pyo3::intern;
 use pyo3::prelude::*;
 use respond::{Respond, Said};
@@ -70,6 +73,7 @@ pub struct Application {
     log: Logger,
     /// Who is told of a failure in the log's place.
     witness: Option<ready::Witness>,
+    hooks: Option<Hooks>,
 }
 
 /// What an application's call or a pull came to.
@@ -120,9 +124,20 @@ fn load_with(
             detail: traceback(py, &error),
         };
         prepare(py).map_err(unprepared)?;
-        let callable = import::application(py, app)?;
+        import::prepare(py, app).map_err(unprepared)?;
+        let hooks = Hooks::load(py, assignment, log)?;
+        hooks.as_ref().map_or(Ok(()), |hooks| hooks.start(py))?;
+        let mut callable = import::application(py, app)?;
         tornado::expect_servable(callable.bind(py), app)?;
-        Application::new(py, callable, assignment, log.clone()).map_err(unprepared)
+        if let Some(hooks) = &hooks {
+            callable = hooks.around(py, callable, app).map_err(unprepared)?;
+            // A check is not going to serve.
+            if assignment.purpose == Purpose::Serve {
+                hooks.ready(py)?;
+            }
+        }
+        let application = Application::new(py, callable, assignment, log.clone()).map_err(unprepared)?;
+        Ok(Application { hooks, ..application })
     })
 }
 
@@ -155,7 +170,16 @@ impl Application {
             noted: noted(&assignment.log.access),
             log,
             witness: None,
+            hooks: None,
         })
+    }
+
+    /// Ends Python: see [`finalize`], and before that what the application's hooks have to do.
+    pub fn end(&self, py: Python<'_>, patience: Duration, log: &Logger) {
+        if let Some(hooks) = &self.hooks {
+            hooks.exit(py);
+        }
+        finalize(py, patience, log);
     }
 
     /// Calls the application for the complete request of this connection's turn.

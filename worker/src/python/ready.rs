@@ -110,7 +110,7 @@ impl Application {
         }
         let inputs = input::Inputs::new(py)?;
         let (callable, noted) = (self.callable.clone_ref(py), self.noted.clone());
-        Ok(Application { callable, environs, inputs, noted, log, witness: Some(witness) })
+        Ok(Application { callable, environs, inputs, noted, log, witness: Some(witness), hooks: None })
     }
 
     /// Makes the request, and pulls its answer to the end.

@@ -5,9 +5,9 @@ use std::fs;
 use std::time::Duration;
 
 use super::super::{
-    Access, Address, Atom, Bodies, BrokenStart, CALLS_MAX, Callable, ClientCertificates, Engine, Limits, Listener, Log,
-    LogFormat, LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId, RunAs,
-    StaticFiles, SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
+    Access, Address, Atom, Bodies, BrokenStart, CALLS_MAX, Callable, ClientCertificates, Commands, Engine, Limits,
+    Listener, Log, LogFormat, LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId,
+    RunAs, StaticFiles, SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
 };
 use super::super::{Paste, Source};
 use super::*;
@@ -42,6 +42,7 @@ fn four_lines_are_enough() {
         directory: folder.path().to_owned(),
         virtualenv: None,
         python_path: vec![],
+        hooks: None,
         environment: BTreeMap::new(),
         run_as: None,
         umask: None,
@@ -80,6 +81,7 @@ fn four_lines_are_enough() {
         pid_file: None,
         on_supervisor_loss: SupervisorLoss::Adopt,
         orphan_timeout: seconds(600),
+        commands: Commands { timeout: seconds(30), ..Commands::default() },
         apps: vec![app],
     };
     assert_eq!(config, expected);
@@ -114,19 +116,27 @@ fn default_timeouts() -> Timeouts {
 }
 
 /// Each key once, none at its default.
-const EVERY_KEY: &str = r#"
+pub(super) const EVERY_KEY: &str = r#"
 log: {format: json, level: debug, access: {format: '%(h)s'}, file: srv/shop.log}
 watch: true
 control: run/control.sock
 pid_file: srv/shop.pid
 on_supervisor_loss: drain
 orphan_timeout: 30s
+commands:
+  start: [srv/run, -x, 7]
+  ready: [touch, "a b"]
+  reload: [touch, 0660]
+  worker_exit: [/bin/true]
+  stop: [touch]
+  timeout: 5s
 apps:
   shop:
     wsgi: shop.wsgi:make.app()
     directory: srv
     virtualenv: .venv
     python_path: [lib, srv/lib]
+    hooks: shop.hooks
     environment: {TEXT: a b, NUMBER: 1.10, YES: true, EMPTY: ""}
     user: root
     group: "12"
@@ -186,12 +196,13 @@ apps:
 "#;
 
 /// A folder with all that `EVERY_KEY` names.
-fn shop() -> Folder {
+pub(super) fn shop() -> Folder {
     let folder = Folder::new();
     for name in ["srv/lib", "lib", ".venv"] {
         fs::create_dir_all(folder.path().join(name)).unwrap();
     }
     fs::write(folder.path().join(".venv/pyvenv.cfg"), "").unwrap();
+    folder.write("srv/run", "");
     let [one, two] = [tls::made("one.example"), tls::made("two.example")];
     folder.write("one.pem", &one.certificate).write("one.key", &one.key);
     folder.write("two.pem", &format!("{}{}", two.key, two.certificate));
@@ -243,6 +254,18 @@ fn shop_listeners(folder: &Folder) -> Vec<Listener> {
             tls: None,
         },
     ]
+}
+
+fn shop_commands(folder: &Folder) -> Commands {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Commands {
+        start: words(&[folder.path().join("srv/run").to_str().unwrap(), "-x", "7"]),
+        ready: words(&["touch", "a b"]),
+        reload: words(&["touch", "0660"]),
+        worker_exit: words(&["/bin/true"]),
+        stop: words(&["touch"]),
+        timeout: seconds(5),
+    }
 }
 
 fn shop_limits() -> Limits {
@@ -318,10 +341,11 @@ fn every_key_is_taken() {
     let app = App {
         name: "shop".into(),
         wsgi: Source::Callable(Callable { module: "shop.wsgi".into(), attribute: "make.app".into(), factory: true }),
-        wsgi_place: Some(Place { line: 10, column: 11 }),
+        wsgi_place: Some(Place { line: 17, column: 11 }),
         directory: at("srv"),
         virtualenv: Some(at(".venv")),
         python_path: vec![at("lib"), at("srv/lib")],
+        hooks: Some("shop.hooks".into()),
         environment: environment.map(|(name, value)| (name.into(), value.into())).into(),
         run_as: Some(RunAs { user: "root".into(), uid: 0, gid: 12, groups: Some(vec![0, 34]), home: "/root".into() }),
         umask: Some(0o027),
@@ -358,6 +382,7 @@ fn every_key_is_taken() {
         pid_file: Some(at("srv/shop.pid")),
         on_supervisor_loss: SupervisorLoss::Drain,
         orphan_timeout: seconds(30),
+        commands: shop_commands(&folder),
         apps: vec![app],
     };
     assert_eq!(config, expected);

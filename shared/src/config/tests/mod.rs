@@ -5,6 +5,8 @@ mod command_line;
 mod files;
 mod hostile;
 mod refused;
+mod resolved;
+mod schema;
 mod tls;
 
 use std::ffi::OsString;
@@ -12,8 +14,16 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::check::Machine;
-use super::read::check_text;
+use super::check::Outcome;
+use super::expand::Environment;
+use super::fault::Fault;
+use super::read::{check_tree, tree_of};
 use super::{App, Config};
+
+/// The config of a file's text.
+fn check_text(text: &str, environment: Environment, machine: &Machine) -> Result<Outcome, Fault> {
+    check_tree(tree_of(text)?, environment, machine)
+}
 
 /// A folder with a `server.yaml` to be, and a machine with two processors and a `somaxconn` of 4096.
 struct Folder(tempfile::TempDir);
@@ -40,6 +50,9 @@ impl Folder {
     /// The config of a text, or the error line of the file `f`.
     fn check(&self, text: &str) -> Result<Config, String> {
         let checked = check_text(text, &environment, &self.machine());
+        if checked.is_ok() {
+            assert_eq!(schema::marked(text), None, "an editor would mark it:\n{text}");
+        }
         checked.map(|outcome| outcome.config).map_err(|fault| fault.in_file(Some(Path::new("f"))).to_string())
     }
 }

@@ -13,7 +13,7 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `paste`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `switch_interval`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `paste`, `directory`, `virtualenv`, `python_path`, `hooks`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `switch_interval`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
     ),
     ("tls: 3", "5:5: unknown key `tls`: it belongs to apps.NAME.listen"),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
@@ -63,6 +63,8 @@ const LINES: &[(&str, &str)] = &[
         "6:21: `ready`: `/healthz` is not below `mount`: write `/shop/healthz`",
     ),
     ("mount: /shop\nreload: {ready: /shops}", "6:21: `ready`: `/shops` is not below `mount`: write `/shop/shops`"),
+    ("hooks: shop/hooks.py", "5:12: `hooks`: `shop/hooks.py` is no dotted module name: write for example `shop.hooks`"),
+    ("hooks: 3", "5:12: `hooks`: expected a module such as `shop.hooks`, found the number `3`"),
     ("mount: shop", "5:12: `mount`: `shop` is no path to stand under: it begins with `/`"),
     ("mount: /a//b", "5:12: `mount`: `/a//b` is no path to stand under: a part of it is empty or made of dots"),
     ("mount: /a/..", "5:12: `mount`: `/a/..` is no path to stand under: a part of it is empty or made of dots"),
@@ -653,6 +655,7 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
         ("write", ("99ms", "3600001ms")),
         ("drain", ("99ms", "86400001ms")),
         ("drain_delay", ("-1ms", "600001ms")),
+        ("timeout", ("99ms", "600001ms")),
         ("surge", ("0", "513")),
         ("status", ("199", "600")),
         ("requests", ("0", "1000000001")),
@@ -664,6 +667,9 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
 /// An application that has this key with this value.
 fn with(key: &Key, value: &str) -> String {
     let Key { section, name, .. } = key;
+    if *section == "commands" {
+        return format!("commands: {{{name}: {value}}}\n{}", app_with(""));
+    }
     let Some(section) = section.strip_prefix("apps.NAME") else {
         return format!("{name}: {value}\n{}", app_with(""));
     };
@@ -716,6 +722,10 @@ fn every_key_refuses_a_value_of_another_kind() {
         let text = text.replacen("address: unix:s, address:", "address:", 1);
         let error = error(&text);
         assert!(error.contains(&format!("`{}`: expected ", key.name)), "{error} for {text}");
+    }
+    for key in keys().iter().filter(|key| key.section == "commands") {
+        let error = error(&with(key, "{a: b}"));
+        assert!(error.starts_with("f:1:12: `") && error.contains(&format!("`{}`: expected ", key.name)), "{error}");
     }
     assert_eq!(error("watch: 1"), "f:1:8: `watch`: expected true or false, found the number `1`");
     assert_eq!(error("log: {format: [a]}"), "f:1:7: `format`: expected one of `text`, `json`, found a list");
