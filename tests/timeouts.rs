@@ -6,15 +6,13 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::scoreboard::{Scoreboard, Size};
 use nix::sys::signal::Signal;
 
 use crate::harness::{Broken, Client, Ending, Server, Site, eventually, living, stat};
 
 /// Numbers of threads with which each timeout is to mean the same.
 const THREADS: [usize; 2] = [1, 3];
-/// The most of them.
-const THREADS_MAX: usize = 3;
 /// Bytes of a scoreboard before what its worker counts.
 const HEADER: usize = 64;
 
@@ -280,7 +278,7 @@ pub fn is_busy(server: &Server, threads: usize) -> bool {
     board(server).threads().iter().filter(|row| row.current().is_some()).count() == threads
 }
 
-/// A copy of the scoreboard of the one worker, as it stands. Rows that it has no threads for are empty.
+/// A copy of the scoreboard of the one worker, as it stands.
 fn board(server: &Server) -> Scoreboard {
     let worker = server.workers()[0];
     let maps = fs::read_to_string(format!("/proc/{worker}/maps")).expect("a child's memory can be looked at");
@@ -290,7 +288,9 @@ fn board(server: &Server) -> Scoreboard {
     let mut bytes = vec![0; (bounds[1] - bounds[0]) as usize];
     let memory = File::open(format!("/proc/{worker}/mem")).expect("a child's memory can be read");
     memory.read_exact_at(&mut bytes, bounds[0]).expect("the scoreboard can be read");
-    let (board, descriptor) = Scoreboard::create(THREADS_MAX).expect("memory for a copy");
+    let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight bytes")) as usize;
+    let (board, descriptor) =
+        Scoreboard::create(Size { threads: word(16), tallies: word(24) }).expect("memory for a copy");
     let whole = File::from(descriptor);
     let length = bytes.len().min(whole.metadata().expect("it has a length").len() as usize);
     whole.write_all_at(&bytes[HEADER..length], HEADER as u64).expect("the copy can be written");

@@ -23,6 +23,7 @@ pub mod kernel;
 pub mod listen;
 pub mod logs;
 pub mod memory;
+pub mod metrics;
 pub mod pid_file;
 pub mod pulse;
 pub mod run;

@@ -28,6 +28,7 @@ mod reference;
 mod request;
 mod section;
 mod statics;
+mod statsd;
 mod syntax;
 mod tls;
 mod tree;
@@ -52,6 +53,7 @@ pub use raw::keys;
 pub use read::{Checked, CommandLine, from_command_line, read};
 pub use reference::reference;
 pub use section::Key;
+pub use statsd::Statsd;
 pub use tls::{ClientCertificates, Overdue, Tls, TlsVersion};
 
 /// Everything a server runs on.
@@ -65,6 +67,10 @@ pub struct Config {
     pub watch: bool,
     /// A path for the control socket beside the one in the runtime directory. Absolute.
     pub control: Option<PathBuf>,
+    /// Where the supervisor answers those who watch it, if anywhere.
+    pub metrics: Option<Address>,
+    /// Where it sends numbers to, if anywhere.
+    pub statsd: Option<Statsd>,
     /// A file that holds the supervisor's process number and is locked while it lives. Absolute.
     pub pid_file: Option<PathBuf>,
     /// What workers do when their supervisor is gone.

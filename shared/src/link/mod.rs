@@ -51,7 +51,7 @@ pub const KEPT: &str = "kept";
 use crate::config::{App, Log, SupervisorLoss};
 
 /// Raised with every change of the words, of what is passed beside them, or of the scoreboard's layout.
-pub const VERSION: u16 = 6;
+pub const VERSION: u16 = 7;
 
 /// What the supervisor says.
 #[derive(Debug, Serialize, Deserialize)]

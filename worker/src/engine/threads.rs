@@ -20,6 +20,7 @@ use pyo3::Python;
 use super::guest::Guest;
 use super::runner::Runner;
 use super::{Engine, Task, watch};
+use crate::clock;
 use crate::conn::Flushed;
 use crate::lease::{Ending, Heard};
 use crate::python::{self, Application, Rest, Served};
@@ -63,7 +64,7 @@ impl Runner {
             loop {
                 let task = match self.pop() {
                     Some(task) => task,
-                    None => match py.detach(|| self.await_task()) {
+                    None => match self.without_gil(py, Runner::await_task) {
                         Some(task) => task,
                         None => return,
                     },
@@ -127,6 +128,7 @@ impl Runner {
         if self.lease().end() != Ending::Kept {
             python::take_back(py, self.lease().thread());
         }
+        self.stamp = clock::exactly();
     }
 
     /// A call has returned whose client was told without it. What it wrote is thrown away.
@@ -157,6 +159,7 @@ impl Runner {
         guest.times = None;
         self.engine.scoreboard.threads()[self.index].end();
         self.moment = self.clock.moment();
+        self.stamp = clock::exactly();
         let (request, since) = line.unwrap_or_default();
         slog::info!(self.engine.log, "a request that had timed out has returned";
             "request" => request, "ms" => self.moment.now.saturating_sub(since));

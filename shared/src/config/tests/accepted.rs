@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::{
     Access, Address, Atom, Bodies, BrokenStart, CALLS_MAX, Callable, ClientCertificates, Engine, Limits, Listener, Log,
     LogFormat, LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId, RunAs,
-    StaticFiles, SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
+    StaticFiles, Statsd, SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
 };
 use super::*;
 use crate::tls::Material;
@@ -76,6 +76,8 @@ fn four_lines_are_enough() {
         log,
         watch: false,
         control: None,
+        metrics: None,
+        statsd: None,
         pid_file: None,
         on_supervisor_loss: SupervisorLoss::Adopt,
         orphan_timeout: seconds(600),
@@ -117,6 +119,8 @@ const EVERY_KEY: &str = r#"
 log: {format: json, level: debug, access: {format: '%(h)s'}, file: srv/shop.log}
 watch: true
 control: run/control.sock
+metrics: 127.0.0.1:9100
+statsd: {address: unix:run/statsd.sock, prefix: shop.., tags: {env: prod, canary: }, interval: 10s}
 pid_file: srv/shop.pid
 on_supervisor_loss: drain
 orphan_timeout: 30s
@@ -317,7 +321,7 @@ fn every_key_is_taken() {
     let app = App {
         name: "shop".into(),
         wsgi: Callable { module: "shop.wsgi".into(), attribute: "make.app".into(), factory: true },
-        wsgi_place: Some(Place { line: 10, column: 11 }),
+        wsgi_place: Some(Place { line: 12, column: 11 }),
         directory: at("srv"),
         virtualenv: Some(at(".venv")),
         python_path: vec![at("lib"), at("srv/lib")],
@@ -354,12 +358,29 @@ fn every_key_is_taken() {
         log,
         watch: true,
         control: Some(at("run/control.sock")),
+        metrics: Some(Address::Tcp("127.0.0.1:9100".parse().unwrap())),
+        statsd: Some(Statsd {
+            address: Address::Unix(at("run/statsd.sock")),
+            prefix: "shop.".into(),
+            tags: [("env", "prod"), ("canary", "")].map(|(name, value)| (name.into(), value.into())).into(),
+            interval: seconds(10),
+        }),
         pid_file: Some(at("srv/shop.pid")),
         on_supervisor_loss: SupervisorLoss::Drain,
         orphan_timeout: seconds(30),
         apps: vec![app],
     };
     assert_eq!(config, expected);
+}
+
+#[test]
+fn an_address_alone_is_a_statsd_server() {
+    let statsd =
+        |text: &str| Folder::new().check(&format!("statsd: {text}\n{}", app_with(""))).unwrap().statsd.unwrap();
+    let short = statsd("127.0.0.1:8125");
+    assert_eq!(short, statsd("{address: localhost:8125}"));
+    assert_eq!((short.prefix.as_str(), short.tags.len(), short.interval), ("", 0, seconds(1)));
+    assert_eq!(statsd("{address: \"unix:@s\", prefix: a.b}").prefix, "a.b.");
 }
 
 #[test]

@@ -511,7 +511,49 @@ const FILES: &[(&str, &str)] = &[
         "1:8: `-a` cannot name an application: use at most 64 letters, digits, `-`, `_` and `.`, a letter or digit first",
     ),
     ("apps: {a: {}, a: {}}", "1:15: duplicate key `a`: it is already on line 1"),
-    ("metrics: 3", "1:1: `metrics`: this version does not have it yet: remove it"),
+    (
+        "metrics: 9100",
+        "1:10: `metrics`: expected an address such as `127.0.0.1:8000` or `unix:/run/shop.sock`, found the number `9100`",
+    ),
+    (
+        "metrics: a\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
+        "1:10: `metrics`: `a` is no address: it has no port: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
+        "metrics: \":1\"\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
+        "2:33: `listen`: duplicate address `0.0.0.0:1`: it is already on line 1",
+    ),
+    ("statsd: {}", "1:9: missing key `address`: add it, with an address"),
+    (
+        "statsd: {address: metrics.example:8125}\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
+        "1:19: `address`: `metrics.example:8125` is no address: host names other than localhost are not looked up: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
+    ),
+    (
+        "statsd: {address: \":8125\"}\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
+        "1:19: `address`: `:8125` is nowhere to send to",
+    ),
+    (
+        "statsd: {address: \":1\", prefix: a b}",
+        "1:33: `prefix`: `a b` cannot begin a name: it is empty, or has one of ` :|@#,`",
+    ),
+    (
+        "statsd: {address: \":1\", prefix: \"..\"}",
+        "1:33: `prefix`: `..` cannot begin a name: it is empty, or has one of ` :|@#,`",
+    ),
+    (
+        "statsd: {address: \":1\", prefix: \"a:\"}",
+        "1:33: `prefix`: `a:` cannot begin a name: it is empty, or has one of ` :|@#,`",
+    ),
+    (
+        "statsd: {address: \":1\", tags: {\"a:b\": c}}",
+        "1:32: `tags`: `a:b` cannot be a tag: neither side has ` |@#,`, and its name no `:`",
+    ),
+    (
+        "statsd: {address: \":1\", tags: {a: \"b,c\"}}",
+        "1:32: `tags`: `a` cannot be a tag: neither side has ` |@#,`, and its name no `:`",
+    ),
+    ("statsd: {address: \":1\", tags: {a: [b]}}", "1:32: `a`: expected text, a number or a boolean, found a list"),
+    ("statsd: {address: \":1\", tags: [a]}", "1:25: `tags`: expected a map, found a list"),
     ("watch: yes", "1:8: `watch`: expected true or false, found the text `yes`"),
     ("control: {}", "1:1: `control`: expected text, found a map"),
     (
@@ -655,6 +697,7 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
         ("requests", ("0", "1000000001")),
         ("memory", ("8388607B", "1099511627777B")),
         ("age", ("999ms", "31536000001ms")),
+        ("interval", ("99ms", "60001ms")),
     ])
 }
 
@@ -662,6 +705,9 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
 fn with(key: &Key, value: &str) -> String {
     let Key { section, name, .. } = key;
     let Some(section) = section.strip_prefix("apps.NAME") else {
+        if *section == "statsd" {
+            return format!("statsd: {{address: localhost:1, {name}: {value}}}\n{}", app_with(""));
+        }
         return format!("{name}: {value}\n{}", app_with(""));
     };
     match section {
