@@ -68,6 +68,8 @@ mod succession;
 mod develop;
 // Reloads under clients that forgive nothing.
 mod chaos;
+// What is told to those who watch: Prometheus, statsd, probes.
+mod metrics;
 // Commands to a server that runs, and hostile company on its control socket.
 mod commands;
 // What the command line says, and its exit status.

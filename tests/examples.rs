@@ -9,8 +9,9 @@ use crate::harness::{Answer, Client, Server, Site, python, repository, target_fo
 #[test]
 fn each_example_has_a_test() {
     // `hello` is served in `serve.rs`, from its own four lines; the units of `systemd` are read in `systemd.rs`; web servers are before
-    // `behind-…` in `web_servers`.
-    let tested = ["behind-apache", "behind-haproxy", "behind-nginx", "django", "flask", "hello", "systemd"];
+    // `behind-…` in `web_servers`, and `prometheus` is asked in `metrics`.
+    let tested =
+        ["behind-apache", "behind-haproxy", "behind-nginx", "django", "flask", "hello", "prometheus", "systemd"];
     let folders = fs::read_dir(repository().join("examples")).expect("there are examples");
     let mut found: Vec<String> =
         folders.map(|entry| entry.expect("an entry can be read").file_name().to_string_lossy().into_owned()).collect();

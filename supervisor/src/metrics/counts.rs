@@ -23,6 +23,7 @@ pub struct Counts {
     /// Lines that were logged: critical ones, errors, warnings.
     pub logged: [u64; 3],
     /// Answers by their status; those that never were are left out.
+    #[serde(with = "by_text")]
     pub statuses: BTreeMap<u16, u64>,
     /// From the whole request to the end of its answer.
     pub duration: Times,
@@ -40,6 +41,22 @@ pub struct Times {
     pub sum_ns: u64,
     /// How often in each bucket, [`BUCKETS`] of them; none if it never was.
     pub buckets: Vec<u64>,
+}
+
+/// A map with numbers for keys, whose keys are text in JSON: what is read by way of another value has forgotten that they were numbers.
+mod by_text {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(statuses: &BTreeMap<u16, u64>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(statuses.iter().map(|(status, count)| (status.to_string(), count)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<u16, u64>, D::Error> {
+        let read = BTreeMap::<String, u64>::deserialize(from)?;
+        Ok(read.into_iter().filter_map(|(status, count)| Some((status.parse().ok()?, count))).collect())
+    }
 }
 
 impl Counts {
@@ -220,6 +237,8 @@ mod tests {
         assert_eq!((counts.requests, counts.duration.count()), (4, 3));
         let read: Counts = serde_json::from_str(r#"{"requests": 3, "news": 1}"#).unwrap();
         assert_eq!(read, Counts { requests: 3, ..Counts::default() });
+        let by_value = serde_json::from_value::<Counts>(serde_json::to_value(&counts).unwrap()).unwrap();
+        assert_eq!((by_value.statuses[&404], &by_value), (1, &counts));
         assert_eq!(serde_json::from_str::<Counts>(&serde_json::to_string(&counts).unwrap()).unwrap(), counts);
     }
 

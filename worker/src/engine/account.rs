@@ -144,9 +144,13 @@ impl Engine {
     }
 
     pub(super) fn count_accepted(&self) {
-        let counters = self.scoreboard.counters();
-        counters.accepted.fetch_add(1, Relaxed);
-        counters.open.fetch_add(1, Relaxed);
+        self.scoreboard.counters().accepted.fetch_add(1, Relaxed);
+        self.count_inherited();
+    }
+
+    /// A connection that another worker has accepted, and counted as such.
+    pub(super) fn count_inherited(&self) {
+        self.scoreboard.counters().open.fetch_add(1, Relaxed);
         self.siblings.say(self.slots.open());
     }
 

@@ -523,7 +523,7 @@ const FILES: &[(&str, &str)] = &[
         "metrics: \":1\"\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
         "2:33: `listen`: duplicate address `0.0.0.0:1`: it is already on line 1",
     ),
-    ("statsd: {}", "1:9: missing key `address`: add it, with an address"),
+    ("statsd: {}", "1:1: missing key `address`: add it, with an address"),
     (
         "statsd: {address: metrics.example:8125}\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
         "1:19: `address`: `metrics.example:8125` is no address: host names other than localhost are not looked up: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
