@@ -11,6 +11,7 @@
 
 mod access;
 mod address;
+mod apps;
 mod callable;
 mod check;
 mod engine;
