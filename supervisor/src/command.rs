@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use monoceros_shared::config::{self, Checked, CommandLine, Error};
 
 use crate::control::ask::{self, Form, Target, Until, Wait};
-use crate::control::screen;
 use crate::control::words::Request;
+use crate::control::{screen, top};
 use crate::standard_input;
 
 /// Where the config is when nobody says.
@@ -48,6 +48,12 @@ pub enum Command {
     /// Print how the server of FILE is doing.
     #[command(after_help = "Exits with 0 when all is well, 3 when no server runs, 4 when it runs degraded.")]
     Status(Status),
+    /// Show how the server of FILE works: workers, rates, times, requests under way. On a terminal, until q.
+    #[command(
+        after_help = "Keys: q quits; s and the arrows choose what workers are sorted by, r turns it round; up and down go through \
+        the requests; p holds it still."
+    )]
+    Top(Server),
     /// Have the server of FILE read it again and replace its workers, without anybody noticing.
     #[command(after_help = "FILE is read by the server, not by this command. A reload that fails changes nothing.")]
     Reload(Reload),
@@ -251,6 +257,11 @@ impl Scale {
 }
 
 impl Server {
+    /// Shows how it works; the exit status.
+    pub fn top(self) -> i32 {
+        top::top(&self.target())
+    }
+
     /// Has it open its log anew; the exit status.
     pub fn reopen(self) -> i32 {
         ask::order(&self.target(), &Request::Reopen, Wait { until: Until::Done, limit: None })
@@ -392,12 +403,22 @@ mod tests {
             Ok(Command::Reload(reload)) => reload.meaning().0,
             Ok(Command::Scale(scale)) => scale.meaning().0,
             Ok(Command::Stacks(stacks)) => stacks.meaning().0,
-            Ok(Command::Reopen(server)) => server.target(),
+            Ok(Command::Reopen(server) | Command::Top(server)) => server.target(),
             Ok(Command::Stop(awaited) | Command::Upgrade(awaited)) => awaited.meaning().0,
             other => panic!("{line}: {other:?}"),
         };
-        let commands =
-            ["status", "reload", "reload --wait", "scale shop 3", "reopen", "upgrade", "stacks", "stacks shop", "stop"];
+        let commands = [
+            "status",
+            "top",
+            "reload",
+            "reload --wait",
+            "scale shop 3",
+            "reopen",
+            "upgrade",
+            "stacks",
+            "stacks shop",
+            "stop",
+        ];
         for command in commands {
             let is_file = |target, file: &str| matches!(target, Target::File(found) if found == Path::new(file));
             assert!(is_file(target(&format!("supervisor {command}")), DEFAULT_FILE));

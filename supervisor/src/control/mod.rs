@@ -23,6 +23,8 @@ mod frame;
 mod heir;
 pub mod place;
 pub mod screen;
+mod terminal;
+pub mod top;
 pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
