@@ -72,5 +72,7 @@ mod chaos;
 mod metrics;
 // Commands to a server that runs, and hostile company on its control socket.
 mod commands;
+// A server at work, on a terminal.
+mod top;
 // What the command line says, and its exit status.
 mod cli;

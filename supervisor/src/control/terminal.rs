@@ -40,6 +40,9 @@ pub struct Terminal {
     is_over: Arc<AtomicBool>,
 }
 
+/// Whether it is ours still: it is given back once, for the other screen's leave moves the cursor.
+static IS_OURS: AtomicBool = AtomicBool::new(false);
+
 /// What it was before.
 static BEFORE: OnceLock<Termios> = OnceLock::new();
 
@@ -67,6 +70,7 @@ impl Terminal {
             report(panic);
         }));
         tcsetattr(&stdin, OptionalActions::Now, &ours).ok()?;
+        IS_OURS.store(true, Ordering::Relaxed);
         print(ENTER);
         Some(Terminal { is_over })
     }
@@ -106,6 +110,9 @@ impl Drop for Terminal {
 }
 
 fn give_back() {
+    if !IS_OURS.swap(false, Ordering::Relaxed) {
+        return;
+    }
     print(LEAVE);
     if let Some(before) = BEFORE.get() {
         // One that is gone is nobody's to give back.
