@@ -3,6 +3,7 @@
 //! Sockets are non-blocking and edge-triggered: `readable` says that a `recv` may find something, and is taken back only by
 //! the socket itself, by a short read or EAGAIN. So a request costs one `recv` and its answer one `send`.
 
+mod held;
 mod introduced;
 mod peer;
 mod routes;
@@ -22,6 +23,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::sendfile::sendfile;
 use socket2::Socket;
 
+pub use held::Holder;
 pub use peer::Peer;
 pub use trunked::Place;
 pub use upload::{Waits, as_error};
@@ -29,7 +31,7 @@ pub use voice::{Voice, say};
 
 use crate::descriptors;
 use crate::lease::{Heard, Lease};
-use crate::output::Piece;
+use crate::output::{Output, Piece};
 use crate::relay::Relay;
 use crate::tls::{Session, Variables};
 use crate::turn::{Farewell, Moment, Next, Patience, Turn};
@@ -98,6 +100,8 @@ pub struct Connection {
     hangup: bool,
     /// Whether bytes have gone either way since this was last asked.
     moved: bool,
+    /// Its answer has kept its client waiting for a piece that was held.
+    is_hurried: bool,
     waits: Waits,
     /// When the body that the application reads began to be waited for.
     body_began: Option<Instant>,
@@ -137,6 +141,7 @@ impl Connection {
             readable: true,
             hangup: false,
             moved: false,
+            is_hurried: false,
             waits,
             body_began: None,
             session: None,
@@ -262,23 +267,9 @@ impl Connection {
         if self.place.is_some() {
             return self.flush_on_trunk();
         }
-        loop {
-            let sent = match self.turn.output().front() {
-                Piece::Nothing => return Flushed::All,
-                Piece::Broken => return Flushed::Gone,
-                Piece::Bytes(bytes) => self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL),
-                Piece::Stretch(stretch) => send_file(&self.socket, &stretch.file, stretch.offset, stretch.length),
-            };
-            match sent {
-                Ok(count) => {
-                    self.moved = true;
-                    self.turn.output().sent(count);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Full,
-                Err(_) => return Flushed::Gone,
-            }
-        }
+        let (flushed, moved) = send(&self.socket, self.turn.output());
+        self.moved |= moved;
+        flushed
     }
 
     /// Sends all that the turn has ready, waiting for room in the socket: for WSGI's `write()`. Call it without the GIL.
@@ -364,6 +355,28 @@ impl Drop for Connection {
     fn drop(&mut self) {
         if !self.is_branch() {
             descriptors::forget(&self.socket);
+        }
+    }
+}
+
+/// Sends bytes and files as far as the socket takes them. Says whether any went.
+fn send(socket: &Socket, output: &mut Output) -> (Flushed, bool) {
+    let mut moved = false;
+    loop {
+        let sent = match output.front() {
+            Piece::Nothing => return (Flushed::All, moved),
+            Piece::Broken => return (Flushed::Gone, moved),
+            Piece::Bytes(bytes) => socket.send_with_flags(bytes, libc::MSG_NOSIGNAL),
+            Piece::Stretch(stretch) => send_file(socket, &stretch.file, stretch.offset, stretch.length),
+        };
+        match sent {
+            Ok(count) => {
+                moved = true;
+                output.sent(count);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return (Flushed::Full, moved),
+            Err(_) => return (Flushed::Gone, moved),
         }
     }
 }

@@ -21,6 +21,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
+use crate::conn::Holder;
 use crate::turn::Farewell;
 
 /// Bits of the state; the rest of the word is the number.
@@ -107,6 +108,8 @@ pub struct Lease {
     heard: AtomicU8,
     /// The name that Python has for the thread.
     thread: AtomicU64,
+    /// What the call's client is to get, if it does not come soon.
+    pub holder: Holder,
 }
 
 /// Leases of one block. Fewer would be more allocations where there are thousands of calls at once; more is memory that an
@@ -167,6 +170,7 @@ impl Lease {
             place: AtomicU64::new(NOWHERE),
             heard: AtomicU8::new(0),
             thread: AtomicU64::new(0),
+            holder: Holder::new(),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod conn;
 pub mod descriptors;
 pub mod engine;
+pub mod heap;
 pub mod identity;
 pub mod keeper;
 pub mod lease;

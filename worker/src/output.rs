@@ -69,6 +69,11 @@ impl Output {
         self.sent == self.bytes.len() && self.stretch.is_none()
     }
 
+    /// Bytes that wait, if nothing else does.
+    pub fn bytes_alone(&self) -> Option<usize> {
+        self.stretch.is_none().then(|| self.bytes.len() - self.sent)
+    }
+
     /// What to send next. Tell with [`Output::sent`] how much of it went.
     #[inline]
     pub fn front(&mut self) -> Piece<'_> {

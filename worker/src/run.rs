@@ -35,7 +35,7 @@ use crate::origin::Policy;
 use crate::python::Application;
 use crate::succession::{self, Estate};
 use crate::tls::Terms;
-use crate::{descriptors, privileges, python};
+use crate::{descriptors, heap, privileges, python};
 
 /// Lives the whole life; gives the exit status.
 pub fn run() -> i32 {
@@ -57,6 +57,7 @@ fn live() -> io::Result<i32> {
         );
         return Ok(exit::USAGE);
     };
+    heap::learn();
     // It was exec'd by way of a descriptor, which is no name to be seen under.
     nix::sys::prctl::set_name(c"worker")?;
     // The supervisor blocks its signals but while it waits, and this was inherited.

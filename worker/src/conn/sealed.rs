@@ -7,8 +7,11 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use socket2::Socket;
+
 use super::voice::{Outlet, lock};
 use super::{Connection, Flushed, Standing};
+use crate::output::Output;
 use crate::tls::{CIPHER_BYTES, Session, Terms, Variables};
 use crate::turn::{Farewell, Moment, Next};
 use crate::wire::Refusal;
@@ -128,20 +131,28 @@ impl Connection {
     /// Sends what the turn has ready, and records that wait, as far as the socket takes them.
     pub(super) fn flush_sealed(&mut self) -> Flushed {
         let Some(session) = &self.session else { return Flushed::All };
-        let mut session = lock(session);
-        loop {
-            if session.wrap(self.turn.output()).is_err() {
-                return Flushed::Gone;
-            }
-            if !session.owes() {
-                return Flushed::All;
-            }
-            match session.send(&mut Outlet(&self.socket)) {
-                Ok(_) => self.moved = true,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Full,
-                Err(_) => return Flushed::Gone,
-            }
+        let (flushed, moved) = send(&self.socket, session, self.turn.output());
+        self.moved |= moved;
+        flushed
+    }
+}
+
+/// Sends what is ready, and records that wait, as far as the socket takes them. Says whether any went.
+pub(super) fn send(socket: &Socket, session: &Mutex<Session>, output: &mut Output) -> (Flushed, bool) {
+    let mut session = lock(session);
+    let mut moved = false;
+    loop {
+        if session.wrap(output).is_err() {
+            return (Flushed::Gone, moved);
+        }
+        if !session.owes() {
+            return (Flushed::All, moved);
+        }
+        match session.send(&mut Outlet(socket)) {
+            Ok(_) => moved = true,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return (Flushed::Full, moved),
+            Err(_) => return (Flushed::Gone, moved),
         }
     }
 }

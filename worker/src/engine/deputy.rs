@@ -19,7 +19,7 @@ use super::guest::Guest;
 use super::queue::unbegun;
 use super::slots::lock;
 use super::watch::{Found, Watchman};
-use super::{Engine, Mode, Task, growth};
+use super::{Engine, Mode, Task, growth, watch};
 use crate::clock;
 
 /// How soon another try is made to hand over requests for which the heir had no room. Less spins, more makes them wait.
@@ -62,7 +62,7 @@ impl Watchman {
         // A foreign loop that comes round asks us to step down.
         engine.foreign.ring();
         while engine.deputy.load(Ordering::SeqCst) && !engine.mode_is(Mode::Done) {
-            let mut patience = self.until_next(clock::now());
+            let mut patience = self.until_next(clock::now()).min(engine.watch.hold_patience(watch::TICK_ALONE));
             if self.tend_queue() {
                 patience = patience.min(RETRY);
             }

@@ -28,9 +28,11 @@ use crate::turn::{Farewell, Patience};
 /// costs more waits.
 const EVENTS_MAX: usize = 128;
 
-/// Connections looked at for their deadlines at one turn. Fewer make a crowd of late clients cost more turns, more let everybody else wait
-/// while those are told.
-const LOOKS_MAX: usize = 64;
+/// Connections looked at for their deadlines at one turn. Fewer make a crowd of connections cost more turns, more let everybody else wait.
+const LOOKS_MAX: usize = 256;
+/// Late clients told so at one turn, which takes some system calls each. The next turn is a millisecond later: fewer make the last of a
+/// crowd wait too long for its answer, more let everybody else wait while they are told.
+const TOLD_MAX: usize = 12;
 
 /// How long a worker that drains waits for room to take what still waits in its listeners, in milliseconds. Less looks more
 /// often, more makes those clients wait.
@@ -248,18 +250,27 @@ impl Runner {
         if leader.aside.is_some_and(|until| until <= self.moment.now) {
             self.step_back(leader)?;
         }
+        self.tell_the_late();
+        Ok(())
+    }
+
+    fn tell_the_late(&mut self) {
+        let mut told = 0;
         for _ in 0..LOOKS_MAX {
-            let Some(key) = lock(&self.engine.deadlines).due(self.moment.now) else { break };
+            let Some(key) = lock(&self.engine.deadlines).due(self.moment.now) else { return };
             match self.engine.slots.look(key, self.moment.now) {
                 Look::Gone => {}
                 Look::Later(deadline) => lock(&self.engine.deadlines).watch(key, deadline, self.moment.now),
                 Look::Due(guest) => {
                     lock(&self.engine.deadlines).watch(key, u64::MAX, self.moment.now);
                     self.expire(guest);
+                    told += 1;
+                    if told == TOLD_MAX {
+                        return;
+                    }
                 }
             }
         }
-        Ok(())
     }
 
     pub(super) fn expire(&mut self, mut guest: Box<Guest>) {

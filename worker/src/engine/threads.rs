@@ -34,6 +34,10 @@ pub(super) const PYTHON_PATIENCE: Duration = Duration::from_secs(5);
 /// others wait behind a client that reads as fast as the application writes.
 pub(super) const PIECES_MAX: usize = 16;
 
+/// The same for pieces that are held to leave together, within a tick of the kernel's. They cost a fraction of those that are sent, but
+/// others may wait.
+const HELD_PIECES_MAX: usize = 256;
+
 /// Serves on this thread and as many more as the config says, until the engine is done and this thread's last call is over.
 ///
 /// # Errors
@@ -87,10 +91,14 @@ impl Runner {
     fn serve(&mut self, py: Python<'_>, application: &Application, guest: Box<Guest>) {
         let Some(mut guest) = self.still_there(guest) else { return };
         self.begin(&mut guest);
+        if guest.rest.is_none() {
+            guest.connection.begin_to_hold();
+        }
         guest.connection.lease = Some(self.lease());
         if let Some(apology) = self.engine.notice.instead_of(&guest) {
             return self.apologise(guest, &apology);
         }
+        let began = self.moment.now;
         for piece in 1.. {
             if piece > 1 {
                 self.moment = self.clock.moment();
@@ -101,16 +109,39 @@ impl Runner {
                 Some(rest) => application.pull(py, guest.connection, rest),
             };
             (guest.connection, guest.rest) = (connection, rest);
+            guest.connection.take_up();
             let ending = self.lease().end();
             if ending != Ending::Kept {
                 return self.come_late(py, application, (guest, ending));
             }
+            if piece < HELD_PIECES_MAX && self.moment.now == began && self.hold(&mut guest) {
+                continue;
+            }
             let flushed = guest.connection.flush();
-            let goes_on = flushed == Flushed::All && guest.rest.is_some() && !guest.connection.is_aborted();
-            if !goes_on || piece == PIECES_MAX || !self.engine.is_queue_empty() {
+            if flushed != Flushed::All || !self.goes_on(&guest, piece) {
                 return self.leave(guest, flushed);
             }
         }
+    }
+
+    /// Has what the application has given wait for its next piece. Says whether that is to be asked for now.
+    fn hold(&self, guest: &mut Guest) -> bool {
+        let may_hold = guest.rest.as_ref().is_some_and(Rest::has_items) && guest.connection.may_hold();
+        if may_hold {
+            guest.connection.hold();
+            self.engine.watch.note_hold();
+        }
+        may_hold
+    }
+
+    /// Whether the application is asked on at once, all that it gave having left.
+    fn goes_on(&self, guest: &Guest, piece: usize) -> bool {
+        let Some(rest) = &guest.rest else { return false };
+        if guest.connection.is_aborted() {
+            return false;
+        }
+        // To be closed is all that is left, and what that sets free may be wanted.
+        !rest.has_items() || piece < PIECES_MAX && self.engine.is_queue_empty()
     }
 
     /// Python has the thread now, for the connection in this slot or for none.

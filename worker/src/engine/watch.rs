@@ -35,10 +35,14 @@ use crate::lease::{Lease, Leases, Sight};
 const TICK: Duration = Duration::from_millis(1);
 
 /// The same where there is one runner, so that no other could do its neighbours' work: only deadlines wait for it.
-const TICK_ALONE: Duration = Duration::from_millis(10);
+pub(super) const TICK_ALONE: Duration = Duration::from_millis(10);
 
 /// The same where calls are greenlets and may wait by the thousand: how soon a thread that somebody keeps is noticed, too.
 const TICK_OF_LOOP: Duration = Duration::from_millis(50);
+
+/// How long some of an answer may be held while the application makes the next of it, where answers are held; the first after a while
+/// may be for a tick. Less costs wakes, more makes clients wait for an application that gives some and then takes its time.
+const HOLD: Duration = Duration::from_millis(1);
 
 /// Requests that the last line of a worker tells. Where there are greenlets there can be thousands, which nobody reads.
 const TOLD_MAX: usize = 32;
@@ -55,6 +59,8 @@ pub struct Watch {
     leases: &'static Leases,
     eager: AtomicU32,
     asleep: AtomicBool,
+    /// Whether answers were held lately.
+    has_held: AtomicBool,
     thread: OnceLock<Thread>,
 }
 
@@ -65,6 +71,7 @@ impl Watch {
             leases: Box::leak(Box::new(Leases::new(calls, request.as_millis() as u64))),
             eager: AtomicU32::new(0),
             asleep: AtomicBool::new(false),
+            has_held: AtomicBool::new(true),
             thread: OnceLock::new(),
         }
     }
@@ -89,6 +96,18 @@ impl Watch {
         if self.asleep.load(Ordering::SeqCst) {
             self.wake();
         }
+    }
+
+    /// Some of an answer is held while its call goes on.
+    pub fn note_hold(&self) {
+        if !self.has_held.load(Ordering::Relaxed) {
+            self.has_held.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// How long at most until the next look, so that nothing is held for long.
+    pub(super) fn hold_patience(&self, otherwise: Duration) -> Duration {
+        if self.has_held.swap(false, Ordering::Relaxed) { HOLD } else { otherwise }
     }
 
     /// Wakes the watch if it sleeps.
@@ -163,10 +182,16 @@ impl Watchman {
             Config::Threads if engine.settings.threads > 1 => TICK,
             Config::Threads | Config::Tornado => TICK_ALONE,
         };
-        let mut quiet = Duration::ZERO;
+        let (mut quiet, mut waited) = (Duration::ZERO, Duration::ZERO);
         loop {
-            thread::park_timeout(tick.min(self.until_next(clock::now())));
+            let patience = tick.min(watch.hold_patience(tick));
+            thread::park_timeout(patience.min(self.until_next(clock::now())));
             self.attend();
+            waited += patience;
+            if waited < tick {
+                continue;
+            }
+            waited = Duration::ZERO;
             let found = self.look();
             match found {
                 Found::NobodyFree => self.stand_in(),
@@ -193,6 +218,7 @@ impl Watchman {
     /// Does what is due. It is little, and waits for nothing.
     pub(super) fn attend(&mut self) {
         let now = clock::now();
+        self.engine.watch.leases().for_each(|lease| lease.holder.send());
         self.claim_due(now);
         self.follow_late(now);
         self.feel_pulse(now);
@@ -245,6 +271,8 @@ impl Watchman {
         if !watch.is_quiet() {
             watch.asleep.store(false, Ordering::SeqCst);
         }
+        // The call that wakes us may be one whose answer is held.
+        watch.note_hold();
         while watch.asleep.load(Ordering::SeqCst) {
             thread::park_timeout(self.until_next(clock::now()));
             self.attend();

@@ -8,7 +8,8 @@
 //!                                                            Close
 //! ```
 //!
-//! * Every item goes to the client before the next is asked for. The head goes with the first that is not empty.
+//! * Every item goes to the client before the next is asked for, or at the latest while the next is made (see `conn::held`). The head goes with
+//!   the first that is not empty.
 //! * `close()` is called once, whatever happens: the end, an error, a surplus, an answer without content, a client gone.
 //! * An exception, SystemExit and KeyboardInterrupt among them, fails the turn and is logged; the worker goes on.
 //! * Once Content-Length is reached the iterable is asked once more, so that a generator runs to its end, and then left.
@@ -84,6 +85,13 @@ pub enum Progress {
     Left,
 }
 
+impl Rest {
+    /// Whether it is to be asked for another piece.
+    pub fn has_items(&self) -> bool {
+        matches!(self, Rest::Iterable(Iterable { stage: Stage::Items(_), .. }))
+    }
+}
+
 impl Served {
     fn done(connection: Box<Connection>) -> Served {
         Served { connection, rest: None }
@@ -95,7 +103,7 @@ impl Served {
 }
 
 impl Application {
-    /// Pulls the next piece of an answer: to be called whenever everything written before has left; where nothing was
+    /// Pulls the next piece of an answer: to be called whenever everything written before has left or is held; where nothing was
     /// written, after other clients had their turn.
     ///
     /// # Panics

@@ -74,7 +74,10 @@ impl Respond {
     }
 
     pub(super) fn connection(&mut self) -> PyResult<&mut Connection> {
-        self.connection.as_deref_mut().ok_or_else(|| PyRuntimeError::new_err("this request is over"))
+        let connection = self.connection.as_deref_mut();
+        let connection = connection.ok_or_else(|| PyRuntimeError::new_err("this request is over"))?;
+        connection.send_held();
+        Ok(connection)
     }
 
     /// Gives a FastCGI web server this for its log, with what goes to it next.
