@@ -311,6 +311,9 @@ pub struct What {
     /// How many threads run Python in each worker.
     #[arg(long, value_name = "N", requires = "wsgi")]
     threads: Option<String>,
+    /// Where to answer Prometheus (/metrics) and probes (/live, /ready): HOST:PORT or unix:PATH; without it, nowhere.
+    #[arg(long, value_name = "ADDRESS", requires = "wsgi")]
+    metrics: Option<String>,
     /// Where to listen for commands (`supervisor status --control SOCKET`); without a file there is no other place.
     #[arg(long, value_name = "SOCKET", requires = "wsgi")]
     control: Option<PathBuf>,
@@ -326,6 +329,7 @@ impl Line {
             listen: Vec::new(),
             workers: None,
             threads: None,
+            metrics: None,
             control: None,
         }))
     }
@@ -350,7 +354,8 @@ impl What {
                 // Whoever gives us a socket to listen on does not want another.
                 let given = standard_input::listener().filter(|_| self.listen.is_empty());
                 let listen = given.map_or(self.listen, |address| vec![address.to_string()]);
-                let line = CommandLine { wsgi, listen, workers: self.workers, threads: self.threads };
+                let (workers, threads, metrics) = (self.workers, self.threads, self.metrics);
+                let line = CommandLine { wsgi, listen, workers, threads, metrics };
                 let mut checked = config::from_command_line(line)?;
                 checked.config.control = self.control;
                 Ok(checked)
@@ -388,11 +393,12 @@ mod tests {
 
     #[test]
     fn an_application_needs_no_file() {
-        let line = "supervisor run a:b --listen 127.0.0.1:1 --listen unix:/s --workers 3 --threads 2";
+        let line = "supervisor run a:b --listen 127.0.0.1:1 --listen unix:/s --workers 3 --threads 2 --metrics :9100";
         let Ok(Command::Run(what)) = parse(line) else { panic!() };
         assert_eq!(what.file(), None);
         assert_eq!(what.listen, ["127.0.0.1:1", "unix:/s"]);
         assert_eq!((what.workers.as_deref(), what.threads.as_deref()), (Some("3"), Some("2")));
+        assert_eq!(what.metrics.as_deref(), Some(":9100"));
         assert!(matches!(parse("supervisor check a:b"), Ok(Command::Check(_))));
     }
 

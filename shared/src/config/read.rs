@@ -55,6 +55,8 @@ pub struct CommandLine {
     pub workers: Option<String>,
     /// A number; else the default of a file.
     pub threads: Option<String>,
+    /// Where the supervisor answers those who watch it; else nowhere.
+    pub metrics: Option<String>,
 }
 
 /// Reads and checks a file. The error's text begins with `path` as it is given here.
@@ -138,7 +140,8 @@ pub(super) fn check_line(line: CommandLine, environment: Environment, machine: &
     entries.extend(optional);
     let app = Node { place: NOWHERE, value: Value::Map(entries) };
     let apps = Node { place: NOWHERE, value: Value::Map(vec![(key("app"), app)]) };
-    let file = Node { place: NOWHERE, value: Value::Map(vec![(key("apps"), apps)]) };
+    let metrics = line.metrics.map(|address| (key("metrics"), scalar(address)));
+    let file = Node { place: NOWHERE, value: Value::Map(metrics.into_iter().chain([(key("apps"), apps)]).collect()) };
     let mut outcome = check(raw::File::read(&file)?, machine)?;
     outcome.config.apps.iter_mut().for_each(|app| app.wsgi_place = None);
     Ok(outcome)
