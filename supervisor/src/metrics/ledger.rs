@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use monoceros_shared::scoreboard::Scoreboard;
 use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
@@ -26,6 +27,15 @@ impl Ledger {
         self.apps.entry(app.to_owned()).or_default().add(counts);
     }
 
+    /// A worker goes on to count where this program cannot see it, for its scoreboard is another build's and a blank one stands in its place.
+    /// What it had counted until then, as the program before it saw, is not lost.
+    pub fn enter_unseen(&mut self, app: &str, counts: &Counts, scoreboard: &Scoreboard) {
+        let shown = Counts::of(scoreboard);
+        if shown.accepted == 0 && shown.requests == 0 && shown.statuses.is_empty() {
+            self.enter(app, counts);
+        }
+    }
+
     /// What those of an application have counted.
     pub fn of(&self, app: &str) -> Counts {
         self.apps.get(app).cloned().unwrap_or_default()
@@ -39,7 +49,21 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use monoceros_shared::scoreboard::Size;
+
     use super::*;
+
+    #[test]
+    fn what_a_worker_had_counted_that_is_not_seen_any_more_is_entered_and_else_it_is_not() {
+        let mut ledger = Ledger::default();
+        let counts = Counts { requests: 3, ..Counts::default() };
+        let (board, _memory) = Scoreboard::create(Size::BLANK).unwrap();
+        ledger.enter_unseen("shop", &counts, &board);
+        assert_eq!(ledger.of("shop").requests, 3);
+        board.tally(0).requests.add(3);
+        ledger.enter_unseen("shop", &counts, &board);
+        assert_eq!(ledger.of("shop").requests, 3, "it would be counted twice");
+    }
 
     #[test]
     fn what_is_entered_adds_up_and_what_is_not_there_any_more_is_forgotten() {

@@ -24,7 +24,6 @@ use crate::core::Asker;
 use crate::core::legacy::{Found, Remains, Seat};
 use crate::core::plan::Plan;
 use crate::listen::Sockets;
-use crate::metrics::counts::Counts;
 use crate::metrics::endpoint::Packed;
 use crate::pid_file::PidFile;
 use crate::spawn::{Process, Program};
@@ -142,10 +141,7 @@ impl Luggage {
             let (app, generation) = (record.legacy.app_of(known).to_owned(), known.generation);
             let counts = packed.counts.clone();
             let kin = kin((known.pid, generation), packed, record.link).map_err(cannot)?;
-            // A blank one: it counts on where this program cannot see it, and what it had counted until now is not lost.
-            if Counts::of(&kin.scoreboard) == Counts::default() {
-                record.ledger.enter(&app, &counts);
-            }
+            record.ledger.enter_unseen(&app, &counts, &kin.scoreboard);
             workers.insert(worker, kin);
             found.insert(worker, Found { pid: known.pid, app, generation, doing, kinship });
         }
