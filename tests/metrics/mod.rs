@@ -85,6 +85,34 @@ fn requests_are_counted_by_what_they_were_answered_and_how_long_they_took() {
 }
 
 #[test]
+fn every_engine_counts_each_request_once_however_slowly_its_answer_is_taken() {
+    for engine in ["threads", "gevent", "eventlet", "tornado"] {
+        let watched = Watched::serve(Site::new("calls:application").engine(engine).app("timeouts: {request: 5s}"));
+        let server = &watched.server;
+        let mut slow: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+        for client in &mut slow {
+            client.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+        }
+        for _ in 0..5 {
+            server.get("/pid").expect_status(200);
+        }
+        for client in &mut slow {
+            assert_eq!(client.answer().expect_status(200).body.len(), 64 << 18, "{engine}");
+        }
+        drop(slow);
+        let mut leaves = server.connect();
+        leaves.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n").head();
+        leaves.reset();
+        let page = watched.until("all to be counted", |page| page.of("requests_total", "class=\"2xx\"") >= 8.0);
+        assert_eq!(page.of("requests_total", "class=\"2xx\""), 8.0, "{engine}");
+        assert_eq!(page.of("request_duration_seconds_count", ""), 8.0, "{engine}");
+        assert_eq!(page.of("request_queue_seconds_count", ""), 9.0, "{engine}");
+        assert_eq!(page.of("log_lines_total", "level=\"error\""), 0.0, "{engine}");
+        watched.until("nobody to be left", |page| page.of("connections", "") == 0.0);
+    }
+}
+
+#[test]
 fn a_worker_whose_python_stands_still_is_told_of_all_the_same() {
     let watched =
         Watched::serve(Site::new("calls:application").app("threads: 2\ntimeouts: {request: 1m, heartbeat: 1m}"));
