@@ -12,7 +12,8 @@
 //!   cannot be had is the reload's failure; it takes over when the reload is adopted.
 //! * It is closed last, when the workers are gone: until then `/ready` says that it stops.
 //!
-//! Known fault: while no descriptor is free, a scrape waits until the next one connects.
+//! Known faults: while no descriptor is free, a scrape waits until the next one connects. A new address that overlaps with the one before
+//! (`127.0.0.1:9100` for `0.0.0.0:9100`) cannot be bound beside it, so such a reload is abandoned; by way of a third it can.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -21,7 +22,7 @@ use std::time::Instant;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use monoceros_shared::config::{Address, Listener, Protocol};
+use monoceros_shared::config::Address;
 use serde::{Deserialize, Serialize};
 use slog::{Logger, warn};
 use socket2::Socket;
@@ -29,7 +30,7 @@ use socket2::Socket;
 use super::client::{Client, Moved};
 use super::request::Request;
 use crate::control::Ready;
-use crate::listen::{Bound, Earlier, cause};
+use crate::listen::{Bound, Earlier, cause, of_our_own};
 use crate::succession::baggage::own;
 
 /// Tokens from here on are these sockets'; below are the control socket's.
@@ -42,8 +43,8 @@ pub const CLIENTS_MAX: usize = 32;
 /// Clients that are let in before something else gets its turn.
 const ROUND_MAX: usize = 32;
 
-/// Connections that wait to be taken in.
-const BACKLOG: u32 = 64;
+/// As the sockets of applications are, unless their config says otherwise.
+const MODE: u32 = 0o660;
 
 /// Who asked.
 pub type Watcher = usize;
@@ -74,26 +75,12 @@ pub struct Packed {
     pub raw: i32,
 }
 
-fn listener(address: &Address) -> Listener {
-    Listener {
-        address: address.clone(),
-        protocol: Protocol::Http,
-        backlog: BACKLOG,
-        mode: 0o660,
-        owner: (None, None),
-        proxy_protocol: None,
-        allow: None,
-        secret: None,
-        tls: None,
-    }
-}
-
 /// Binds the listener.
 ///
 /// # Errors
 /// As [`Bound::bind`].
 pub fn bind(address: &Address) -> Result<Bound, String> {
-    Bound::bind(&listener(address))
+    Bound::bind(&of_our_own(address.clone(), MODE))
 }
 
 /// The listener as another program left it.
@@ -101,7 +88,7 @@ pub fn bind(address: &Address) -> Result<Bound, String> {
 /// # Errors
 /// When its descriptor is not there.
 pub fn unpack(packed: &Packed) -> io::Result<Bound> {
-    Ok(Bound::adopt(&listener(&packed.address), own(packed.raw)?, packed.earlier))
+    Ok(Bound::adopt(&of_our_own(packed.address.clone(), MODE), own(packed.raw)?, packed.earlier))
 }
 
 impl Endpoint {

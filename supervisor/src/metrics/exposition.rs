@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 
 use monoceros_shared::scoreboard::BOUNDS_NS;
 
+use super::backlog::Backlog;
 use super::counts::Times;
 use super::health;
 use crate::core::Restarts;
@@ -151,14 +152,16 @@ impl Page {
         self.gauge(apps, "monoceros_connections", "Connections that are open.", |app| {
             work(app).map(|work| work.connections).sum()
         });
-        let backlog = "Clients that are connected and wait to be accepted, where the kernel tells.";
-        let limit = "How many can.";
-        for (name, help) in [("monoceros_listener_backlog", backlog), ("monoceros_listener_backlog_limit", limit)] {
-            self.family(name, Kind::Gauge, help);
-            for (app, listener) in apps.iter().flat_map(|app| app.listeners.iter().map(move |one| (app, one))) {
-                let Some(backlog) = listener.backlog else { continue };
-                let value = if help == limit { backlog.limit } else { backlog.waiting };
-                self.sample(name, &[("app", &app.name), ("listen", &listener.address)], value);
+        let help = "Clients that are connected and wait to be accepted, where the kernel tells.";
+        self.backlogs(apps, "monoceros_listener_backlog", help, |backlog| backlog.waiting);
+        self.backlogs(apps, "monoceros_listener_backlog_limit", "How many can wait there.", |backlog| backlog.limit);
+    }
+
+    fn backlogs(&mut self, apps: &[App], name: &str, help: &str, value: fn(Backlog) -> u32) {
+        self.family(name, Kind::Gauge, help);
+        for (app, listener) in apps.iter().flat_map(|app| app.listeners.iter().map(move |one| (app, one))) {
+            if let Some(backlog) = listener.backlog {
+                self.sample(name, &[("app", &app.name), ("listen", &listener.address)], value(backlog));
             }
         }
     }
