@@ -24,6 +24,8 @@ mod fairness;
 mod crowd;
 // gevent, eventlet, tornado: calls that wait without a thread.
 mod engines;
+// Answers that come in pieces, and answers that come together.
+mod pieces;
 // Bodies that the application reads itself.
 mod streamed;
 // Files that are served without Python.

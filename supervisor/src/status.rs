@@ -155,6 +155,9 @@ pub struct Work {
     /// Whole requests that wait for a thread.
     #[serde(default)]
     pub queued: u64,
+    /// Threads that have a request and wait for the GIL.
+    #[serde(default)]
+    pub awaiting_gil: usize,
     /// What it has counted since its start.
     #[serde(default)]
     pub counts: Counts,
@@ -185,6 +188,11 @@ pub struct Reload {
 }
 
 impl Work {
+    /// Requests that are with the application, or wait for a thread or the GIL.
+    pub fn under_way(&self) -> u64 {
+        self.queued + (self.in_flight.len() + self.awaiting_gil) as u64
+    }
+
     /// What a scoreboard shows at a moment of its clock, in ms.
     pub fn of(scoreboard: &Scoreboard, memory: u64, now_ms: u64) -> Work {
         let counters = scoreboard.counters();
@@ -197,6 +205,7 @@ impl Work {
             in_flight: running.map(|(line, since_ms)| Request { line, age: age(since_ms) }).collect(),
             memory,
             queued: counters.queued.load(Ordering::Relaxed),
+            awaiting_gil: scoreboard.tallies().iter().filter(|tally| tally.gil_asked_ns.get() > 0).count(),
             counts: Counts::of(scoreboard),
         }
     }
@@ -373,8 +382,11 @@ mod tests {
         scoreboard.use_row(2);
         scoreboard.threads()[1].begin(b"GET / HTTP/1.1", 1000);
         let in_flight = vec![Request { line: "GET / HTTP/1.1".into(), age: 0.5 }];
+        scoreboard.tally(0).gil_asked_ns.set(1);
         let counts = Counts::of(&scoreboard);
-        let expected = Work { requests: 7, connections: 2, threads: 3, in_flight, memory: 9, queued: 4, counts };
+        let (queued, awaiting_gil) = (4, 1);
+        let expected =
+            Work { requests: 7, connections: 2, threads: 3, in_flight, memory: 9, queued, awaiting_gil, counts };
         assert_eq!(Work::of(&scoreboard, 9, 1500), expected);
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -30,8 +31,8 @@ fn query(prometheus: &mut Client, expression: &str) -> Value {
     told["data"]["result"].clone()
 }
 
-/// Starts it for a server, asking each second. Where it listens is said first.
-fn start(server: &Server, address: std::net::SocketAddr) -> (std::net::SocketAddr, Process) {
+/// Starts it for a server, asking each second, and waits until it answers.
+fn start(server: &Server, address: SocketAddr) -> (Client, Process) {
     let site = server.site();
     let listen = site.another_address();
     let config = site.read("prometheus.yml");
@@ -42,15 +43,19 @@ fn start(server: &Server, address: std::net::SocketAddr) -> (std::net::SocketAdd
         "--storage.tsdb.path=data".to_owned(),
         format!("--web.listen-address={listen}"),
     ];
-    (listen, Process::start(&installed("prometheus"), &arguments, &site.path(""), &[]))
+    let process = Process::start(&installed("prometheus"), &arguments, &site.path(""), &[]);
+    let client = eventually("Prometheus to be ready", || {
+        let mut client = Client::try_connect(listen).ok()?;
+        (client.get("/-/ready").status == 200).then_some(client)
+    });
+    (client, process)
 }
 
 #[test]
 fn a_real_prometheus_sees_what_happened_before_and_behind_a_reload() {
     let watched = example();
     let server = &watched.server;
-    let (listen, _process) = start(server, watched.address);
-    let mut prometheus = eventually("Prometheus to listen", || Client::try_connect(listen));
+    let (mut prometheus, _process) = start(server, watched.address);
     let ask = |times: usize| (0..times).for_each(|_| drop(server.get("/").expect_status(200)));
     let mut until = |expression: &str, expected: &str| {
         eventually(expression, || {
@@ -150,8 +155,7 @@ fn each_panel_and_each_alert_names_what_the_server_tells() {
 #[test]
 fn each_expression_of_the_dashboard_is_understood_by_prometheus() {
     let watched = example();
-    let (listen, _process) = start(&watched.server, watched.address);
-    let mut prometheus = eventually("Prometheus to listen", || Client::try_connect(listen));
+    let (mut prometheus, _process) = start(&watched.server, watched.address);
     eventually("the first scrape", || {
         let found = query(&mut prometheus, "monoceros_ready");
         found[0]["value"].is_array().then_some(())

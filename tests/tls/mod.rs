@@ -289,3 +289,15 @@ fn every_engine_sends_and_reads_through_it_without_holding_up_others() {
         assert!(client.post("/upload", &vec![b'b'; 1_000_000]).text().starts_with("1000000 "));
     }
 }
+
+#[test]
+fn a_piece_is_sent_though_the_next_one_takes_its_time() {
+    let authority = Authority::new("Test Authority");
+    let server = site("pieces:application", &authority, "").serve();
+    let mut client = connect(&server, &authority);
+    client.send("GET /stall HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.head().expect_status(200);
+    assert_eq!(client.chunk().expect("a piece"), b"first ");
+    std::fs::write(server.site().path("open"), "").expect("a file can be written");
+    assert_eq!(client.chunks().expect("the rest"), b"last");
+}

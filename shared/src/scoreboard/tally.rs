@@ -2,12 +2,12 @@
 //! no cache line goes from core to core for it.
 //!
 //! ```text
-//!   tally: | requests, refused, timeouts | duration | queue | gil wait | one word for each status from 100 to 599 |
+//!   tally: | requests, refused, timeouts, GIL asked for | duration | queue | gil wait | one word for each status from 100 to 599 |
 //!   histogram: | nanoseconds in all | one word for each bucket, those below its upper end and above the last one's |
 //! ```
 //!
 //! Rules
-//! * Everything only grows. Whoever reads adds up the tallies, and may meet one between two of its stores.
+//! * Everything only grows, but [`Tally::gil_asked_ns`]. Whoever reads adds up the tallies, and may meet one between two of its stores.
 //! * A bucket holds its own observations alone, not those below it; the sum of the buckets is their count.
 
 use std::sync::atomic::AtomicU64;
@@ -54,6 +54,8 @@ pub struct Tally {
     pub refused: Count,
     /// Requests whose client was told, in the application's place, that it takes too long.
     pub timeouts: Count,
+    /// Since when it waits for the GIL, with a request in its hand or to begin, in nanoseconds of `CLOCK_MONOTONIC`; 0 when it does not.
+    pub gil_asked_ns: Count,
     /// From when a request is whole until the application has given all of its answer.
     pub duration: Histogram,
     /// From when a request is whole until its call begins.
@@ -86,6 +88,11 @@ impl Count {
     /// So many more. For the one thread that writes.
     pub fn add(&self, more: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(more), Relaxed);
+    }
+
+    /// Another number in its place. For the one thread that writes.
+    pub fn set(&self, number: u64) {
+        self.0.store(number, Relaxed);
     }
 
     /// How many.

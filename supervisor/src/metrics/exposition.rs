@@ -138,12 +138,14 @@ impl Page {
         });
         let help = "Threads of those workers that are in a call; greenlets, where there are such.";
         self.gauge(apps, "monoceros_threads_busy", help, |app| serving(app).map(running).sum());
-        let help = "Requests that are with the application or wait for a thread, in all workers.";
-        self.gauge(apps, "monoceros_requests_in_flight", help, |app| {
-            app.workers.iter().map(|worker| running(worker) + queued(worker)).sum()
+        let help = "Threads of all workers that have a request and wait for the GIL.";
+        self.gauge(apps, "monoceros_threads_awaiting_gil", help, |app| {
+            work(app).map(|work| work.awaiting_gil as u64).sum()
         });
+        let help = "Requests that are with the application or wait for a thread or the GIL, in all workers.";
+        self.gauge(apps, "monoceros_requests_in_flight", help, |app| work(app).map(Work::under_way).sum());
         let help = "Whole requests that wait for a thread.";
-        self.gauge(apps, "monoceros_requests_queued", help, |app| app.workers.iter().map(queued).sum());
+        self.gauge(apps, "monoceros_requests_queued", help, |app| work(app).map(|work| work.queued).sum());
         self.family("monoceros_oldest_request_seconds", Kind::Gauge, "Age of the oldest call under way; 0 for none.");
         for app in apps {
             let oldest = work(app).flat_map(|work| &work.in_flight).map(|request| request.age).fold(0.0, f64::max);
@@ -260,8 +262,4 @@ fn work(app: &App) -> impl Iterator<Item = &Work> {
 
 fn running(worker: &Worker) -> u64 {
     worker.work.as_ref().map_or(0, |work| work.in_flight.len() as u64)
-}
-
-fn queued(worker: &Worker) -> u64 {
-    worker.work.as_ref().map_or(0, |work| work.queued)
 }

@@ -18,7 +18,7 @@ use monoceros_shared::config::Statsd;
 
 use super::counts::{Counts, Times, ends_ns};
 use super::exposition::LEVELS;
-use crate::status::{App, Report};
+use crate::status::{App, Report, Work};
 
 /// What had been counted when lines were made last.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,7 +87,7 @@ impl Lines<'_> {
         self.counter("monoceros.requests.refused", since.refused);
         let queued = work().map(|work| work.queued).sum::<u64>();
         let running = work().map(|work| work.in_flight.len() as u64).sum::<u64>();
-        self.gauge("monoceros.requests.in_flight", running + queued);
+        self.gauge("monoceros.requests.in_flight", work().map(Work::under_way).sum());
         self.gauge("monoceros.requests.queued", queued);
         self.gauge("monoceros.threads.busy", running);
         self.gauge("monoceros.connections", work().map(|work| work.connections).sum());

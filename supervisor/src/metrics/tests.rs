@@ -39,7 +39,8 @@ fn app(name: &str) -> App {
         ..Counts::default()
     };
     let in_flight = vec![Running { line: "GET /slow".into(), age: 2.5 }, Running { line: "GET /".into(), age: 0.5 }];
-    let work = Work { connections: 9, threads: 4, in_flight, memory: 1000, queued: 3, ..Work::default() };
+    let work =
+        Work { connections: 9, threads: 4, in_flight, memory: 1000, queued: 3, awaiting_gil: 1, ..Work::default() };
     App {
         name: name.into(),
         state: "serving".into(),
@@ -122,7 +123,8 @@ fn numbers_are_those_of_the_report() {
         "monoceros_worker_memory_max_bytes{app=\"shop\"} 1000",
         "monoceros_threads{app=\"shop\"} 4",
         "monoceros_threads_busy{app=\"shop\"} 2",
-        "monoceros_requests_in_flight{app=\"shop\"} 10",
+        "monoceros_threads_awaiting_gil{app=\"shop\"} 2",
+        "monoceros_requests_in_flight{app=\"shop\"} 12",
         "monoceros_requests_queued{app=\"shop\"} 6",
         "monoceros_oldest_request_seconds{app=\"shop\"} 2.5",
         "monoceros_connections{app=\"shop\"} 18",
@@ -203,7 +205,7 @@ fn statsd_is_told_what_has_come_by_the_names_that_gunicorn_has() {
         "prod.gunicorn.log.error:3|c",
         "prod.gunicorn.workers:2|g",
         "prod.gunicorn.backlog:6|h",
-        "prod.monoceros.requests.in_flight:20|g",
+        "prod.monoceros.requests.in_flight:24|g",
     ] {
         assert!(told.iter().any(|found| found == line), "{line} is not in {told:#?}");
     }

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use pyo3::Python;
 
-use super::Engine;
 use super::guest::{Guest, Times};
 use super::late::{Account, TIMED_OUT};
 use super::runner::{HANDS, Runner};
+use super::{Engine, Task};
 use crate::access::line::{Source, Told, Took};
 use crate::clock;
 use crate::conn::{Connection, Peer};
@@ -34,6 +34,14 @@ impl Runner {
 
     /// A thread takes up this connection: for its request, or for the next piece of an answer.
     pub(super) fn begin(&mut self, guest: &mut Guest) {
+        self.take_up(guest);
+        let turn = &guest.connection.turn;
+        let line = turn.text(turn.head().method.to(turn.head().target));
+        self.engine.scoreboard.threads()[self.index].begin(line, self.moment.now);
+    }
+
+    /// The same where no call is made, so that nobody needs to see what for: the watch's hands have no row to show it in.
+    pub(super) fn take_up(&mut self, guest: &mut Guest) {
         self.moment = self.clock.moment();
         let engine = &self.engine;
         if guest.rest.is_none() {
@@ -48,19 +56,16 @@ impl Runner {
         if let Some(times) = &mut guest.times {
             times.begin();
         }
-        let turn = &guest.connection.turn;
-        let line = turn.text(turn.head().method.to(turn.head().target));
-        // The watch's hands have no row: they answer with files alone, and at once.
-        if let Some(row) = engine.scoreboard.threads().get(self.index) {
-            row.begin(line, self.moment.now);
-        }
     }
 
     /// It puts it down again.
     pub(super) fn end(&mut self, guest: &mut Guest) {
-        if let Some(row) = self.engine.scoreboard.threads().get(self.index) {
-            row.end();
-        }
+        self.engine.scoreboard.threads()[self.index].end();
+        self.put_down(guest);
+    }
+
+    /// The same where no call was made.
+    pub(super) fn put_down(&mut self, guest: &mut Guest) {
         self.moment = self.clock.moment();
         self.stamp = clock::exactly();
         guest.patience = None;
@@ -95,8 +100,21 @@ impl Runner {
     pub(super) fn without_gil<T: Send>(&mut self, py: Python<'_>, work: impl FnOnce(&mut Runner) -> T + Send) -> T {
         let (outcome, asked) = py.detach(|| (work(self), clock::exactly()));
         self.stamp = clock::exactly();
-        self.tally().gil_wait.record(self.stamp.saturating_sub(asked));
+        let tally = self.tally();
+        tally.gil_asked_ns.set(0);
+        tally.gil_wait.record(self.stamp.saturating_sub(asked));
         outcome
+    }
+
+    /// Leads or rests without the GIL until there is work. Who has some and waits for the GIL is seen to.
+    pub(super) fn await_task_and_gil(&mut self, py: Python<'_>) -> Option<Task> {
+        self.without_gil(py, |runner| {
+            let task = runner.await_task();
+            if task.is_some() {
+                runner.tally().gil_asked_ns.set(clock::exactly());
+            }
+            task
+        })
     }
 
     /// The answer has left, all that there was of it.

@@ -9,11 +9,11 @@ impl Runner {
         let Some(shelf) = self.engine.statics.shelf_of(&guest.connection.turn) else {
             return false;
         };
-        self.begin(guest);
+        self.take_up(guest);
         let engine = self.engine.clone();
         let answered = engine.statics.answer(shelf, &mut guest.connection.turn);
         debug_assert_eq!(answered, Ok(()));
-        self.end(guest);
+        self.put_down(guest);
         true
     }
 }

@@ -36,6 +36,8 @@ mod inheritance;
 mod late;
 mod leader;
 mod listen;
+mod outbox;
+mod parts;
 pub mod pulse;
 mod queue;
 pub mod runner;
@@ -49,15 +51,12 @@ pub mod tornado;
 mod watch;
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
 use monoceros_shared::config::App;
-use monoceros_shared::link::FromWorker;
-use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::log::Outlet;
 use monoceros_shared::scoreboard::Scoreboard;
 use slog::Logger;
@@ -69,6 +68,8 @@ use guest::Guest;
 use heir::Heir;
 use leader::Leader;
 use listen::Listener;
+use outbox::Outbox;
+pub use parts::{Entrance, Leave, Parts, Say};
 use queue::Ready;
 pub use queue::Task;
 use settings::Settings;
@@ -79,9 +80,7 @@ use watch::Watch;
 
 use crate::access::Access;
 use crate::keeper::Keeper;
-use crate::origin::Policy;
 use crate::statics::Statics;
-use crate::tls::Terms;
 
 /// What the engine is told to do, in the order it can come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +109,7 @@ pub struct Engine {
     /// Homes whose trunks are to be looked at.
     trunks: Mutex<Vec<u32>>,
     ready: Mutex<Ready>,
+    outbox: Outbox,
     idle: Condvar,
     idlers: AtomicU32,
     watch: Watch,
@@ -156,52 +156,6 @@ pub struct Engine {
     keeper: Keeper,
 }
 
-/// Says a word to the supervisor.
-pub type Say = Box<dyn Fn(FromWorker) + Send + Sync>;
-
-/// Ends the process with this status, its log written.
-pub type Leave = Box<dyn Fn(i32) + Send + Sync>;
-
-/// A listener as the engine gets it.
-pub struct Entrance {
-    /// Its name.
-    pub name: String,
-    /// Its socket.
-    pub socket: OwnedFd,
-    /// How its connections are encrypted, if they are.
-    pub terms: Option<Terms>,
-}
-
-/// What an engine is made of.
-pub struct Parts {
-    /// The listeners, in the assignment's order.
-    pub listeners: Vec<Entrance>,
-    /// What descriptors still come by.
-    pub carrier: Arc<Carrier>,
-    /// Told the name of each channel that takes the place of the one before.
-    pub channels: mpsc::Sender<String>,
-    /// Where it keeps its counts.
-    pub scoreboard: Arc<Scoreboard>,
-    /// Who else serves the application.
-    pub siblings: Siblings,
-    /// Where it logs.
-    pub log: Logger,
-    /// Where each request is told of, if anywhere.
-    pub access: Option<Access>,
-    /// Whom to believe where requests come from.
-    pub policy: Arc<Policy>,
-    /// Where those lines go.
-    pub outlet: Outlet,
-    /// Who keeps what is printed while there is no supervisor.
-    pub keeper: Keeper,
-    /// Readable when a signal says that it is time to drain.
-    pub alarm: OwnedFd,
-    /// How to speak to the supervisor.
-    pub say: Say,
-    /// How to leave while a thread cannot.
-    pub leave: Leave,
-}
-
 impl Engine {
     /// An engine that accepts nothing yet.
     ///
@@ -233,6 +187,7 @@ impl Engine {
             deadlines: Mutex::new(Deadlines::new(shortest)),
             trunks: Mutex::default(),
             ready: Mutex::new(Ready::default()),
+            outbox: Outbox::default(),
             idle: Condvar::new(),
             idlers: AtomicU32::new(0),
             watch,

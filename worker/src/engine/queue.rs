@@ -60,6 +60,13 @@ impl Engine {
         lock(&self.ready).later.push_back(task);
     }
 
+    /// Puts work before all other: little, and it sets something free.
+    pub(super) fn queue_first(&self, task: Task) {
+        let mut ready = lock(&self.ready);
+        ready.now.push_front(task);
+        self.show_queue(&ready);
+    }
+
     /// The next piece of work, if one stands ready.
     pub(super) fn pop(&self) -> Option<Task> {
         let mut ready = lock(&self.ready);

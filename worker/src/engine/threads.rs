@@ -63,12 +63,20 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
 
 impl Runner {
     fn run(&mut self, application: &Application) {
+        // One that begins while another keeps the GIL leads as little as one that waits for it later.
+        self.tally().gil_asked_ns.set(clock::exactly());
         Python::attach(|py| {
+            self.tally().gil_asked_ns.set(0);
             self.lease().adopt(python::this_thread(py));
             loop {
                 let task = match self.pop() {
                     Some(task) => task,
-                    None => match self.without_gil(py, Runner::await_task) {
+                    // Left there when other work waited, which another runner took.
+                    None if self.empty_outbox() => {
+                        self.flush_batch();
+                        continue;
+                    }
+                    None => match self.await_task_and_gil(py) {
                         Some(task) => task,
                         None => return,
                     },
@@ -83,6 +91,9 @@ impl Runner {
         match task {
             Task::Serve(guest) => self.serve(py, application, guest),
             Task::Abandon(rest) => self.abandon(py, application, rest),
+        }
+        if self.engine.is_queue_empty() {
+            self.empty_outbox();
         }
         self.flush_batch();
     }
@@ -116,6 +127,9 @@ impl Runner {
             }
             if piece < HELD_PIECES_MAX && self.moment.now == began && self.hold(&mut guest) {
                 continue;
+            }
+            if self.engine.may_wait(&mut guest, began) {
+                return self.defer(guest);
             }
             let flushed = guest.connection.flush();
             if flushed != Flushed::All || !self.goes_on(&guest, piece) {
@@ -205,6 +219,11 @@ impl Runner {
     /// The application has done for now what it had to do for this connection.
     pub(super) fn leave(&mut self, mut guest: Box<Guest>, flushed: Flushed) {
         self.end(&mut guest);
+        self.go_on(guest, flushed);
+    }
+
+    /// What it has done is out, as far as its client takes it.
+    pub(super) fn go_on(&mut self, mut guest: Box<Guest>, flushed: Flushed) {
         if flushed == Flushed::All {
             self.tell_answer(&mut guest);
         }

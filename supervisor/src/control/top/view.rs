@@ -148,9 +148,6 @@ impl View<'_> {
         let per_second = |count: u64| seconds.map(|seconds| count as f64 / seconds);
         let serving = app.workers.iter().filter(|worker| worker.state == "serving").count();
         let work = || app.workers.iter().filter_map(|worker| worker.work.as_ref());
-        let (running, queued) = work().fold((0, 0), |(running, queued), work: &Work| {
-            (running + work.in_flight.len() as u64, queued + work.queued)
-        });
         let waiting: u32 = app.listeners.iter().filter_map(|one| one.backlog).map(|backlog| backlog.waiting).sum();
         let mut row = vec![app.name.clone(), app.state.clone(), format!("{serving}/{}", app.wanted)];
         row.push(number(per_second(rest.iter().sum())));
@@ -158,7 +155,7 @@ impl View<'_> {
         let since = since.unwrap_or_default();
         row.extend([0.5, 0.95, 0.99].map(|part| length(since.duration.quantile(part))));
         row.push(length(mean(&since.queue)));
-        row.push((running + queued).to_string());
+        row.push(work().map(Work::under_way).sum::<u64>().to_string());
         row.push(seconds.map_or_else(dash, |seconds| format!("{:.0}%", 100.0 * since.gil_wait.seconds() / seconds)));
         row.push(work().map(|work| work.connections).sum::<u64>().to_string());
         row.extend([waiting.to_string(), app.restarts.to_string()]);

@@ -1,0 +1,73 @@
+//! Answers that come in pieces, and answers that come together: neither waits for what the application does next.
+
+use std::fs;
+
+use crate::harness::{Broken, Client, Server, Site};
+
+const REQUEST: &str = "HTTP/1.1\r\nHost: h\r\n\r\n";
+
+fn site() -> Site {
+    Site::new("pieces:application")
+}
+
+fn go_on(server: &Server, name: &str) {
+    fs::write(server.site().path(name), "").expect("a file can be written");
+}
+
+/// Asks for a piece that comes and one that does not, until there is a file.
+fn expect_first_piece(server: &Server, client: &mut Client) {
+    client.send(format!("GET /stall {REQUEST}"));
+    client.head().expect_status(200);
+    assert_eq!(client.chunk().expect("a piece"), b"first ");
+    go_on(server, "open");
+    assert_eq!(client.chunks().expect("the rest"), b"last");
+}
+
+#[test]
+fn a_piece_is_sent_though_the_next_one_takes_its_time() {
+    for site in [site(), site().app("threads: 2"), site().engine("tornado")] {
+        let server = site.serve();
+        let mut client = server.connect();
+        // Nothing is known of an application whose answers were whole.
+        client.get("/whole").expect_status(200);
+        expect_first_piece(&server, &mut client);
+    }
+}
+
+#[test]
+fn pieces_that_come_at_once_are_all_there_in_their_order() {
+    let server = site().serve();
+    let expected: String = (0..10_000).map(|number| format!("{number:09}\n")).collect();
+    for _ in 0..3 {
+        assert_eq!(server.get("/many").text(), expected);
+    }
+    assert_eq!(server.get("/both").text(), "abcd");
+}
+
+#[test]
+fn what_was_given_before_a_failure_arrives_and_does_not_look_complete() {
+    let server = site().serve();
+    let mut client = server.connect();
+    client.send(format!("GET /fail {REQUEST}"));
+    client.head().expect_status(200);
+    assert_eq!(client.chunk().expect("a piece"), b"first ");
+    assert!(matches!(client.chunk(), Err(Broken::Ended(..))));
+}
+
+#[test]
+fn a_whole_answer_is_sent_though_the_call_behind_it_takes_its_time() {
+    let site = site().app("static: {/file: .}").file("a", "content");
+    let server = site.serve();
+    let [mut first, mut quick, mut slow] = [(); 3].map(|()| server.connect());
+    first.send(format!("GET /stall {REQUEST}"));
+    first.head().expect_status(200);
+    quick.send(format!("GET /quick {REQUEST}"));
+    slow.send(format!("GET /wait {REQUEST}"));
+    // Read after both of them, so that they stand in line behind the first.
+    assert_eq!(server.get("/file/a").text(), "content");
+    go_on(&server, "open");
+    assert_eq!(quick.answer().text(), "/quick");
+    go_on(&server, "later");
+    slow.answer().expect_status(200);
+    assert_eq!(first.chunks().expect("the rest"), b"first last");
+}
