@@ -223,6 +223,22 @@ fn an_answer_whose_close_hangs_is_whole_and_the_call_is_ended() {
 }
 
 #[test]
+fn clients_are_read_while_one_thread_keeps_the_gil_and_the_other_waits_for_it() {
+    let server = calls(2, "request: 1m").serve();
+    let mut held = begin(&server, "/gil?5000");
+    eventually("the call to begin", || is_busy(&server, 1).then_some(()));
+    let mut second = begin(&server, "/pid");
+    let is_waiting = || board(&server).tallies().iter().any(|tally| tally.gil_asked_ns.get() > 0);
+    eventually("the other thread to wait for the GIL", || is_waiting().then_some(()));
+    let mut third = begin(&server, "/pid");
+    server.connect().send("nonsense\r\n\r\n").answer().expect_status(400);
+    assert!(is_busy(&server, 1), "the GIL is kept still");
+    for client in [&mut held, &mut second, &mut third] {
+        client.answer().expect_status(200);
+    }
+}
+
+#[test]
 fn with_every_thread_in_a_call_clients_are_still_read_refused_and_put_in_line() {
     for threads in THREADS {
         let server = calls(threads, "request: 20s, head: 300ms").serve();
