@@ -17,7 +17,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV := $(TARGET)/venv
 BENCH_VENV := $(TARGET)/bench-venv
 REQUIREMENTS := examples/flask/requirements.txt examples/django/requirements.txt tests/conformance/requirements.txt \
-    tests/engines/requirements.txt
+    tests/engines/requirements.txt tests/frameworks/requirements.txt tests/deployment/requirements.txt
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 # A virtual environment in $(1) with the requirements $(2). Debian's python3 has no ensurepip; there pip installs from outside.
@@ -29,7 +29,7 @@ touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit venv proxies systemd bench slow chaos leaks conformance fuzz clean
+.PHONY: help run build deb wheel wheels test lint unit venv proxies systemd bench slow chaos leaks conformance fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -41,6 +41,24 @@ run: build ## build, and serve the hello example
 
 build: ## both programs, optimised, in target/release
 	cargo build --release --workspace --bins
+
+# The package's worker is for the Python that the distribution has; built apart, so that the other programs stay as they are.
+SYSTEM_PYTHON ?= /usr/bin/python3
+
+deb: ## a Debian package, in target/packages
+	PYO3_PYTHON=$(SYSTEM_PYTHON) CARGO_TARGET_DIR=$(TARGET)/debian cargo build --release --workspace --bins
+	@packaging/debian/build $(TARGET)/debian/release $(TARGET)/packages
+
+wheel: ## a wheel for $(PYTHON), and a source archive for any, in target/packages
+	$(PYTHON) -m pip wheel --no-deps --no-index --wheel-dir $(TARGET)/packages ./packaging/python
+	PYTHONPATH=packaging/python $(PYTHON) -c 'import backend; print(backend.build_sdist("$(TARGET)/packages"))'
+
+PYTHONS ?= $(PYTHON)
+
+wheels: ## PYTHONS="python3.9 …": a package for each, built, installed into a fresh virtualenv and served from there
+	cargo build --workspace --bins
+	PYTHONS="$(PYTHONS)" cargo test --package monoceros-tests --test all -- --ignored --exact --nocapture \
+	    packages::python::each_python_of_this_machine_has_a_package_of_its_own
 
 test: lint unit ## format, lints, and every test
 

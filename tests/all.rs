@@ -14,6 +14,10 @@ mod serve;
 mod boot;
 // Each folder of `examples/`, used as a person would.
 mod examples;
+// Images, clusters, blue and green: as far as one machine allows.
+mod deployment;
+// Real frameworks, and what depends on processes and threads around them.
+mod frameworks;
 // The rules of RFC 9110 and 9112 that servers get wrong, over a socket.
 mod http;
 // The same rules as a table of cases, for ours and its peers.
@@ -78,3 +82,7 @@ mod commands;
 mod top;
 // What the command line says, and its exit status.
 mod cli;
+// What is wrong with an installation.
+mod doctor;
+// Packages: installed, used and removed.
+mod packages;

@@ -9,9 +9,21 @@ use crate::harness::{Answer, Client, Server, Site, python, repository, target_fo
 #[test]
 fn each_example_has_a_test() {
     // `hello` is served in `serve.rs`, from its own four lines; the units of `systemd` are read in `systemd.rs`; web servers are before
-    // `behind-…` in `web_servers`, and `prometheus` is asked in `metrics`.
-    let tested =
-        ["behind-apache", "behind-haproxy", "behind-nginx", "django", "flask", "hello", "prometheus", "systemd"];
+    // `behind-…` in `web_servers`; `blue-green`, `docker` and `kubernetes` are carried out in `deployment`, and `prometheus` is
+    // asked in `metrics`.
+    let tested = [
+        "behind-apache",
+        "behind-haproxy",
+        "behind-nginx",
+        "blue-green",
+        "django",
+        "docker",
+        "flask",
+        "hello",
+        "kubernetes",
+        "prometheus",
+        "systemd",
+    ];
     let folders = fs::read_dir(repository().join("examples")).expect("there are examples");
     let mut found: Vec<String> =
         folders.map(|entry| entry.expect("an entry can be read").file_name().to_string_lossy().into_owned()).collect();

@@ -173,6 +173,22 @@ fn a_client_that_takes_nothing_is_cut_by_timeouts_write() {
     server.get("/plain").expect_status(200);
 }
 
+/// Connections that the only worker has.
+fn held(server: &Server) -> u64 {
+    server.status()["apps"][0]["workers"][0]["work"]["connections"].as_u64().expect("a worker counts them")
+}
+
+#[test]
+fn a_client_is_accepted_with_its_first_bytes_and_one_that_says_nothing_a_little_later() {
+    let server = Site::new("answers:application").app("timeouts: {head: 2s, keepalive: 2s}").serve();
+    let mut silent = server.connect();
+    let mut other = server.connect();
+    other.get("/plain").expect_status(200);
+    assert_eq!(held(&server), 1, "the kernel keeps who has said nothing");
+    eventually("the silent one to be accepted", || (held(&server) == 2).then_some(()));
+    assert_eq!(silent.ending(), (vec![], Ending::Eof), "and our timeout counts");
+}
+
 #[test]
 fn more_connections_than_a_worker_holds_wait_and_are_served() {
     let server =

@@ -2,6 +2,7 @@
 //!
 //! A thing that only one program needs lives in that program. The tidy test holds this.
 
+pub mod about;
 pub mod config;
 pub mod exit;
 pub mod link;
@@ -11,3 +12,4 @@ mod sealed;
 pub mod stdio;
 pub mod table;
 pub mod tls;
+pub mod virtualenv;

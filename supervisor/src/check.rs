@@ -3,6 +3,7 @@
 //! A worker is given no listeners and never told to serve, so a check beside a running server disturbs nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use monoceros_shared::config::{App, Config, Error};
@@ -21,7 +22,11 @@ use crate::stdio::Outputs;
 /// Checks the applications of a config that is right in itself, and prints what is wrong with them. `file` is as the
 /// user named it.
 pub fn check(config: &Config, file: Option<&Path>) -> i32 {
-    match check_apps(config, file) {
+    let failed = try_apps(config).map(|tried| {
+        let failures = tried.into_iter().filter_map(|(app, verdict)| Some((app, verdict.err()?)));
+        failures.inspect(|(app, failure)| tell(file, app, failure)).count()
+    });
+    match failed {
         Ok(0) => {
             let name = file.map_or_else(|| "command line".into(), |file| file.display().to_string());
             println!("{name}: ok");
@@ -35,8 +40,18 @@ pub fn check(config: &Config, file: Option<&Path>) -> i32 {
     }
 }
 
-/// How many of them cannot be imported.
-fn check_apps(config: &Config, file: Option<&Path>) -> Result<usize, String> {
+fn tell(file: Option<&Path>, app: &App, failure: &Failure) {
+    eprintln!("{}", Error::new(file, app.wsgi_place, &failure.why));
+    for line in failure.detail.lines() {
+        eprintln!("    {line}");
+    }
+}
+
+/// Whether each of them can be imported. What they print meanwhile goes where what we print goes.
+///
+/// # Errors
+/// Why nobody can tell: there is no worker, or it was interrupted.
+pub fn try_apps(config: &Config) -> Result<Vec<(Arc<App>, Verdict)>, String> {
     let sources = Sources::new().map_err(|error| format!("cannot take over signals: {error}"))?;
     let watch = sources.watch().map_err(|error| format!("cannot watch processes: {error}"))?;
     let outlet = Outlet::stderr().map_err(|error| format!("cannot log to standard error: {error}"))?;
@@ -44,18 +59,8 @@ fn check_apps(config: &Config, file: Option<&Path>) -> Result<usize, String> {
     let outputs = Outputs::inherited();
     let means = Means { program, post: sources.post(), watch, outlet, outputs, adoptions: None };
     let mut trial = Trial { sources, workers: Workers::new(means) };
-    let mut failed = 0;
-    for (worker, plan) in (1..).zip(Plan::of(config, Manner::Production).apps) {
-        let app = plan.app.clone();
-        if let Err(failure) = trial.of(worker, plan)? {
-            failed += 1;
-            eprintln!("{}", Error::new(file, app.wsgi_place, failure.why));
-            for line in failure.detail.lines() {
-                eprintln!("    {line}");
-            }
-        }
-    }
-    Ok(failed)
+    let plans = (1..).zip(Plan::of(config, Manner::Production).apps);
+    plans.map(|(worker, plan)| Ok((plan.app.clone(), trial.of(worker, plan)?))).collect()
 }
 
 struct Trial {
@@ -108,7 +113,7 @@ impl Trial {
 }
 
 /// Whether an application can be imported.
-type Verdict = Result<(), Failure>;
+pub type Verdict = Result<(), Failure>;
 
 /// What an event says of the application that this worker was to import, if anything. The outer error ends the check.
 fn verdict(event: Event, of: WorkerId, app: &App) -> Option<Result<Verdict, String>> {

@@ -9,10 +9,12 @@ use monoceros_shared::config::{self, Checked, CommandLine, Error};
 use crate::control::ask::{self, Form, Target, Until, Wait};
 use crate::control::words::Request;
 use crate::control::{screen, top};
+use crate::doctor::Doctor;
+use crate::manual::{Completions, Manual};
 use crate::standard_input;
 
 /// Where the config is when nobody says.
-const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
+pub const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
 
 /// Serves Python WSGI applications: reads a YAML file, listens, and keeps workers running.
 #[derive(Debug, Parser)]
@@ -78,6 +80,18 @@ pub enum Command {
     Stacks(Stacks),
     /// Stop the server of FILE gracefully, and wait until it is gone.
     Stop(Awaited),
+    /// Say what is wrong with this installation, or in the way of FILE, and what to do.
+    #[command(
+        after_help = "Works where nothing else does, changes nothing and serves nobody. Exits with 1 when something is wrong; warnings \
+        are none of that."
+    )]
+    Doctor(Doctor),
+    /// Print what a shell completes this command with.
+    #[command(after_help = "Example:\n  supervisor completions bash > /etc/bash_completion.d/supervisor")]
+    Completions(Completions),
+    /// Write the manual pages into a folder.
+    #[command(hide = true)]
+    Manual(Manual),
 }
 
 /// An application to work on.
@@ -196,7 +210,8 @@ enum Repeat {
     Ever,
 }
 
-fn form(json: bool) -> Form {
+/// For whom to print.
+pub fn form(json: bool) -> Form {
     if json { Form::Programs } else { Form::People }
 }
 
@@ -298,24 +313,27 @@ struct File {
 #[derive(Debug, Args)]
 pub struct What {
     /// One application to serve without a file: MODULE:ATTRIBUTE, or MODULE:FACTORY().
-    #[arg(value_name = "MODULE:CALLABLE", conflicts_with = "config")]
+    #[arg(value_name = "MODULE:CALLABLE", conflicts_with = "config", group = "application")]
     wsgi: Option<String>,
+    /// One application that PasteDeploy makes of an ini file, in its place.
+    #[arg(long, value_name = "FILE[#NAME]", conflicts_with = "config", group = "application")]
+    paste: Option<String>,
     #[command(flatten)]
     file: File,
     /// Where to listen: HOST:PORT, unix:PATH or unix:@NAME. May be given several times.
-    #[arg(long, value_name = "ADDRESS", requires = "wsgi")]
+    #[arg(long, value_name = "ADDRESS", requires = "application")]
     listen: Vec<String>,
     /// How many worker processes: a number, or `auto`.
-    #[arg(long, value_name = "N", requires = "wsgi")]
+    #[arg(long, value_name = "N", requires = "application")]
     workers: Option<String>,
     /// How many threads run Python in each worker.
-    #[arg(long, value_name = "N", requires = "wsgi")]
+    #[arg(long, value_name = "N", requires = "application")]
     threads: Option<String>,
     /// Where to answer Prometheus (/metrics) and probes (/live, /ready): HOST:PORT or unix:PATH; without it, nowhere.
-    #[arg(long, value_name = "ADDRESS", requires = "wsgi")]
+    #[arg(long, value_name = "ADDRESS", requires = "application")]
     metrics: Option<String>,
     /// Where to listen for commands (`supervisor status --control SOCKET`); without a file there is no other place.
-    #[arg(long, value_name = "SOCKET", requires = "wsgi")]
+    #[arg(long, value_name = "SOCKET", requires = "application")]
     control: Option<PathBuf>,
 }
 
@@ -325,6 +343,7 @@ impl Line {
         let Line { command, file } = self;
         command.unwrap_or(Command::Run(What {
             wsgi: None,
+            paste: None,
             file,
             listen: Vec::new(),
             workers: None,
@@ -338,7 +357,7 @@ impl Line {
 impl What {
     /// The file, as the user named it.
     pub fn file(&self) -> Option<PathBuf> {
-        self.wsgi.is_none().then(|| self.file.config.clone())
+        (self.wsgi.is_none() && self.paste.is_none()).then(|| self.file.config.clone())
     }
 
     /// The application, if it is named on the command line.
@@ -348,19 +367,18 @@ impl What {
 
     /// Reads and checks it.
     pub fn read(self) -> Result<Checked, Error> {
-        match self.wsgi {
-            None => config::read(&self.file.config),
-            Some(wsgi) => {
-                // Whoever gives us a socket to listen on does not want another.
-                let given = standard_input::listener().filter(|_| self.listen.is_empty());
-                let listen = given.map_or(self.listen, |address| vec![address.to_string()]);
-                let (workers, threads, metrics) = (self.workers, self.threads, self.metrics);
-                let line = CommandLine { wsgi, listen, workers, threads, metrics };
-                let mut checked = config::from_command_line(line)?;
-                checked.config.control = self.control;
-                Ok(checked)
-            }
+        if self.file().is_some() {
+            return config::read(&self.file.config);
         }
+        // Whoever gives us a socket to listen on does not want another.
+        let given = standard_input::listener().filter(|_| self.listen.is_empty());
+        let listen = given.map_or(self.listen, |address| vec![address.to_string()]);
+        let (wsgi, paste) = (self.wsgi.unwrap_or_default(), self.paste);
+        let (workers, threads, metrics) = (self.workers, self.threads, self.metrics);
+        let line = CommandLine { wsgi, paste, listen, workers, threads, metrics };
+        let mut checked = config::from_command_line(line)?;
+        checked.config.control = self.control;
+        Ok(checked)
     }
 }
 
@@ -400,6 +418,12 @@ mod tests {
         assert_eq!((what.workers.as_deref(), what.threads.as_deref()), (Some("3"), Some("2")));
         assert_eq!(what.metrics.as_deref(), Some(":9100"));
         assert!(matches!(parse("supervisor check a:b"), Ok(Command::Check(_))));
+        let Ok(Command::Run(what)) = parse("supervisor run --paste p.ini#api --workers 3") else { panic!() };
+        assert_eq!((what.file(), what.wsgi(), what.paste.as_deref()), (None, None, Some("p.ini#api")));
+        assert!(
+            parse("supervisor run --paste p.ini a:b").is_err()
+                && parse("supervisor run --paste p.ini -c a.yaml").is_err()
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Binds listening sockets.
 //!
 //! ```text
-//!   TCP        socket, SO_REUSEADDR, IPV6_V6ONLY, TCP_NODELAY (accepted sockets inherit it), bind, listen
+//!   TCP        socket, SO_REUSEADDR, IPV6_V6ONLY, TCP_NODELAY (accepted sockets inherit it), TCP_DEFER_ACCEPT, bind, listen
 //!   Unix       is what lies there stale? then remove it; socket, bind, chmod, chown, listen
 //!   abstract   socket, bind, listen
 //! ```
@@ -17,9 +17,12 @@
 //! Known fault: two supervisors that start at the same moment on one Unix path can each take the other's socket, bound
 //! and not listening yet, for a stale one.
 
+mod deferral;
 mod given;
 pub use given::address_of;
 mod holder;
+mod rehearsal;
+pub use rehearsal::could_bind;
 mod sockets;
 
 use std::fs::{self, Permissions};
@@ -193,6 +196,7 @@ fn tcp(address: SocketAddr) -> Result<Socket, String> {
             socket.set_only_v6(true)?;
         }
         socket.set_tcp_nodelay(true)?;
+        deferral::wait_for_bytes(&socket)?;
         socket.bind(&address.into())?;
         Ok(socket)
     };
@@ -283,6 +287,7 @@ pub fn cause(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
@@ -321,7 +326,9 @@ mod tests {
         for host in ["127.0.0.1:0", "[::1]:0"] {
             let bound = Bound::bind(&listener(Address::Tcp(host.parse().unwrap()))).unwrap();
             let address = bound.socket.local_addr().unwrap().as_socket().unwrap();
-            let _client = TcpStream::connect(address).unwrap();
+            let mut client = TcpStream::connect(address).unwrap();
+            assert_eq!(bound.socket.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "it has said nothing");
+            client.write_all(b"G").unwrap();
             let (accepted, _) = bound.socket.accept().unwrap();
             assert!(accepted.tcp_nodelay().unwrap(), "accepted sockets do not inherit TCP_NODELAY");
             assert_eq!(bound.socket.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);

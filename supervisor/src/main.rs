@@ -23,6 +23,9 @@ fn main() -> ExitCode {
         Command::Preflight(asked) => preflight::run(asked.file.as_deref()),
         Command::Stacks(stacks) => stacks.ask(),
         Command::Stop(server) => server.stop(),
+        Command::Doctor(doctor) => doctor.examine(),
+        Command::Completions(completions) => completions.print(),
+        Command::Manual(manual) => manual.write(),
     };
     ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
 }

@@ -107,9 +107,8 @@ pub fn open_program(path: &Path) -> io::Result<OwnedFd> {
     Ok(OpenOptions::new().read(true).custom_flags(OFlag::O_PATH.bits()).open(path)?.into())
 }
 
-/// Starts the program at a path as the next supervisor's preflight: what it is to read is its standard input, and what it says
-/// goes to `said`.
-pub fn preflight(program: &Path, arguments: &[OsString], (input, said): (OwnedFd, OwnedFd)) -> io::Result<Process> {
+/// Starts the program at a path to ask it something: what it is to read is its standard input, and what it says goes to `said`.
+pub fn ask(program: &Path, arguments: &[OsString], (input, said): (OwnedFd, OwnedFd)) -> io::Result<Process> {
     let _ = keep_strangers_from_workers();
     let errors = said.try_clone()?;
     let mut command = Command::new(program);

@@ -68,7 +68,7 @@ pub fn target_folder() -> PathBuf {
 }
 
 /// Where cargo put the programs: beside the `deps` folder that this test runs from.
-fn profile_folder() -> PathBuf {
+pub fn profile_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let deps = test.parent().expect("a program lies in a folder");
     deps.parent().expect("deps lies in the profile's folder").to_owned()

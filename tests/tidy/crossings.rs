@@ -105,6 +105,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("shared/src/scoreboard.rs", "a typed view of memory that two processes share"),
     ("shared/src/table.rs", "a typed view of memory that workers share"),
     ("supervisor/src/succession/baggage.rs", "an exec leaves descriptors as numbers"),
+    ("supervisor/src/listen/deferral.rs", "TCP_DEFER_ACCEPT is wrapped by no crate of ours"),
     ("supervisor/src/spawn.rs", "close_range is wrapped by no crate of ours"),
     ("supervisor/src/strangers.rs", "whose end waitid tells is wrapped by no crate of ours"),
     ("supervisor/src/systemd/given.rs", "the service manager gives descriptors as numbers"),

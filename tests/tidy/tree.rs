@@ -14,6 +14,7 @@ const TOP: &[&str] = &[
     "Makefile",
     "README.md",
     "examples",
+    "packaging",
     "shared",
     "supervisor",
     "target",

@@ -1,6 +1,7 @@
 //! nginx, Apache httpd, HAProxy and lighttpd before the server, by the configurations of `examples/`: all that HTTP gives arrives through them.
 
 mod front;
+mod hosts;
 mod tour;
 
 use front::Kind;

@@ -7,6 +7,7 @@
 //!
 //! `conn` moves the bytes and decides nothing; `engine` decides who runs what.
 
+pub mod about;
 pub mod access;
 pub mod body;
 pub mod clock;

@@ -14,6 +14,7 @@ use std::path::{PathBuf, absolute};
 use std::time::SystemTime;
 
 use super::address::address;
+use super::callable;
 use super::engine;
 use super::fault::{Fault, shown};
 use super::gateway;
@@ -23,13 +24,12 @@ use super::owner;
 use super::raw;
 use super::section::{At, or_defaults};
 use super::statics::{StaticFolder, StaticFolders};
-use super::statsd::StatsdServer;
+use super::statsd;
 use super::tls;
 use super::tree;
 use super::value::{AddressText, Count, PathText, Principal, Principals, Size, Surge, Workers};
 use super::{
-    Address, App, Config, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, StaticFiles, Statsd, Timeouts,
-    Tls,
+    Address, App, Config, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, StaticFiles, Timeouts, Tls,
 };
 
 /// What the check knows of the machine.
@@ -89,7 +89,7 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<Outcome, Fault
     };
     let control = file.control.map(|path| check.control(&path)).transpose()?;
     let metrics = file.metrics.map(|address| check.metrics(&address)).transpose()?;
-    let statsd = file.statsd.map(|statsd| check.statsd(statsd.value.0)).transpose()?;
+    let statsd = file.statsd.map(|statsd| statsd::check(statsd.value.0, &machine.folder)).transpose()?;
     let pid_file = file.pid_file.map(|path| check.file("pid_file", &path)).transpose()?;
     let apps = file.apps.value.0.into_iter().map(|(name, app)| check.app(name, app)).collect::<Result<_, _>>()?;
     let config = Config {
@@ -110,7 +110,10 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<Outcome, Fault
 impl Check<'_> {
     fn app(&mut self, name: tree::Key, raw: raw::App) -> Result<App, Fault> {
         let (threads_min, threads) = engine::threads(&raw)?;
-        let origin = origin::origin(&raw)?;
+        let origin = origin::origin(&raw, name.place)?;
+        let directory = self.folder("directory", &raw.directory)?;
+        let (wsgi, odd) = callable::source(&raw, &directory, name.place)?;
+        self.warnings.extend(odd);
         let reload = or_defaults(raw.reload, name.place)?;
         expect_ready_below_mount(&reload, &origin.mount)?;
         let python_path = raw.python_path.map_or_else(Vec::new, |folders| folders.value.0);
@@ -120,9 +123,9 @@ impl Check<'_> {
             Workers::Exactly(count) => count.get(),
         };
         Ok(App {
-            wsgi: raw.wsgi.value,
-            wsgi_place: Some(raw.wsgi.place),
-            directory: self.folder("directory", &raw.directory)?,
+            wsgi: wsgi.value,
+            wsgi_place: Some(wsgi.place),
+            directory,
             virtualenv: raw.virtualenv.map(|path| self.virtualenv(&path)).transpose()?,
             python_path,
             environment: raw.environment.map_or_else(Default::default, |variables| variables.value.0),
@@ -256,22 +259,6 @@ impl Check<'_> {
         let address = address(&text.value.0, &self.machine.folder).map_err(fault)?;
         self.claim(&address, text.place).map_err(fault)?;
         Ok(address)
-    }
-
-    fn statsd(&self, raw: StatsdServer) -> Result<Statsd, Fault> {
-        let fault = |why: String| Fault::at(raw.address.place, why).of_key("address");
-        let address = address(&raw.address.value.0, &self.machine.folder).map_err(fault)?;
-        if let Address::Tcp(to) = &address
-            && (to.port() == 0 || to.ip().is_unspecified())
-        {
-            return Err(fault(format!("{} is nowhere to send to", shown(&raw.address.value.0))));
-        }
-        Ok(Statsd {
-            address,
-            prefix: raw.prefix.map(|prefix| prefix.value.0).unwrap_or_default(),
-            tags: raw.tags.map(|tags| tags.value.0).unwrap_or_default(),
-            interval: raw.interval.value,
-        })
     }
 
     /// Takes an address for the one that is bound to it.

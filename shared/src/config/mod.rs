@@ -45,6 +45,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, Atom, Piece};
+pub use callable::{Callable, Paste, Source};
 pub use engine::{CALLS_MAX, Engine};
 pub use fault::{Error, Warning};
 pub use network::{Network, Proxies};
@@ -88,8 +89,8 @@ pub struct App {
     /// Its key under `apps:`.
     pub name: String,
     /// What to import and call.
-    pub wsgi: Callable,
-    /// Where `wsgi:` stands in the file, for errors that only an import can find.
+    pub wsgi: Source,
+    /// Where `wsgi:` or `paste:` stands in the file, for errors that only an import can find.
     pub wsgi_place: Option<Place>,
     /// Working directory of the workers, and first on `sys.path`. Absolute.
     pub directory: PathBuf,
@@ -202,24 +203,6 @@ pub struct Recycle {
     pub memory: Option<u64>,
     /// After so long.
     pub age: Option<Duration>,
-}
-
-/// `module:attribute`, or `module:factory()`, which is called once without arguments and gives the application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Callable {
-    /// The dotted module.
-    pub module: String,
-    /// The dotted attribute within it.
-    pub attribute: String,
-    /// Whether it was written with `()`.
-    pub factory: bool,
-}
-
-impl fmt::Display for Callable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let call = if self.factory { "()" } else { "" };
-        write!(f, "{}:{}{call}", self.module, self.attribute)
-    }
 }
 
 /// A place in the config file; line and column count from 1.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Place;
 use super::fault::{Fault, shown};
 use super::network::Proxies;
 use super::raw;
@@ -69,9 +70,9 @@ section! {
     }
 }
 
-/// What an application's keys come to.
-pub(super) fn origin(raw: &raw::App) -> Result<Origin, Fault> {
-    let forwarded = or_defaults(raw.forwarded.clone(), raw.wsgi.place)?;
+/// What an application's keys come to; `place` is the application's.
+pub(super) fn origin(raw: &raw::App, place: Place) -> Result<Origin, Fault> {
+    let forwarded = or_defaults(raw.forwarded.clone(), place)?;
     let name = |field: Option<At<FieldName>>| field.map(|field| field.value.0.to_ascii_lowercase());
     if let Some(prefix) = forwarded.prefix.as_ref().filter(|prefix| prefix.value.0.eq_ignore_ascii_case("forwarded")) {
         return Err(Fault::at(prefix.place, "`Forwarded` does not tell it (RFC 7239 5)").of_key("prefix"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::access::{AccessLog, AccessOrNot};
 use super::apps::Apps;
+use super::callable::PasteText;
 use super::engine::{CountOrThreads, EngineName};
 use super::fault::Fault;
 use super::gateway::SecretText;
@@ -70,11 +71,13 @@ section! {
     /// One application.
     App at "apps.NAME", later [] {
         /// What to import and serve: `module:attribute`, or `module:factory()` for what is called once and gives it.
-        wsgi: At<Callable>;
+        wsgi: Option<At<Callable>> = "required, or `paste`";
+        /// In its place, an ini file of PasteDeploy's, relative to `directory`, and the name of the application in it: `production.ini#main`.
+        paste: Option<At<PasteText>> = "none; `#main` where no name stands behind a file";
         /// Working directory of the workers and first on `sys.path`; relative to the file.
         directory: At<PathText> = ".";
         /// Root folder of the virtualenv to import from; relative to the file.
-        virtualenv: Option<At<PathText>> = "none: the packages of the Python that the worker was built with";
+        virtualenv: Option<At<PathText>> = "the one that the worker is installed in; else none: the packages of the Python that it was built with";
         /// Folders on `sys.path` behind `directory`; relative to the file.
         python_path: Option<At<Folders>> = "none";
         /// Environment variables that the workers get on top of the supervisor's.

@@ -49,6 +49,8 @@ impl Checked {
 pub struct CommandLine {
     /// `module:attribute` or `module:factory()`.
     pub wsgi: String,
+    /// An ini file of PasteDeploy's with the application's name in it, in the place of `wsgi`.
+    pub paste: Option<String>,
     /// Addresses; when there are none `0.0.0.0:$PORT`, or `127.0.0.1:8000` without that variable.
     pub listen: Vec<String>,
     /// A number or `auto`; else `$WEB_CONCURRENCY`, or the default of a file.
@@ -136,7 +138,8 @@ pub(super) fn check_line(line: CommandLine, environment: Environment, machine: &
     let listen = Node { place: NOWHERE, value: Value::List(listen.into_iter().map(scalar).collect()) };
     let optional = [("workers", workers), ("threads", line.threads)];
     let optional = optional.into_iter().filter_map(|(name, text)| Some((key(name), scalar(text?))));
-    let mut entries = vec![(key("wsgi"), scalar(line.wsgi)), (key("listen"), listen)];
+    let what = line.paste.map_or_else(|| (key("wsgi"), scalar(line.wsgi)), |paste| (key("paste"), scalar(paste)));
+    let mut entries = vec![what, (key("listen"), listen)];
     entries.extend(optional);
     let app = Node { place: NOWHERE, value: Value::Map(entries) };
     let apps = Node { place: NOWHERE, value: Value::Map(vec![(key("app"), app)]) };

@@ -39,6 +39,13 @@ pub(super) struct At<T> {
     pub value: T,
 }
 
+impl<T> At<T> {
+    /// Another value, at the place of this one.
+    pub fn like<U>(&self, value: U) -> At<U> {
+        At { place: self.place, given: self.given, value }
+    }
+}
+
 /// A type that a value of the file can have.
 pub(super) trait Read: Sized {
     /// What is to be written, with its article: `a duration`.

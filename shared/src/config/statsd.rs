@@ -3,11 +3,13 @@
 //! A line of statsd is `name:value|type|#tag:value,tag:value`, so neither a name nor a tag has these marks in it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Address;
+use super::address::address;
 use super::fault::{Fault, shown};
 use super::raw::short_or_long;
 use super::section::{At, Field, Key, Read, section, unknown_key};
@@ -42,6 +44,26 @@ section! {
         // A tenth of a second is more datagrams than anybody looks at; above a minute a graph has gaps.
         interval: At<Duration> = "1s", "100ms" to "1m";
     }
+}
+
+/// What the file says, checked; a relative path taken from `folder`.
+///
+/// # Errors
+/// When nobody can be sent anything there.
+pub(super) fn check(raw: StatsdServer, folder: &Path) -> Result<Statsd, Fault> {
+    let fault = |why: String| Fault::at(raw.address.place, why).of_key("address");
+    let address = address(&raw.address.value.0, folder).map_err(fault)?;
+    if let Address::Tcp(to) = &address
+        && (to.port() == 0 || to.ip().is_unspecified())
+    {
+        return Err(fault(format!("{} is nowhere to send to", shown(&raw.address.value.0))));
+    }
+    Ok(Statsd {
+        address,
+        prefix: raw.prefix.map(|prefix| prefix.value.0).unwrap_or_default(),
+        tags: raw.tags.map(|tags| tags.value.0).unwrap_or_default(),
+        interval: raw.interval.value,
+    })
 }
 
 /// A statsd server, written as its address or as a map.

@@ -122,6 +122,11 @@ pub(super) fn glance(target: &Target) -> Result<Report, Trouble> {
     Server::connect(target, GLANCE)?.status()
 }
 
+/// The process of a server, if it runs.
+pub fn pid(target: &Target) -> Option<u32> {
+    look(target).ok().map(|report| report.pid)
+}
+
 /// A report, printed.
 pub(super) fn shown(report: &Report, form: Form) -> String {
     match form {
@@ -196,7 +201,7 @@ fn stop_orphans(file: &Path) -> Result<(), Trouble> {
 }
 
 /// Prints. Who reads may have seen enough, as `head` does; that is no failure.
-pub(super) fn say(text: &str) {
+pub fn say(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 

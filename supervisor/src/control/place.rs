@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::geteuid;
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use crate::core::fingerprint::fnv;
 use crate::listen::cause;
@@ -65,7 +65,22 @@ pub fn folders() -> Vec<PathBuf> {
     folders
 }
 
-fn own_folder() -> PathBuf {
+/// Whether [`prepare_folder`] would find or make it; nothing is made.
+///
+/// # Errors
+/// In words, why not.
+pub fn usable() -> Result<(), String> {
+    let folder = own_folder();
+    if folder.symlink_metadata().is_ok() {
+        return if is_ours(&folder) { Ok(()) } else { Err("it is not a folder that only we can write to".into()) };
+    }
+    let above = folder.parent().unwrap_or(Path::new("/"));
+    access(above, AccessFlags::W_OK | AccessFlags::X_OK)
+        .map_err(|errno| format!("it cannot be made in {}: {}", above.display(), errno.desc()))
+}
+
+/// The folder of our own servers.
+pub fn own_folder() -> PathBuf {
     if geteuid().is_root() {
         return ROOTS_FOLDER.into();
     }

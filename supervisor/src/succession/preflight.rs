@@ -57,7 +57,7 @@ impl Preflight {
         arguments.extend(file.into_iter().flat_map(|file| ["-c".into(), file.into()]));
         let begin = || {
             let said = File::from(memfd_create("monoceros-preflight", MFdFlags::MFD_CLOEXEC)?);
-            let process = spawn::preflight(program, &arguments, (baggage.pack()?, said.try_clone()?.into()))?;
+            let process = spawn::ask(program, &arguments, (baggage.pack()?, said.try_clone()?.into()))?;
             Ok(Preflight { process, said })
         };
         begin().map_err(|error: io::Error| format!("cannot execute {}: {}", program.display(), cause(&error)))

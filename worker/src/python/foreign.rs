@@ -43,18 +43,26 @@ pub fn known<'a, T>(py: Python<'_>, what: &'a PyOnceLock<T>) -> PyResult<&'a T> 
 /// Why an engine cannot be used.
 pub fn failure(py: Python<'_>, app: &App, raised: &PyErr) -> Failure {
     let package = app.engine.word();
-    let missing = raised.value(py).getattr("name").and_then(|name| name.extract::<String>()).unwrap_or_default();
-    let is_missing = raised.is_instance_of::<PyModuleNotFoundError>(py) && missing == package;
-    if !is_missing {
+    if !is_missing(py, raised, package) {
         let why = format!("cannot use engine {package}: {}", error::one_line(py, raised));
         return Failure::new(why, error::traceback(py, raised));
     }
+    Failure::new(format!("cannot use engine {package}: {}", absence(app, package)), "")
+}
+
+/// Whether an import failed because this module, or the package that it is in, is not there.
+pub fn is_missing(py: Python<'_>, raised: &PyErr, module: &str) -> bool {
+    let missing = raised.value(py).getattr("name").and_then(|name| name.extract::<String>()).unwrap_or_default();
+    let is_it = missing == module || missing.strip_prefix(module).is_some_and(|rest| rest.starts_with('.'));
+    raised.is_instance_of::<PyModuleNotFoundError>(py) && is_it
+}
+
+/// That a package is not there, and what puts it there.
+pub fn absence(app: &App, package: &str) -> String {
     let (place, python) = match &app.virtualenv {
         Some(root) => (format!("in the virtualenv {}", root.display()), root.join("bin/python").display().to_string()),
         None => (format!("among those of Python {}", interpreter::VERSION), "python3".to_owned()),
     };
     let remedy = if app.virtualenv.is_some() { "" } else { "; or name a `virtualenv` that has it" };
-    let why =
-        format!("cannot use engine {package}: the package is not {place}: {python} -m pip install {package}{remedy}");
-    Failure::new(why, "")
+    format!("the package is not {place}: {python} -m pip install {package}{remedy}")
 }

@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use monoceros_shared::config::App;
+use monoceros_shared::config::{App, Callable, Paste, Source};
 use monoceros_shared::link::Failure;
 use pyo3::exceptions::{PyAttributeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule, PyType};
 
-use super::error;
 use super::interpreter::VERSION;
+use super::{error, foreign, paste};
 
 /// Bytes of a failure's detail: with its frame it must stay below the 64 KiB of a message to the supervisor.
 const DETAIL_BYTES_MAX: usize = 48 * 1024;
@@ -44,17 +44,10 @@ impl Fault {
 
 fn find(py: Python<'_>, app: &App) -> Result<Py<PyAny>, Fault> {
     prepare(py, app).map_err(|error| Fault::raised(py, "preparing sys.path", &error))?;
-    let module = py.import(app.wsgi.module.as_str()).map_err(|error| {
-        let exited = error.is_instance_of::<PySystemExit>(py);
-        Fault::raised(py, if exited { "the module" } else { "" }, &error)
-    })?;
-    let mut found = module.clone().into_any();
-    for name in app.wsgi.attribute.split('.') {
-        found = found.getattr(name).map_err(|error| missing(py, (&module, &found), (name, &error)))?;
-    }
-    if app.wsgi.factory {
-        found = found.call0().map_err(|error| Fault::raised(py, "the factory", &error))?;
-    }
+    let (found, made_by) = match &app.wsgi {
+        Source::Callable(callable) => (named(py, callable)?, callable.factory.then_some("the factory")),
+        Source::Paste(paste) => (deployed(py, app, paste)?, Some("PasteDeploy")),
+    };
     if super::tornado::is_meant_for_it(&found, app) {
         let cause = "it is an application of tornado's own, which `engine: tornado` serves".to_owned();
         return Err(Fault { cause, traceback: None });
@@ -63,8 +56,33 @@ fn find(py: Python<'_>, app: &App) -> Result<Py<PyAny>, Fault> {
         return Ok(found.unbind());
     }
     let kind = super::respond::type_name(&found);
-    let subject = if app.wsgi.factory { "what the factory gave" } else { "it" };
+    let subject = made_by.map_or_else(|| "it".to_owned(), |maker| format!("what {maker} gave"));
     Err(Fault { cause: format!("{subject} is of type {kind}, which cannot be called"), traceback: None })
+}
+
+/// What a module has under a name, or makes.
+fn named<'py>(py: Python<'py>, callable: &Callable) -> Result<Bound<'py, PyAny>, Fault> {
+    let module = py.import(callable.module.as_str()).map_err(|error| {
+        let exited = error.is_instance_of::<PySystemExit>(py);
+        Fault::raised(py, if exited { "the module" } else { "" }, &error)
+    })?;
+    let mut found = module.clone().into_any();
+    for name in callable.attribute.split('.') {
+        found = found.getattr(name).map_err(|error| missing(py, (&module, &found), (name, &error)))?;
+    }
+    if callable.factory {
+        found = found.call0().map_err(|error| Fault::raised(py, "the factory", &error))?;
+    }
+    Ok(found)
+}
+
+/// What PasteDeploy makes.
+fn deployed<'py>(py: Python<'py>, app: &App, paste: &Paste) -> Result<Bound<'py, PyAny>, Fault> {
+    let loader = paste::loader(py).map_err(|error| match foreign::is_missing(py, &error, "paste") {
+        true => Fault { cause: foreign::absence(app, "PasteDeploy"), traceback: None },
+        false => Fault::raised(py, "", &error),
+    })?;
+    paste::load(&loader, app, paste).map_err(|error| Fault::raised(py, "", &error))
 }
 
 /// Puts `directory` first on `sys.path` and `python_path` behind it, and has `threading` take this thread for the main one.

@@ -18,6 +18,7 @@ use std::{env, ptr};
 
 use monoceros_shared::config::App;
 use monoceros_shared::link::Failure;
+use monoceros_shared::{about, virtualenv};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -44,9 +45,10 @@ pub fn start(app: &App) -> Result<(), Failure> {
     })
 }
 
-/// The `python` to appear as: the virtualenv's, else the one built against, else one of that name found on PATH.
+/// The `python` to appear as: that of the virtualenv which the config names or this program is installed in, else the one built
+/// against, else one of that name found on PATH.
 fn executable(app: &App) -> PathBuf {
-    if let Some(root) = &app.virtualenv {
+    if let Some(root) = app.virtualenv.clone().or_else(home) {
         return root.join("bin/python");
     }
     let built = PathBuf::from(BUILT_WITH);
@@ -57,6 +59,14 @@ fn executable(app: &App) -> PathBuf {
         env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(&name)).find(|file| file.exists())
     };
     on_path(format!("python{VERSION}")).or_else(|| on_path("python3".to_owned())).unwrap_or(built)
+}
+
+/// The virtualenv that this program is installed in (`pip install` put it beside its `python`), if it is one of this version.
+fn home() -> Option<PathBuf> {
+    let own = env::current_exe().ok()?;
+    let root = own.parent().filter(|folder| folder.ends_with("bin"))?.parent()?;
+    let text = std::fs::read_to_string(root.join("pyvenv.cfg")).ok()?;
+    (virtualenv::version(&text)? == VERSION && root.join("bin/python").exists()).then(|| root.to_owned())
 }
 
 fn c_string(bytes: &[u8]) -> Result<CString, Failure> {
@@ -146,6 +156,17 @@ fn check(status: ffi::PyStatus) -> Result<(), String> {
     }
 }
 
+/// What Python says of itself, once it runs.
+///
+/// # Errors
+/// When something in its environment has taken these away.
+pub fn describe(py: Python<'_>) -> PyResult<about::Python> {
+    let sys = py.import("sys")?;
+    let path = |name: &str| sys.getattr(name)?.extract::<PathBuf>();
+    let version = Python::version_str().split_whitespace().next().unwrap_or(VERSION).to_owned();
+    Ok(about::Python { version, executable: path("executable")?, prefix: path("prefix")?, base: path("base_prefix")? })
+}
+
 /// Has `sys.stdout` write each line at its end. Its standard error does so by itself.
 ///
 /// # Errors
@@ -183,7 +204,7 @@ pub fn check_virtualenv(root: &Path) -> Result<(), Failure> {
     };
     let text = std::fs::read_to_string(root.join("pyvenv.cfg"))
         .map_err(|error| failure(format!("cannot read its pyvenv.cfg: {error}"), remedy(root, VERSION)))?;
-    if let Some(theirs) = version_of(&text).filter(|theirs| theirs != VERSION) {
+    if let Some(theirs) = virtualenv::version(&text).filter(|theirs| theirs != VERSION) {
         let cause = format!("it is for Python {theirs}, and this worker was built for Python {VERSION}");
         return Err(failure(cause, remedy(root, &theirs)));
     }
@@ -204,29 +225,9 @@ fn remedy(root: &Path, theirs: &str) -> String {
     )
 }
 
-/// The `major.minor` that a `pyvenv.cfg` names: `version` (venv, PEP 405's own tool) or `version_info` (virtualenv, uv).
-fn version_of(text: &str) -> Option<String> {
-    let values = text.lines().filter_map(|line| line.split_once('='));
-    let full = values
-        .filter(|(key, _)| matches!(key.trim(), "version" | "version_info"))
-        .map(|(_, value)| value.trim())
-        .next()?;
-    let mut parts = full.split('.');
-    Some(format!("{}.{}", parts.next()?, parts.next()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_version_of_a_virtualenv_is_read_as_each_tool_writes_it() {
-        let venv = "home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.12.1\n";
-        let virtualenv = "home = /usr/bin\nimplementation = CPython\nversion_info = 3.9.18.final.0\n";
-        assert_eq!(version_of(venv).as_deref(), Some("3.12"));
-        assert_eq!(version_of(virtualenv).as_deref(), Some("3.9"));
-        assert_eq!(version_of("home = /usr/bin\n"), None);
-    }
 
     #[test]
     fn a_virtualenv_of_another_version_is_refused_by_both_names() {

@@ -27,6 +27,7 @@ mod meta;
 mod modules;
 mod names;
 mod once;
+mod paste;
 pub mod probe;
 mod ready;
 pub mod respond;
@@ -39,7 +40,8 @@ pub mod tornado;
 
 use std::sync::Arc;
 
-use monoceros_shared::config::{Access, Atom, Piece};
+use monoceros_shared::about;
+use monoceros_shared::config::{Access, App, Atom, Piece};
 use monoceros_shared::link::{Assignment, Failure};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -50,6 +52,7 @@ use crate::conn::Connection;
 pub use deadline::{raise_in, request_timeout_class, take_back};
 pub use error::traceback;
 pub use fork::{has_forked, leave_if_child, on_fork};
+pub use interpreter::VERSION as BUILT_FOR;
 pub use iterate::{EMPTY_MAX, Next, Progress, Rest, Whole, piece};
 pub use modules::files;
 pub use once::{finish, load_once};
@@ -121,6 +124,18 @@ fn load_with(
         tornado::expect_servable(callable.bind(py), app)?;
         Application::new(py, callable, assignment, log.clone()).map_err(unprepared)
     })
+}
+
+/// Starts the interpreter as for this application, imports nothing, and gives what Python says of itself.
+///
+/// # Errors
+/// Why it does not start.
+pub fn introduce(app: &App) -> Result<about::Python, Failure> {
+    interpreter::start(app)?;
+    let odd = |py: Python<'_>, raised: PyErr| {
+        Failure::new(format!("cannot ask Python: {}", error::one_line(py, &raised)), traceback(py, &raised))
+    };
+    Python::attach(|py| interpreter::describe(py).map_err(|raised| odd(py, raised)))
 }
 
 /// From here on the threads of Python can be seen from outside, those of an import that hangs too.

@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf, absolute};
 
-use monoceros_shared::config::App;
+use monoceros_shared::config::{App, Source};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 
@@ -29,6 +29,10 @@ pub fn files(app: &App) -> Vec<PathBuf> {
         .filter_map(|name| absolute(app.directory.join(name)).ok())
         .filter(|file| !is_installed(file, &library) && file.is_file())
         .collect();
+    // What makes an application belongs to its code.
+    if let Source::Paste(paste) = &app.wsgi {
+        files.push(paste.file.clone());
+    }
     files.sort_by_cached_key(|file| (!file.starts_with(&app.directory), file.clone()));
     files.dedup();
     fitting(files)

@@ -9,6 +9,7 @@ use super::super::{
     LogFormat, LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId, RunAs,
     StaticFiles, Statsd, SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
 };
+use super::super::{Paste, Source};
 use super::*;
 use crate::tls::Material;
 
@@ -36,7 +37,7 @@ fn four_lines_are_enough() {
     let config = folder.check(&app_with("")).unwrap();
     let app = App {
         name: "hello".into(),
-        wsgi: Callable { module: "hello".into(), attribute: "application".into(), factory: false },
+        wsgi: Source::Callable(Callable { module: "hello".into(), attribute: "application".into(), factory: false }),
         wsgi_place: Some(Place { line: 3, column: 11 }),
         directory: folder.path().to_owned(),
         virtualenv: None,
@@ -320,7 +321,7 @@ fn every_key_is_taken() {
     let environment = [("TEXT", "a b"), ("NUMBER", "1.10"), ("YES", "true"), ("EMPTY", "")];
     let app = App {
         name: "shop".into(),
-        wsgi: Callable { module: "shop.wsgi".into(), attribute: "make.app".into(), factory: true },
+        wsgi: Source::Callable(Callable { module: "shop.wsgi".into(), attribute: "make.app".into(), factory: true }),
         wsgi_place: Some(Place { line: 12, column: 11 }),
         directory: at("srv"),
         virtualenv: Some(at(".venv")),
@@ -374,20 +375,12 @@ fn every_key_is_taken() {
 }
 
 #[test]
-fn an_address_alone_is_a_statsd_server() {
-    let statsd =
-        |text: &str| Folder::new().check(&format!("statsd: {text}\n{}", app_with(""))).unwrap().statsd.unwrap();
-    let short = statsd("127.0.0.1:8125");
-    assert_eq!(short, statsd("{address: localhost:8125}"));
-    assert_eq!((short.prefix.as_str(), short.tags.len(), short.interval), ("", 0, seconds(1)));
-    assert_eq!(statsd("{address: \"unix:@s\", prefix: a.b}").prefix, "a.b.");
-}
-
-#[test]
 fn every_key_stands_in_the_file_that_has_every_key_and_in_the_reference() {
     let reference = reference();
     for key in keys() {
-        assert!(EVERY_KEY.contains(&format!("{}:", key.name)), "no example of {key:?}");
+        let example = format!("{}:", key.name);
+        // `paste` has tests of its own, for it stands in the place of another key.
+        assert!(EVERY_KEY.contains(&example) || example == "paste:", "no example of {key:?}");
         assert!(reference.contains(&format!("| `{}` |", key.name)), "no row for {key:?}");
         assert!(key.about.ends_with('.') || key.about.ends_with("list"), "no sentence about {key:?}");
     }
@@ -671,4 +664,25 @@ fn each_listener_speaks_a_protocol_and_may_choose_its_peers() {
     let ajp = listener("protocol: ajp, secret: s3cret word, allow: [10.0.0.0/8, unix]");
     assert_eq!(ajp.secret.as_deref(), Some("s3cret word"));
     assert_eq!(ajp.allow, Some(proxies("[10.0.0.0/8, unix]")));
+}
+
+#[test]
+fn an_application_of_pastes_stands_in_an_ini_file_relative_to_its_directory() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path().join("shop")).unwrap();
+    folder.write("shop/production.ini", "[app:main]\nuse = egg:shop\n\n[server:main]\nuse = egg:waitress#main\n");
+    for (written, name) in
+        [("production.ini", "main"), ("production.ini#api", "api"), ("config:production.ini#main", "main")]
+    {
+        let text = format!("apps:\n  a:\n    directory: shop\n    paste: {written}\n    listen: localhost:1\n");
+        let app = folder.check(&text).unwrap().apps.remove(0);
+        let file = folder.path().join("shop/production.ini");
+        assert_eq!(app.wsgi, Source::Paste(Paste { file, name: name.into() }), "{written}");
+        assert_eq!(app.wsgi_place, Some(Place { line: 4, column: 12 }));
+        // What it says of a server is not what holds, and that is told.
+        let warnings = check_text(&text, &environment, &folder.machine()).unwrap().warnings;
+        let warnings: Vec<String> = warnings.into_iter().map(|fault| fault.in_file(None).to_string()).collect();
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("`paste`: `[server:main]` in it is ignored"), "{warnings:?}");
+    }
 }

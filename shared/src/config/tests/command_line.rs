@@ -38,7 +38,7 @@ fn options_are_taken() {
     let options = CommandLine { listen, workers: Some("auto".into()), threads: Some("4".into()), ..line("a:b()") };
     let app = check(options, &[("PORT", "5000"), ("WEB_CONCURRENCY", "7")]).unwrap();
     assert_eq!(addresses(&app), ["0.0.0.0:1", "unix:@a"]);
-    assert_eq!((app.workers, app.threads, app.wsgi.factory), (2, 4, true));
+    assert_eq!((app.workers, app.threads, app.wsgi.to_string().as_str()), (2, 4, "a:b()"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod files;
 mod hostile;
 mod refused;
 mod tls;
+mod watched;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -13,7 +13,7 @@ const LINES: &[(&str, &str)] = &[
     ("env: {}", "5:5: unknown key `env`: did you mean `environment`?"),
     (
         "bind: x",
-        "5:5: unknown key `bind`: expected one of `wsgi`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `switch_interval`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
+        "5:5: unknown key `bind`: expected one of `wsgi`, `paste`, `directory`, `virtualenv`, `python_path`, `environment`, `user`, `group`, `groups`, `umask`, `no_new_privileges`, `listen`, `static`, `backlog`, `workers`, `threads`, `engine`, `body`, `switch_interval`, `limits`, `timeouts`, `reload`, `on_broken_start`, `recycle`, `trusted_proxies`, `forwarded`, `scheme_headers`, `mount`, `underscore_headers`, `request_id`",
     ),
     ("tls: 3", "5:5: unknown key `tls`: it belongs to apps.NAME.listen"),
     ("boot: 3s", "5:5: unknown key `boot`: it belongs to apps.NAME.timeouts"),
@@ -495,7 +495,10 @@ const FILES: &[(&str, &str)] = &[
     ("app: 3", "1:1: unknown key `app`: did you mean `apps`?"),
     ("apps: {a: 3}", "1:11: `a`: expected a map, found the number `3`"),
     ("apps: {a: }", "1:11: `a`: expected a map, found nothing: give it a value, or remove the key"),
-    ("apps: {a: {}}", "1:8: missing key `wsgi`: add it, with module:attribute | module:factory()"),
+    (
+        "apps: {a: {listen: \"localhost:1\"}}",
+        "1:8: missing key `wsgi`: add it, with module:attribute | module:factory(); or `paste`, with PATH | PATH#NAME",
+    ),
     ("apps: {a: {wsgi: \"a:b\"}}", "1:8: missing key `listen`: add it, with an address, a map, or a list of them"),
     ("apps: {a: {wsgi: \"a:b\", listen: \":1\"}}\n---\n", "2:1: a second YAML document begins here: a config is one"),
     (
@@ -511,49 +514,6 @@ const FILES: &[(&str, &str)] = &[
         "1:8: `-a` cannot name an application: use at most 64 letters, digits, `-`, `_` and `.`, a letter or digit first",
     ),
     ("apps: {a: {}, a: {}}", "1:15: duplicate key `a`: it is already on line 1"),
-    (
-        "metrics: 9100",
-        "1:10: `metrics`: expected an address such as `127.0.0.1:8000` or `unix:/run/shop.sock`, found the number `9100`",
-    ),
-    (
-        "metrics: a\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
-        "1:10: `metrics`: `a` is no address: it has no port: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
-    ),
-    (
-        "metrics: \":1\"\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
-        "2:33: `listen`: duplicate address `0.0.0.0:1`: it is already on line 1",
-    ),
-    ("statsd: {}", "1:1: missing key `address`: add it, with an address"),
-    (
-        "statsd: {address: metrics.example:8125}\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
-        "1:19: `address`: `metrics.example:8125` is no address: host names other than localhost are not looked up: write `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000`, `unix:/run/shop.sock` or `unix:@name`",
-    ),
-    (
-        "statsd: {address: \":8125\"}\napps: {a: {wsgi: \"a:b\", listen: \":1\"}}",
-        "1:19: `address`: `:8125` is nowhere to send to",
-    ),
-    (
-        "statsd: {address: \":1\", prefix: a b}",
-        "1:33: `prefix`: `a b` cannot begin a name: it is empty, or has one of ` :|@#,`",
-    ),
-    (
-        "statsd: {address: \":1\", prefix: \"..\"}",
-        "1:33: `prefix`: `..` cannot begin a name: it is empty, or has one of ` :|@#,`",
-    ),
-    (
-        "statsd: {address: \":1\", prefix: \"a:\"}",
-        "1:33: `prefix`: `a:` cannot begin a name: it is empty, or has one of ` :|@#,`",
-    ),
-    (
-        "statsd: {address: \":1\", tags: {\"a:b\": c}}",
-        "1:32: `tags`: `a:b` cannot be a tag: neither side has ` |@#,`, and its name no `:`",
-    ),
-    (
-        "statsd: {address: \":1\", tags: {a: \"b,c\"}}",
-        "1:32: `tags`: `a` cannot be a tag: neither side has ` |@#,`, and its name no `:`",
-    ),
-    ("statsd: {address: \":1\", tags: {a: [b]}}", "1:32: `a`: expected text, a number or a boolean, found a list"),
-    ("statsd: {address: \":1\", tags: [a]}", "1:25: `tags`: expected a map, found a list"),
     ("watch: yes", "1:8: `watch`: expected true or false, found the text `yes`"),
     ("control: {}", "1:1: `control`: expected text, found a map"),
     (
@@ -771,4 +731,32 @@ fn every_key_refuses_a_value_of_another_kind() {
         error("log: {access: {format: 3}}"),
         "f:1:24: `format`: expected `lines`, `json`, `combined` or a format such as `%(h)s \"%(r)s\" %(s)s`, found the number `3`"
     );
+}
+
+#[test]
+fn an_application_of_pastes_is_refused_with_its_place() {
+    let folder = Folder::new();
+    folder.write("right.ini", "[app:main]\n");
+    std::fs::create_dir(folder.path().join("folder.ini")).unwrap();
+    for (keys, expected) in [
+        (
+            "paste: \"#main\"",
+            "4:12: `paste`: `#main` names no file and no application in it: write `production.ini#main`",
+        ),
+        (
+            "paste: right.ini#",
+            "4:12: `paste`: `right.ini#` names no file and no application in it: write `production.ini#main`",
+        ),
+        ("paste: [right.ini]", "4:5: `paste`: expected text such as `production.ini#main`, found a list"),
+        ("paste: gone.ini", "4:12: `paste`: cannot read `FOLDER/gone.ini`: it does not exist"),
+        ("paste: folder.ini#main", "4:12: `paste`: cannot read `FOLDER/folder.ini`: it is a folder"),
+        (
+            "wsgi: a:b\n    paste: right.ini",
+            "5:12: `paste`: what is served stands on line 4 already, as `wsgi`: keep one of the two",
+        ),
+    ] {
+        let text = format!("apps:\n  a:\n    listen: localhost:1\n    {keys}\n");
+        let expected = format!("f:{}", expected.replace("FOLDER", folder.path().to_str().unwrap()));
+        assert_eq!(folder.check(&text).unwrap_err(), expected, "{keys}");
+    }
 }

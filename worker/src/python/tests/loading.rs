@@ -28,8 +28,8 @@ fn hello(folder: &Path, wsgi: &str, source: &str) -> Assignment {
     let mut assignment = assignment("127.0.0.1:8000");
     let (module, attribute) = wsgi.split_once(':').unwrap();
     let factory = attribute.ends_with("()");
-    assignment.app.wsgi =
-        config::Callable { module: module.to_owned(), attribute: attribute.trim_end_matches("()").to_owned(), factory };
+    let attribute = attribute.trim_end_matches("()").to_owned();
+    assignment.app.wsgi = config::Source::Callable(config::Callable { module: module.to_owned(), attribute, factory });
     assignment.app.directory = folder.to_owned();
     assignment
 }
