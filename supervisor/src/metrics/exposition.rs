@@ -173,7 +173,7 @@ impl Page {
         self.family(
             "monoceros_requests_total",
             Kind::Counter,
-            "Requests that were answered, by the class of the status.",
+            "Requests by the class of their answer's status; 4xx too where the client left before its head.",
         );
         for app in apps {
             for (class, count) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(app.counts.classes()) {

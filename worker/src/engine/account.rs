@@ -2,7 +2,7 @@
 //!
 //! What a thread counts stands in its tally; times are between exact stamps, of which a request costs one, at its end.
 //!
-//! A request is told of once, at its end, whatever that is: its answer has left, it was refused, it timed out, or its connection ended.
+//! A request is counted once, and told of once, at its end, whatever that is: its answer has left, it was refused, it timed out, or its connection ended.
 //!
 //! Known fault: the access line of a request that timed out has no variable of its environ, for Python has that.
 
@@ -77,18 +77,32 @@ impl Runner {
         }
     }
 
-    /// The application has nothing more to say to this request.
-    pub(super) fn count_answer(&self, guest: &Guest) {
-        let turn = &guest.connection.turn;
-        if turn.is_answered() {
-            let tally = self.tally();
-            tally.count_answer(turn.status());
-            tally.duration.record(self.stamp.saturating_sub(guest.arrived));
+    /// The application has nothing more to say to this request, if so.
+    pub(super) fn count_answer(&self, guest: &mut Guest) {
+        if guest.connection.turn.is_answered() {
+            self.count(guest, guest.connection.turn.status());
         }
+    }
+
+    /// The connection ends, perhaps with a request that was not counted: its client has left, or was too slow.
+    fn count_end(&self, guest: &mut Guest) {
+        if guest.arrived > 0 {
+            let turn = &guest.connection.turn;
+            let status = if turn.has_reply() && turn.is_head_out() { turn.status() } else { CLIENT_LEFT };
+            self.count(guest, status);
+        }
+    }
+
+    fn count(&self, guest: &mut Guest, status: u16) {
+        let arrived = std::mem::take(&mut guest.arrived);
+        let tally = self.tally();
+        tally.count_answer(status);
+        tally.duration.record(self.stamp.saturating_sub(arrived));
     }
 
     /// A request that the application never saw.
     pub(super) fn count_refusal(&self, guest: &mut Guest, refusal: Refusal) {
+        guest.arrived = 0;
         let tally = self.tally();
         tally.refused.add(1);
         tally.count_answer(refusal.status);
@@ -133,6 +147,7 @@ impl Runner {
 
     /// The connection ends, perhaps with a request that was not told of.
     pub(super) fn tell_end(&self, guest: &mut Guest) {
+        self.count_end(guest);
         let turn = &guest.connection.turn;
         if let Some(times) = guest.times.take() {
             let why = guest.why.unwrap_or("the client left before it had the whole answer");

@@ -34,7 +34,7 @@ pub struct Guest {
     pub is_polled: bool,
     /// The worker drains: this client has a moment for one more request.
     pub last_call: bool,
-    /// When its request was whole, by [`crate::clock::exactly`].
+    /// When its request was whole, by [`crate::clock::exactly`]; 0 when it has none that is not counted yet.
     pub arrived: u64,
     /// How long its request takes, from when it is whole until it is told of, if anybody wants to know.
     pub times: Option<Times>,

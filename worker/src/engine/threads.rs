@@ -200,8 +200,8 @@ impl Runner {
     /// Ends a connection whose client was told without its call.
     pub(super) fn part_late(&mut self, mut guest: Box<Guest>) {
         let line = self.engine.scoreboard.threads()[self.index].current();
-        // It was told of when its client was.
-        guest.times = None;
+        // It was counted and told of when its client was.
+        (guest.arrived, guest.times) = (0, None);
         self.engine.scoreboard.threads()[self.index].end();
         self.moment = self.clock.moment();
         self.stamp = clock::exactly();
