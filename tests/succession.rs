@@ -666,9 +666,9 @@ fn code_that_cannot_be_loaded_after_an_upgrade_leaves_the_old_workers() {
 #[test]
 fn whoever_waits_for_something_else_is_answered_before_an_upgrade() {
     let server = site().serve();
-    server.site().put("deploy.py", "import threading\nthreading.Event().wait()\n");
+    server.site().put("deploy.py", "import threading\nopen('waits', 'w').close()\nthreading.Event().wait()\n");
     let scaling = server.site().supervisor(&["scale", "-c", "server.yaml", "main", "3"]);
-    eventually("the third worker to boot", || (server.workers().len() == 3).then_some(()));
+    eventually("the third worker to import it", || server.site().path("waits").exists().then_some(()));
     server.site().put("deploy.py", "VERSION = 2\n");
     let (status, said) = server.command(&["upgrade"]);
     assert_eq!(status, 0, "{said}");

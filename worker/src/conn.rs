@@ -157,6 +157,12 @@ impl Connection {
         }
     }
 
+    /// Its memory, for the turn of another connection: it is over.
+    pub fn bequeath(&mut self) -> Turn {
+        let limits = self.turn.limits().clone();
+        std::mem::replace(&mut self.turn, Turn::new(limits)).renew()
+    }
+
     /// Its descriptor, for the poll.
     pub fn raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()

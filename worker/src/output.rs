@@ -136,6 +136,15 @@ impl Output {
         *self = Output::default();
     }
 
+    /// Forgets all of it, and keeps little more than so many bytes of memory.
+    pub fn empty(&mut self, keep: usize) {
+        let (mut bytes, mut behind) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.behind));
+        bytes.clear();
+        behind.clear();
+        *self = Output { bytes, behind, ..Output::default() };
+        self.shrink(keep);
+    }
+
     /// Gives memory back that an idle connection should not hold.
     pub fn shrink(&mut self, keep: usize) {
         if self.bytes.capacity() > keep {

@@ -84,7 +84,7 @@ impl Runner {
                 return Ok(Reception::NoRoom);
             }
         };
-        let turn = Turn::new(self.engine.settings.limits.clone());
+        let turn = self.spares.pop().unwrap_or_else(|| Turn::new(self.engine.settings.limits.clone()));
         let mut connection = Connection::new(socket, peer, index, turn, self.engine.settings.waits);
         if !self.engine.settings.doors.let_in(&mut connection) {
             self.engine.slots.leave(key);

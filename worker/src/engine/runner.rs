@@ -12,7 +12,7 @@ use super::{Engine, Mode, Task};
 use crate::clock::{self, Clock};
 use crate::conn::{Edge, Flushed, Standing};
 use crate::lease::Lease;
-use crate::turn::{Farewell, Moment};
+use crate::turn::{Farewell, Moment, Turn};
 
 /// Bytes read at once. Less costs large uploads more reads, more costs each thread memory.
 const SCRATCH: usize = 64 * 1024;
@@ -20,6 +20,9 @@ const SCRATCH: usize = 64 * 1024;
 /// Requests for static files that one connection is answered in a row. More lets a client that sends many at once keep the others
 /// waiting, fewer costs it more looks at the poll.
 const FILES_MAX: usize = 16;
+
+/// Turns of ended connections that are kept for others. Fewer costs the heap more work where connections come and go, more is memory.
+const SPARES_MAX: usize = 32;
 
 /// The number of a runner that makes no calls.
 pub(super) const HANDS: usize = usize::MAX;
@@ -40,6 +43,8 @@ pub struct Runner {
     pub(super) scratch: Box<[u8]>,
     /// Work found while leading, on its way to the queue.
     pub(super) batch: Vec<Task>,
+    /// Turns of connections that have ended, for those that come.
+    pub(super) spares: Vec<Turn>,
 }
 
 impl Runner {
@@ -50,7 +55,7 @@ impl Runner {
         let scratch = vec![0; SCRATCH].into();
         let lease = (index != HANDS).then(|| engine.watch.lease(index));
         let (tally, stamp) = (index, clock::exactly());
-        Runner { engine, index, tally, stamp, lease, clock, moment, scratch, batch: Vec::new() }
+        Runner { engine, index, tally, stamp, lease, clock, moment, scratch, batch: Vec::new(), spares: Vec::new() }
     }
 
     /// What its thread counts.
@@ -247,10 +252,13 @@ impl Runner {
     }
 
     /// Lets go of a connection without a word: it has ended, or goes on elsewhere. It is out of the poll.
-    pub(super) fn forget(&mut self, guest: Box<Guest>) {
+    pub(super) fn forget(&mut self, mut guest: Box<Guest>) {
         let key = guest.key;
         if !guest.connection.is_branch() {
             self.engine.count_closed();
+            if self.spares.len() < SPARES_MAX {
+                self.spares.push(guest.connection.bequeath());
+            }
         }
         drop(guest);
         self.engine.slots.leave(key);

@@ -14,6 +14,7 @@
 
 mod answering;
 mod reading;
+pub mod renewal;
 mod reply;
 mod streaming;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use renewal::Spare;
 use reply::Reply;
 pub use streaming::Fed;
 
@@ -31,8 +33,8 @@ use crate::body::Body;
 use crate::identity::Identity;
 use crate::origin::{Origin, Way};
 use crate::output::Output;
+use crate::wire::gateway;
 use crate::wire::gateway::answer::Manner;
-use crate::wire::gateway::{self, Protocol};
 use crate::wire::http::answer::Ending;
 use crate::wire::http::{body, head};
 use crate::wire::{Head, Refusal};
@@ -185,6 +187,8 @@ pub struct Turn {
     has_head: bool,
     /// Whether the web server has something for its log.
     complained: bool,
+    /// What the connection before has left.
+    spare: Option<Spare>,
 }
 
 impl Turn {
@@ -213,6 +217,7 @@ impl Turn {
             identity: Identity::None,
             has_head: false,
             complained: false,
+            spare: None,
         }
     }
 
@@ -220,13 +225,6 @@ impl Turn {
     /// received again, once it is known how it came.
     pub fn inherit(limits: Arc<Limits>, served: u64) -> Turn {
         Turn { served, ..Turn::new(limits) }
-    }
-
-    /// A gateway sends its requests, and speaks this.
-    pub fn speak(&mut self, protocol: Protocol) {
-        debug_assert!(self.is_idle() && self.input.is_empty());
-        let limits = gateway::Limits { head: self.limits.head, body: self.limits.body };
-        self.wire = Wire::Gateway(Box::new(gateway::Reader::new(protocol, limits)));
     }
 
     /// How its answers are put.

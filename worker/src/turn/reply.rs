@@ -38,6 +38,12 @@ impl Reply {
         self.draft.renew();
     }
 
+    /// Forgets all of it, and keeps little more than so many bytes of memory.
+    pub(super) fn empty(&mut self, keep: usize) {
+        (self.total, self.content, self.sent) = (None, None, 0);
+        self.draft.empty(keep);
+    }
+
     /// The connection will be closed behind this answer, which says so if its head is not out.
     pub(super) fn make_last(&mut self) {
         self.asked.keep_alive = false;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::output::Piece;
+use crate::wire::gateway::Protocol;
 
 const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 
@@ -43,17 +44,20 @@ fn sent(turn: &mut Turn) -> String {
 
 /// Answers each request with its method, path and body, until the input is used up; gives all that was sent.
 fn serve(pieces: &[&[u8]]) -> String {
-    let mut turn = turn();
+    serve_by(&mut turn(), pieces)
+}
+
+fn serve_by(turn: &mut Turn, pieces: &[&[u8]]) -> String {
     let mut pieces = pieces.iter();
     let mut all = String::new();
     loop {
         match turn.next() {
-            Next::Send => all += &sent(&mut turn),
+            Next::Send => all += &sent(turn),
             Next::Receive => match pieces.next() {
                 Some(piece) => turn.receive(piece, &MOMENT),
                 None => return all,
             },
-            Next::Call => echo(&mut turn),
+            Next::Call => echo(turn),
             Next::Wait => turn.restart(&MOMENT),
             Next::End(farewell) => return format!("{all}<{farewell:?}>"),
         }
@@ -249,3 +253,41 @@ fn a_whole_request_stays_that_cannot_be_made_bytes_again() {
         assert_eq!(turn.next(), Next::End(Farewell::Linger));
     }
 }
+
+#[test]
+fn what_an_ended_connection_leaves_changes_nothing_for_the_next() {
+    let ends: [&[u8]; 6] = [
+        b"GET /a?b HTTP/1.1\r\nHost: x\r\nCookie: secret\r\n\r\n",
+        b"POST /c HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\n12345",
+        b"POST /d HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n12345",
+        b"GET /e HTTP/1.1\r\nHo",
+        b"GET /f HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"",
+    ];
+    for before in ends {
+        for gateway in [false, true] {
+            let mut old = turn();
+            if gateway {
+                old.speak(Protocol::Scgi);
+                serve_by(&mut old, &[SCGI]);
+            } else {
+                serve_by(&mut old, &[before]);
+            }
+            let mut new = old.renew();
+            assert!(new.is_idle() && new.unread().is_empty() && new.served() == 0 && !new.has_head(), "{before:?}");
+            assert_eq!((new.status(), new.has_begun(), new.is_head_out()), (0, false, false));
+            for next in ends {
+                assert_eq!(serve_by(&mut new, &[next]), serve(&[next]), "{next:?} behind {before:?}");
+                new = new.renew();
+            }
+            let mut fresh = turn();
+            fresh.speak(Protocol::Scgi);
+            new.speak(Protocol::Scgi);
+            let answer = serve_by(&mut new, &[SCGI]);
+            assert_eq!(answer, serve_by(&mut fresh, &[SCGI]));
+            assert!(answer.contains("GET /deep"), "{answer}");
+        }
+    }
+}
+
+const SCGI: &[u8] = b"77:CONTENT_LENGTH\x000\0SCGI\x001\0REQUEST_METHOD\0GET\0REQUEST_URI\0/deep\0PATH_INFO\0/deep\0,";

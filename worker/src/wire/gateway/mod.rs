@@ -105,6 +105,20 @@ impl Reader {
         Reader { wire, limits, text: Vec::new(), given: Vec::new(), replies: Vec::new(), begun: false }
     }
 
+    /// A reader that expects a request, with the memory of this one, or little more than so many bytes of each of its buffers.
+    pub fn renew(mut self: Box<Reader>, protocol: Protocol, limits: Limits, keep: usize) -> Box<Reader> {
+        let fresh = Reader::new(protocol, limits);
+        let Reader { mut text, mut given, mut replies, .. } = std::mem::replace(&mut *self, fresh);
+        text.clear();
+        given.clear();
+        replies.clear();
+        text.shrink_to(keep);
+        given.shrink_to(keep / size_of::<Field>());
+        replies.shrink_to(keep);
+        (self.text, self.given, self.replies) = (text, given, replies);
+        self
+    }
+
     /// Takes what it can of `input`, which begins behind what was taken before: how many bytes that was, and whether the head is whole. Then
     /// its spans are of [`Reader::text`], and the body follows.
     ///

@@ -141,6 +141,14 @@ impl Draft {
         self.clear();
     }
 
+    /// The same, and keeps little more than so many bytes of them.
+    pub fn empty(&mut self, keep: usize) {
+        self.renew();
+        if self.text.capacity() > keep {
+            self.text = Vec::new();
+        }
+    }
+
     /// The head will have this field, which is right as it is, unless the application gives one of that name.
     pub fn promise(&mut self, name: &[u8], value: &[u8]) {
         debug_assert!(is_token(name) && is_text(value));
