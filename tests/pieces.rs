@@ -45,6 +45,18 @@ fn pieces_that_come_at_once_are_all_there_in_their_order() {
 }
 
 #[test]
+fn large_pieces_are_sent_from_where_python_has_them() {
+    let server = site().serve();
+    for _ in 0..3 {
+        // Nobody has them any more but who sends them.
+        let answer = server.get("/large").expect_status(200);
+        assert_eq!(answer.body, [[b'a'; 1_000_000], [b'b'; 1_000_000], [b'c'; 1_000_000]].concat());
+        let answer = server.get("/much").expect_status(200);
+        assert_eq!(answer.body, b"0123456789".repeat(100_000));
+    }
+}
+
+#[test]
 fn what_was_given_before_a_failure_arrives_and_does_not_look_complete() {
     let server = site().serve();
     let mut client = server.connect();

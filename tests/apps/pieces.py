@@ -41,6 +41,10 @@ def application(environ, start_response):
         return fail()
     if path == "/both":
         return both(write)
+    if path == "/large":
+        return (letter * 1_000_000 for letter in (b"a", b"b", b"c"))
+    if path == "/much":
+        return [bytes(bytearray(b"0123456789")) * 100_000]
     if path == "/many":
         return (b"%09d\n" % number for number in range(10_000))
     return [path.encode()]

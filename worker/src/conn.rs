@@ -8,19 +8,18 @@ mod introduced;
 mod peer;
 mod routes;
 mod sealed;
+mod send;
 pub mod trunk;
 mod trunked;
 mod upload;
 mod voice;
 
-use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::sendfile::sendfile;
 use socket2::Socket;
 
 pub use held::Holder;
@@ -31,7 +30,6 @@ pub use voice::{Voice, say};
 
 use crate::descriptors;
 use crate::lease::{Heard, Lease};
-use crate::output::{Output, Piece};
 use crate::relay::Relay;
 use crate::tls::{Session, Variables};
 use crate::turn::{Farewell, Moment, Next, Patience, Turn};
@@ -273,7 +271,7 @@ impl Connection {
         if self.place.is_some() {
             return self.flush_on_trunk();
         }
-        let (flushed, moved) = send(&self.socket, self.turn.output());
+        let (flushed, moved) = send::send(&self.socket, self.turn.output());
         self.moved |= moved;
         flushed
     }
@@ -362,39 +360,5 @@ impl Drop for Connection {
         if !self.is_branch() {
             descriptors::forget(&self.socket);
         }
-    }
-}
-
-/// Sends bytes and files as far as the socket takes them. Says whether any went.
-fn send(socket: &Socket, output: &mut Output) -> (Flushed, bool) {
-    let mut moved = false;
-    loop {
-        let sent = match output.front() {
-            Piece::Nothing => return (Flushed::All, moved),
-            Piece::Broken => return (Flushed::Gone, moved),
-            Piece::Bytes(bytes) => socket.send_with_flags(bytes, libc::MSG_NOSIGNAL),
-            Piece::Stretch(stretch) => send_file(socket, &stretch.file, stretch.offset, stretch.length),
-        };
-        match sent {
-            Ok(count) => {
-                moved = true;
-                output.sent(count);
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return (Flushed::Full, moved),
-            Err(_) => return (Flushed::Gone, moved),
-        }
-    }
-}
-
-fn send_file(socket: &Socket, file: &File, offset: u64, length: u64) -> io::Result<usize> {
-    /// What Linux moves at most in one call.
-    const ONCE: u64 = 0x7fff_f000;
-    let mut offset = offset as libc::off_t;
-    match sendfile(socket, file, Some(&mut offset), length.min(ONCE) as usize) {
-        // The file is shorter than it was: the answer cannot be completed.
-        Ok(0) => Err(io::Error::from(ErrorKind::UnexpectedEof)),
-        Ok(count) => Ok(count),
-        Err(error) => Err(error.into()),
     }
 }

@@ -1,9 +1,10 @@
-//! What is ready to leave on a connection, in order: bytes, then perhaps a stretch of a file, then the bytes behind it.
+//! What is ready to leave on a connection, in order: bytes, then perhaps a stretch of a file or a loan, then the bytes behind it.
 //!
-//! A queue of at most one file is enough, because the next item of an answer is asked for only when this is empty. One for a gateway that
+//! A queue of at most one of those is enough, because the next item of an answer is asked for only when this is empty. One for a gateway that
 //! wants content in packets is read into those, some at a time.
 
 use std::fs::File;
+use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
 
 use crate::wire::gateway::answer::Manner;
@@ -22,6 +23,28 @@ pub struct Stretch {
     pub length: u64,
 }
 
+/// Bytes of somebody else's, who leaves them as they are until this is dropped.
+pub type Loan = Box<dyn AsRef<[u8]> + Send + Sync>;
+
+/// What of a loan is still to be sent.
+struct Lent {
+    loan: Loan,
+    sent: usize,
+    end: usize,
+}
+
+impl Lent {
+    fn rest(&self) -> &[u8] {
+        &(*self.loan).as_ref()[self.sent..self.end]
+    }
+}
+
+impl std::fmt::Debug for Lent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lent").field("sent", &self.sent).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
 /// Bytes and files on their way out.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -30,6 +53,7 @@ pub struct Output {
     stretch: Option<Stretch>,
     /// How the stretch is put into packets, if it is.
     packed: Option<Manner>,
+    lent: Option<Lent>,
     behind: Vec<u8>,
 }
 
@@ -49,13 +73,23 @@ pub enum Piece<'a> {
 impl Output {
     /// Where the next bytes are to be written.
     pub fn tail(&mut self) -> &mut Vec<u8> {
-        if self.stretch.is_some() { &mut self.behind } else { &mut self.bytes }
+        if self.has_bulk() { &mut self.behind } else { &mut self.bytes }
     }
 
     /// Queues a part of a file behind the bytes.
     pub fn push(&mut self, stretch: Stretch) {
-        assert!(self.stretch.is_none(), "the item before was not sent yet");
+        assert!(!self.has_bulk(), "the item before was not sent yet");
         self.stretch = Some(stretch);
+    }
+
+    /// Queues the first `length` bytes of a loan behind the bytes, without a copy.
+    pub fn push_lent(&mut self, loan: Loan, length: usize) {
+        assert!(!self.has_bulk(), "the item before was not sent yet");
+        self.lent = Some(Lent { loan, sent: 0, end: length });
+    }
+
+    fn has_bulk(&self) -> bool {
+        self.stretch.is_some() || self.lent.is_some()
     }
 
     /// The same in packets, as this manner has them.
@@ -66,12 +100,17 @@ impl Output {
 
     /// Whether all has left.
     pub fn is_empty(&self) -> bool {
-        self.sent == self.bytes.len() && self.stretch.is_none()
+        self.sent == self.bytes.len() && !self.has_bulk()
+    }
+
+    /// Whether nothing but bytes waits.
+    pub fn is_bytes(&self) -> bool {
+        !self.has_bulk()
     }
 
     /// Bytes that wait, if nothing else does.
     pub fn bytes_alone(&self) -> Option<usize> {
-        self.stretch.is_none().then(|| self.bytes.len() - self.sent)
+        (!self.has_bulk()).then(|| self.bytes.len() - self.sent)
     }
 
     /// What to send next. Tell with [`Output::sent`] how much of it went.
@@ -83,25 +122,42 @@ impl Output {
         if let Some(manner) = self.packed {
             return if self.pack(manner) { Piece::Bytes(&self.bytes[self.sent..]) } else { Piece::Broken };
         }
-        match &mut self.stretch {
-            Some(stretch) => Piece::Stretch(stretch),
-            None => Piece::Nothing,
+        match (&self.lent, &mut self.stretch) {
+            (Some(lent), _) => Piece::Bytes(lent.rest()),
+            (None, Some(stretch)) => Piece::Stretch(stretch),
+            (None, None) => Piece::Nothing,
         }
     }
 
-    /// So many bytes of the last piece have left.
+    /// The bytes and the loan behind them, if there are both, so that one call sends them.
+    #[inline]
+    pub fn front_two(&self) -> Option<[IoSlice<'_>; 2]> {
+        let lent = self.lent.as_ref().filter(|_| self.sent < self.bytes.len())?;
+        Some([IoSlice::new(&self.bytes[self.sent..]), IoSlice::new(lent.rest())])
+    }
+
+    /// So many bytes of the last piece have left, or of two.
     pub fn sent(&mut self, count: usize) {
-        if self.sent < self.bytes.len() {
-            self.sent += count;
-        } else if let Some(stretch) = &mut self.stretch {
-            stretch.offset += count as u64;
-            stretch.length -= count as u64;
-        }
+        let own = count.min(self.bytes.len() - self.sent);
+        self.sent += own;
+        let count = count - own;
+        let is_over = match (&mut self.lent, &mut self.stretch) {
+            (Some(lent), _) => {
+                lent.sent += count;
+                lent.sent == lent.end
+            }
+            (None, Some(stretch)) => {
+                stretch.offset += count as u64;
+                stretch.length -= count as u64;
+                stretch.length == 0
+            }
+            (None, None) => false,
+        };
         if self.sent == self.bytes.len() {
             self.bytes.clear();
             self.sent = 0;
-            if self.stretch.as_ref().is_some_and(|stretch| stretch.length == 0) {
-                self.stretch = None;
+            if is_over {
+                (self.stretch, self.lent) = (None, None);
                 std::mem::swap(&mut self.bytes, &mut self.behind);
             }
         }
@@ -201,5 +257,29 @@ mod tests {
         assert!(matches!(output.front(), Piece::Bytes(b"end")));
         output.sent(3);
         assert!(output.is_empty());
+    }
+
+    #[test]
+    fn a_loan_leaves_between_the_bytes_however_it_is_cut() {
+        for cut in 1..=9 {
+            let mut output = Output::default();
+            output.tail().extend_from_slice(b"<<");
+            output.push_lent(Box::new(b"lent and more".to_vec()), 4);
+            output.tail().extend_from_slice(b">>");
+            let mut all = Vec::new();
+            while !output.is_empty() {
+                let ready = match output.front_two() {
+                    Some([first, second]) => [&*first, &*second].concat(),
+                    None => match output.front() {
+                        Piece::Bytes(bytes) => bytes.to_vec(),
+                        piece => panic!("{piece:?} instead of bytes"),
+                    },
+                };
+                let count = ready.len().min(cut);
+                all.extend_from_slice(&ready[..count]);
+                output.sent(count);
+            }
+            assert_eq!(all, b"<<lent>>", "{cut} bytes at a time");
+        }
     }
 }

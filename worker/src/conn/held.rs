@@ -61,7 +61,7 @@ impl Holder {
             held.is_sent = true;
             // A client that is gone is noticed by whoever sends next.
             let _ = match &held.session {
-                None => send(&held.socket, &mut held.output),
+                None => send::send(&held.socket, &mut held.output),
                 Some(session) => sealed::send(&held.socket, session, &mut held.output),
             };
         }

@@ -18,6 +18,9 @@ use crate::conn::Flushed;
 /// Answers that wait at most. Less wakes clients more often, more makes the first of them wait for the calls of the others.
 const WAITING_MAX: usize = 8;
 
+/// Bytes of an answer that may wait. To send more costs so much that a wake counts for little, and they would be in nobody's cache any more.
+const BYTES_MAX: usize = 16 * 1024;
+
 /// The answers that wait.
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -58,7 +61,8 @@ impl Engine {
     /// Whether an answer that took since then may wait for others.
     pub(super) fn may_wait(&self, guest: &mut Guest, began: u64) -> bool {
         let output = guest.connection.turn.output().bytes_alone().unwrap_or(0);
-        let is_whole = output > 0 && guest.connection.turn.is_answered() && guest.connection.place().is_none();
+        let is_small = (1..=BYTES_MAX).contains(&output);
+        let is_whole = is_small && guest.connection.turn.is_answered() && guest.connection.place().is_none();
         is_whole && !self.watch.is_eager() && !self.is_queue_empty() && clock::now() == began
     }
 }

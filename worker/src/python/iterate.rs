@@ -17,6 +17,7 @@
 
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
 use slog::{debug, error, warn};
 
@@ -29,6 +30,8 @@ use crate::wire::{Span, Version};
 
 /// Bytes that a list may have in all to be handed over at once. Above it a slow reader would cost the list's size twice.
 const AT_ONCE_MAX: u64 = 64 * 1024;
+/// Bytes of a piece that are sent from where Python has them, which is then kept alive. Below it a copy costs less than that.
+const LENT_MIN: usize = 16 * 1024;
 /// Empty items skipped in one pull. A generator may yield `b''` without end, and the thread's other clients must be served.
 pub const EMPTY_MAX: usize = 64;
 
@@ -169,7 +172,7 @@ impl Application {
             expect_ready(turn, said)?;
             announce(turn, total);
             if total <= AT_ONCE_MAX || pieces.len() == 1 {
-                pieces.iter().for_each(|piece| turn.write(piece.as_bytes()));
+                pieces.into_iter().for_each(|piece| write(turn, piece));
                 self.finish(turn, said);
                 return Ok(Whole::Done);
             }
@@ -219,7 +222,7 @@ impl Application {
         let is_bare = is_bare(turn, said);
         let has_all_left = turn.is_head_out() && turn.remaining() == Some(0);
         if let Some(item) = item {
-            turn.write(item.as_bytes());
+            write(turn, item.clone());
             if has_all_left && !is_bare {
                 warn!(self.log, "the application's answer is longer than its Content-Length"; "request" => request_line(turn));
             } else if !is_bare {
@@ -316,6 +319,15 @@ fn next<'py>(iterator: &mut Bound<'py, PyIterator>) -> PyResult<Next<'py>> {
         }
     }
     Ok(Next::Empty)
+}
+
+/// Gives the turn a piece: a copy, or the piece itself where that is dearer.
+fn write(turn: &mut Turn, piece: Bound<'_, PyBytes>) {
+    if piece.as_bytes().len() < LENT_MIN || !turn.output().is_bytes() {
+        turn.write(piece.as_bytes());
+    } else {
+        turn.write_lent(Box::new(PyBackedBytes::from(piece)));
+    }
 }
 
 /// Sends a part of a file, no more than Content-Length.

@@ -7,7 +7,7 @@ use super::{Farewell, Moment, Phase, Turn, Wire};
 use crate::body::Body;
 use crate::identity::{self, DIGITS, Identity};
 use crate::origin::{Origin, Way};
-use crate::output::Stretch;
+use crate::output::{Loan, Stretch};
 use crate::wire::fastcgi::answer::{self as fastcgi, Stream};
 use crate::wire::gateway::answer::Manner;
 use crate::wire::http::answer::{self, Asked, Ending, Fault, Plain};
@@ -189,6 +189,12 @@ impl Turn {
     pub fn write(&mut self, data: &[u8]) {
         self.hurry();
         self.reply.write(data, &mut self.output);
+    }
+
+    /// The same for many bytes, which are sent from where they are.
+    pub fn write_lent(&mut self, loan: Loan) {
+        self.hurry();
+        self.reply.write_lent(loan, &mut self.output);
     }
 
     /// Answers with `length` bytes of a plain file from `offset` on (sendfile).

@@ -3,7 +3,7 @@
 //! The head goes out with the first bytes of content, not before, for until then the application may replace it
 //! (PEP 3333, start_response).
 
-use crate::output::{Output, Stretch};
+use crate::output::{Loan, Output, Stretch};
 use crate::wire::Version;
 use crate::wire::gateway::answer::Manner;
 use crate::wire::http::answer::{Asked, Content, Draft, Ending};
@@ -79,6 +79,21 @@ impl Reply {
         }
         content.flush(tail);
         self.sent += sent as u64;
+    }
+
+    /// The same for what need not be copied.
+    pub(super) fn write_lent(&mut self, loan: Loan, output: &mut Output) {
+        let length = (*loan).as_ref().len() as u64;
+        if self.asked.manner.is_packed() || length == 0 {
+            return self.write((*loan).as_ref(), output);
+        }
+        let content = self.open(output);
+        let allowed = content.open(length, output.tail());
+        if allowed > 0 {
+            output.push_lent(loan, allowed as usize);
+        }
+        content.close(output.tail());
+        self.sent += allowed;
     }
 
     pub(super) fn write_file(&mut self, stretch: Stretch, output: &mut Output) {
