@@ -110,9 +110,9 @@ slow: build ## the latency of good clients beside 5,000 that hardly send (FLAGS=
 	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }
 	@$(PYTHON) tests/bench/slow.py --programs $(TARGET)/release $(FLAGS)
 
-chaos: build $(BENCH_VENV)/ready-$(VERSION) ## 200 reloads, broken ones too, under load, beside gunicorn and granian
-	cargo test --release --package monoceros-tests --test all -- --ignored --exact --nocapture \
-	    chaos::chaos_at_full_size_beside_the_peers
+chaos: build venv $(BENCH_VENV)/ready-$(VERSION) ## 200 reloads, broken ones too, under load, by each engine, and beside gunicorn and granian
+	cargo test --release --package monoceros-tests --test all -- --ignored --nocapture --test-threads=1 \
+	    chaos::chaos_at_full_size
 
 leaks: ## 1,000 reloads, and what the supervisor holds before and after
 	cargo build --release --workspace --bins

@@ -92,12 +92,17 @@ fn nobody_notices_twenty_reloads() {
     expect_nothing_left(&server, before);
 }
 
+/// A server by another engine.
+fn server_by(engine: &str) -> Server {
+    let site = Site::new("deployed:application").file("deploy.py", "VERSION = 0\n").engine(engine);
+    site.app("workers: 2\ntimeouts: {boot: 10s, keepalive: 1h}").serve()
+}
+
 /// The same by another engine.
 fn storm_over(engine: &str) {
     for kills in [false, true] {
         let storm = Storm { seed: seed(), reloads: 8, idle: 50, each: 2, calm: 100, kills, ..Storm::default() };
-        let site = Site::new("deployed:application").file("deploy.py", "VERSION = 0\n").engine(engine);
-        let server = site.app("workers: 2\ntimeouts: {boot: 10s, keepalive: 1h}").serve();
+        let server = server_by(engine);
         let before = descriptors(server.process().pid().as_raw()).len();
         let outcome = storm.rage(&server);
         if kills {
@@ -169,11 +174,9 @@ fn nobody_notices_that_supervisors_come_and_go() {
     }
 }
 
-/// The long one, for `make chaos`: a table of ours and the peers, and the promises held to ours.
-#[test]
-#[ignore = "takes minutes, and needs the peers: `make chaos`"]
-fn chaos_at_full_size_beside_the_peers() {
-    let full = Storm {
+/// The long one.
+fn full() -> Storm {
+    Storm {
         seed: seed(),
         reloads: number("CHAOS_RELOADS").unwrap_or(200),
         idle: number("CHAOS_IDLE").unwrap_or(1000),
@@ -181,6 +184,31 @@ fn chaos_at_full_size_beside_the_peers() {
         calm: 5000,
         limit: Duration::from_secs(240),
         ..Storm::default()
-    };
-    rivals::compare(&full);
+    }
+}
+
+/// A table of ours and the peers, and the promises held to ours.
+#[test]
+#[ignore = "takes minutes, and needs the peers: `make chaos`"]
+fn chaos_at_full_size_beside_the_peers() {
+    rivals::compare(&full());
+}
+
+#[test]
+#[ignore = "takes minutes: `make chaos`"]
+fn chaos_at_full_size_by_each_engine() {
+    for engine in ["gevent", "eventlet", "tornado"] {
+        let storm = full();
+        let server = server_by(engine);
+        let before = descriptors(server.process().pid().as_raw()).len();
+        let outcome = storm.rage(&server);
+        println!(
+            "{engine}: {} answers, {} failed, {} closed",
+            outcome.tally.answered,
+            outcome.tally.failed.len(),
+            outcome.tally.closed.len()
+        );
+        expect_nobody_noticed(&outcome);
+        expect_nothing_left(&server, before);
+    }
 }

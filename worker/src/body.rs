@@ -5,6 +5,10 @@
 use std::fs::File;
 use std::io::{self, Seek, Write};
 
+/// Bytes of room behind a body. With none a read that takes its end could not tell whether there is more to be read, which costs another
+/// read; more are memory.
+const SURPLUS: usize = 64;
+
 /// A whole request body.
 #[derive(Debug, Default)]
 pub enum Body {
@@ -46,12 +50,20 @@ impl Body {
         Ok(())
     }
 
-    /// Makes room at once for a body of a known length, so that it is not moved as it grows.
+    /// Makes room at once for a body of a known length, so that it is not moved as it grows, and can be read into.
     pub fn expect(&mut self, length: u64, memory_max: usize) {
         if let Ok(length) = usize::try_from(length)
             && length <= memory_max
         {
-            *self = Body::Memory(Vec::with_capacity(length));
+            *self = Body::Memory(Vec::with_capacity(length + SURPLUS));
+        }
+    }
+
+    /// Where the rest of a body can be read into, if there is room for so much: what is read there may be more than that, of the next request.
+    pub fn room(&mut self, rest: u64) -> Option<&mut Vec<u8>> {
+        match self {
+            Body::Memory(bytes) if (bytes.capacity() - bytes.len()) as u64 > rest => Some(bytes),
+            Body::Memory(_) | Body::Empty | Body::File(..) => None,
         }
     }
 

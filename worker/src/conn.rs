@@ -6,6 +6,7 @@
 mod held;
 mod introduced;
 mod peer;
+mod receive;
 mod routes;
 mod sealed;
 mod send;
@@ -14,7 +15,7 @@ mod trunked;
 mod upload;
 mod voice;
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -217,47 +218,9 @@ impl Connection {
                 Next::Receive if !(self.readable || self.is_over()) || reads == READS_MAX => return Standing::Edge,
                 Next::Receive => {
                     reads += 1;
-                    if self.place.is_some() {
-                        match self.receive_on_trunk(scratch, moment) {
-                            Err(error) if error.kind() != ErrorKind::WouldBlock => {
-                                return Standing::End(Farewell::Reset);
-                            }
-                            Ok(()) | Err(_) => continue,
-                        }
+                    if let Some(standing) = self.read_on(scratch, moment) {
+                        return standing;
                     }
-                    let came = match self.session {
-                        _ if self.awaits_introduction() => self.receive_introduction(scratch, moment),
-                        None => self.receive(scratch).map(|count| 0..count),
-                        Some(_) => self.receive_sealed(scratch, moment),
-                    };
-                    match came {
-                        Ok(bytes) if bytes.is_empty() => self.turn.end_of_input(moment),
-                        Ok(bytes) => self.turn.receive(&scratch[bytes], moment),
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                        // Our side first: a reset would overtake the alert that says why.
-                        Err(error) if error.kind() == ErrorKind::InvalidData => {
-                            return Standing::End(Farewell::Linger);
-                        }
-                        Err(_) => return Standing::End(Farewell::Reset),
-                    }
-                }
-            }
-        }
-    }
-
-    fn receive(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match (&*self.socket).read(scratch) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(count) => {
-                    self.moved = true;
-                    // A read that did not fill the buffer emptied the socket (epoll(7), Q&A 9), but for an end behind its bytes.
-                    self.readable = count == scratch.len() || self.hangup;
-                    return Ok(count);
-                }
-                Err(error) => {
-                    self.readable = false;
-                    return Err(error);
                 }
             }
         }

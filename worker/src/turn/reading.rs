@@ -251,6 +251,31 @@ impl Turn {
         self.reply();
     }
 
+    /// Where what comes can be read straight into the body. Tell with [`Turn::came_into_room`] where it ended before.
+    pub fn room(&mut self) -> Option<&mut Vec<u8>> {
+        match &self.bodies {
+            Some(BodyReader::Plain(bodies)) if self.phase == Phase::Body && self.unread == self.input.len() => {
+                self.body.room(bodies.rest()?)
+            }
+            Some(BodyReader::Plain(_) | BodyReader::OfTheWire) | None => None,
+        }
+    }
+
+    /// The room has what was in it up to `before`, and behind it what came.
+    pub fn came_into_room(&mut self, before: usize, moment: &Moment) {
+        let (Some(bodies), Body::Memory(bytes)) = (&mut self.bodies, &mut self.body) else { return };
+        match bodies.read(&mut self.wire, &bytes[before..]) {
+            Err(refusal) => self.refuse(refusal, moment),
+            Ok(piece) => {
+                self.input.extend_from_slice(&bytes[before + piece.taken..]);
+                bytes.truncate(before + piece.data.end);
+                if piece.complete {
+                    self.complete_body(moment);
+                }
+            }
+        }
+    }
+
     /// Ends a connection that did not begin as it must: without a word, for there is nobody who would read it.
     pub fn turn_away(&mut self, why: &'static str) {
         self.refusal = Some(Refusal { status: 400, why });

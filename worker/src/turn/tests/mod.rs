@@ -291,3 +291,45 @@ fn what_an_ended_connection_leaves_changes_nothing_for_the_next() {
 }
 
 const SCGI: &[u8] = b"77:CONTENT_LENGTH\x000\0SCGI\x001\0REQUEST_METHOD\0GET\0REQUEST_URI\0/deep\0PATH_INFO\0/deep\0,";
+
+/// The same with bodies read into their places, so many bytes at a time.
+fn serve_with_room(stream: &[u8], at_once: usize) -> (String, usize) {
+    let (mut turn, mut stream, mut all, mut direct) = (turn(), stream, String::new(), 0);
+    loop {
+        match turn.next() {
+            Next::Send => all += &sent(&mut turn),
+            Next::Receive if stream.is_empty() => return (all, direct),
+            Next::Receive => {
+                let mut count = at_once.min(stream.len());
+                match turn.room() {
+                    None => turn.receive(&stream[..count], &MOMENT),
+                    Some(room) => {
+                        let before = room.len();
+                        count = count.min(room.capacity() - before);
+                        room.extend_from_slice(&stream[..count]);
+                        turn.came_into_room(before, &MOMENT);
+                        direct += 1;
+                    }
+                }
+                stream = &stream[count..];
+            }
+            Next::Call => echo(&mut turn),
+            Next::Wait => turn.restart(&MOMENT),
+            Next::End(farewell) => return (format!("{all}<{farewell:?}>"), direct),
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_read_into_its_place_is_the_same_and_so_is_what_follows() {
+    let stream = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n12345678\
+        GET /b HTTP/1.1\r\nHost: x\r\n\r\n\
+        POST /c HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n123456789\
+        POST /d HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n12GET /e HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let expected = serve(&[stream]);
+    for at_once in 1..=stream.len() {
+        let (answers, direct) = serve_with_room(stream, at_once);
+        assert_eq!(answers, expected, "{at_once} bytes at a time");
+        assert!(direct > 0 || at_once >= 8, "{at_once} bytes at a time are fewer than a body");
+    }
+}

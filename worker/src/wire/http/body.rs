@@ -149,6 +149,11 @@ impl Reader {
         Ok(Piece { taken, data: taken..taken, complete: self.at == Place::Done })
     }
 
+    /// How many bytes are left of a body that is nothing but content; `None` where there is anything around it.
+    pub fn rest(&self) -> Option<u64> {
+        (self.at == Place::Whole).then_some(self.left)
+    }
+
     /// As much content as there is between `start` and `end` of the input.
     fn take_content(&mut self, start: usize, end: usize) -> Range<usize> {
         let length = usize::try_from(self.left).map_or(end - start, |left| left.min(end - start));
