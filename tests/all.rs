@@ -76,12 +76,16 @@ mod succession;
 mod develop;
 // Reloads under clients that forgive nothing.
 mod chaos;
+// What is told to those who watch: Prometheus, statsd, probes.
+mod metrics;
 // Commands to a server that runs, and hostile company on its control socket.
 mod commands;
 // From configs of other servers to ours.
 mod migrate;
 // What editors and people are told of a file.
 mod schema;
+// A server at work, on a terminal.
+mod top;
 // What the command line says, and its exit status.
 mod cli;
 // What is wrong with an installation.

@@ -9,7 +9,8 @@ use crate::harness::{Answer, Client, Server, Site, python, repository, target_fo
 #[test]
 fn each_example_has_a_test() {
     // `hello` is served in `serve.rs`, from its own four lines; the units of `systemd` are read in `systemd.rs`; web servers are before
-    // `behind-…` in `web_servers`; `blue-green`, `docker` and `kubernetes` are carried out in `deployment`.
+    // `behind-…` in `web_servers`; `blue-green`, `docker` and `kubernetes` are carried out in `deployment`, and `prometheus` is
+    // asked in `metrics`.
     let tested = [
         "behind-apache",
         "behind-haproxy",
@@ -20,6 +21,7 @@ fn each_example_has_a_test() {
         "flask",
         "hello",
         "kubernetes",
+        "prometheus",
         "systemd",
     ];
     let folders = fs::read_dir(repository().join("examples")).expect("there are examples");

@@ -6,15 +6,13 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::scoreboard::{Scoreboard, Size};
 use nix::sys::signal::Signal;
 
 use crate::harness::{Broken, Client, Ending, Server, Site, eventually, living, stat};
 
 /// Numbers of threads with which each timeout is to mean the same.
 const THREADS: [usize; 2] = [1, 3];
-/// The most of them.
-const THREADS_MAX: usize = 3;
 /// Bytes of a scoreboard before what its worker counts.
 const HEADER: usize = 64;
 
@@ -225,6 +223,22 @@ fn an_answer_whose_close_hangs_is_whole_and_the_call_is_ended() {
 }
 
 #[test]
+fn clients_are_read_while_one_thread_keeps_the_gil_and_the_other_waits_for_it() {
+    let server = calls(2, "request: 1m").serve();
+    let mut held = begin(&server, "/gil?5000");
+    eventually("the call to begin", || is_busy(&server, 1).then_some(()));
+    let mut second = begin(&server, "/pid");
+    let is_waiting = || board(&server).tallies().iter().any(|tally| tally.gil_asked_ns.get() > 0);
+    eventually("the other thread to wait for the GIL", || is_waiting().then_some(()));
+    let mut third = begin(&server, "/pid");
+    server.connect().send("nonsense\r\n\r\n").answer().expect_status(400);
+    assert!(is_busy(&server, 1), "the GIL is kept still");
+    for client in [&mut held, &mut second, &mut third] {
+        client.answer().expect_status(200);
+    }
+}
+
+#[test]
 fn with_every_thread_in_a_call_clients_are_still_read_refused_and_put_in_line() {
     for threads in THREADS {
         let server = calls(threads, "request: 20s, head: 300ms").serve();
@@ -280,7 +294,7 @@ pub fn is_busy(server: &Server, threads: usize) -> bool {
     board(server).threads().iter().filter(|row| row.current().is_some()).count() == threads
 }
 
-/// A copy of the scoreboard of the one worker, as it stands. Rows that it has no threads for are empty.
+/// A copy of the scoreboard of the one worker, as it stands.
 fn board(server: &Server) -> Scoreboard {
     let worker = server.workers()[0];
     let maps = fs::read_to_string(format!("/proc/{worker}/maps")).expect("a child's memory can be looked at");
@@ -290,7 +304,9 @@ fn board(server: &Server) -> Scoreboard {
     let mut bytes = vec![0; (bounds[1] - bounds[0]) as usize];
     let memory = File::open(format!("/proc/{worker}/mem")).expect("a child's memory can be read");
     memory.read_exact_at(&mut bytes, bounds[0]).expect("the scoreboard can be read");
-    let (board, descriptor) = Scoreboard::create(THREADS_MAX).expect("memory for a copy");
+    let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight bytes")) as usize;
+    let (board, descriptor) =
+        Scoreboard::create(Size { threads: word(16), tallies: word(24) }).expect("memory for a copy");
     let whole = File::from(descriptor);
     let length = bytes.len().min(whole.metadata().expect("it has a length").len() as usize);
     whole.write_all_at(&bytes[HEADER..length], HEADER as u64).expect("the copy can be written");

@@ -1,9 +1,11 @@
 //! What a worker is doing, in memory that both programs see: counters, two heartbeats, and each thread's request.
 //!
 //! ```text
-//!   | header: magic, version, threads | counters | thread row | thread row | ...      (a memfd; 192 bytes each)
+//!   | header: magic, version, threads, tallies | counters | tally | tally | ... | thread row | thread row | ...      (a memfd)
 //!   row: | serial | length | since | request line, 168 bytes in words |
 //! ```
+//!
+//! A [`Tally`] is one thread's; a row is one call's, of which a thread may have many at once where there are greenlets.
 //!
 //! Rules
 //! * The worker writes, the supervisor reads, nobody waits: every field is an atomic word, and a reader that meets a
@@ -15,6 +17,8 @@
 //!
 //! Known fault: a thread killed in the few nanoseconds in which it writes its row leaves no readable line.
 
+mod tally;
+
 use std::fs::File;
 use std::io;
 use std::mem::size_of;
@@ -24,8 +28,10 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use crate::config::App;
 use crate::link::VERSION;
 use crate::sealed;
+pub use tally::{BOUNDS_NS, BUCKETS, Histogram, Tally};
 
 /// `monoscbd`, so that another descriptor by mistake is told from a scoreboard.
 const MAGIC: u64 = u64::from_le_bytes(*b"monoscbd");
@@ -48,9 +54,10 @@ struct Header {
     magic: AtomicU64,
     version: AtomicU64,
     threads: AtomicU64,
+    tallies: AtomicU64,
 }
 
-/// What a worker counts since it started. Each only grows, but `open` and the beats.
+/// What a worker's threads count together, or only the one that leads. The rest is in their tallies.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Counters {
@@ -58,12 +65,10 @@ pub struct Counters {
     pub accepted: AtomicU64,
     /// Connections held now.
     pub open: AtomicU64,
-    /// Requests whose head was complete and right.
-    pub requests: AtomicU64,
-    /// Answers begun, by the first digit of their status: `responses[0]` counts 1xx.
-    pub responses: [AtomicU64; 5],
-    /// Requests that never reached the application, for their form or their size.
-    pub refused: AtomicU64,
+    /// Lines that were logged: critical ones, errors, warnings.
+    pub logged: [AtomicU64; 3],
+    /// Whole requests that wait for a thread now.
+    pub queued: AtomicU64,
     /// When the I/O loop last went round, in ms.
     pub io_beat: AtomicU64,
     /// When Python last ran, in ms.
@@ -144,19 +149,20 @@ impl ThreadRow {
 /// One worker's board.
 pub struct Scoreboard {
     map: MmapRaw,
-    threads: usize,
+    size: Size,
     /// Kept, so that the next supervisor can be given it.
     memory: File,
 }
 
 impl Scoreboard {
-    /// A new one for a worker with that many threads, and the descriptor to pass to it.
-    pub fn create(threads: usize) -> io::Result<(Scoreboard, OwnedFd)> {
-        let file = sealed::create("monoceros-scoreboard", size_for(threads))?;
-        let board = Scoreboard { map: map(&file, threads)?, threads, memory: file.try_clone()? };
+    /// A new one of this size, and the descriptor to pass to the worker.
+    pub fn create(size: Size) -> io::Result<(Scoreboard, OwnedFd)> {
+        let file = sealed::create("monoceros-scoreboard", size.bytes())?;
+        let board = Scoreboard { map: map(&file, size)?, size, memory: file.try_clone()? };
         let header = board.header();
         header.version.store(VERSION.into(), Ordering::Relaxed);
-        header.threads.store(threads as u64, Ordering::Relaxed);
+        header.threads.store(size.threads as u64, Ordering::Relaxed);
+        header.tallies.store(size.tallies as u64, Ordering::Relaxed);
         header.magic.store(MAGIC, Ordering::Release);
         Ok((board, file.into()))
     }
@@ -169,10 +175,10 @@ impl Scoreboard {
         let file = File::from(memory);
         let length = file.metadata()?.len();
         let is_sealed = sealed::is_sealed(&file).map_err(|_| wrong("it is no sealed memory"))?;
-        if !is_sealed || length < size_for(0) as u64 {
+        if !is_sealed || length < Size::NONE.bytes() as u64 {
             return Err(wrong("its size is not what it should be"));
         }
-        let head = Scoreboard { map: map(&file, 0)?, threads: 0, memory: file };
+        let head = Scoreboard { map: map(&file, Size::NONE)?, size: Size::NONE, memory: file };
         if head.header().magic.load(Ordering::Acquire) != MAGIC {
             return Err(wrong("it is another thing"));
         }
@@ -180,11 +186,13 @@ impl Scoreboard {
         if version != u64::from(VERSION) {
             return Err(wrong(&format!("it has version {version}, this program version {VERSION}")));
         }
-        let threads = head.header().threads.load(Ordering::Relaxed) as usize;
-        if threads > THREADS_MAX || length != size_for(threads) as u64 {
+        let word = |word: &AtomicU64| usize::try_from(word.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let size = Size { threads: word(&head.header().threads), tallies: word(&head.header().tallies) };
+        let is_sane = size.threads <= THREADS_MAX && (1..=THREADS_MAX).contains(&size.tallies);
+        if !is_sane || length != size.bytes() as u64 {
             return Err(wrong("its size is not what it should be"));
         }
-        Ok(Scoreboard { map: map(&head.memory, threads)?, threads, memory: head.memory })
+        Ok(Scoreboard { map: map(&head.memory, size)?, size, memory: head.memory })
     }
 
     /// The memory itself, to be passed on.
@@ -192,25 +200,45 @@ impl Scoreboard {
         self.memory.as_fd()
     }
 
-    /// What the worker counts.
+    /// What the worker's threads count together.
     #[expect(unsafe_code, reason = "a typed view of shared memory")]
     pub fn counters(&self) -> &Counters {
         // SAFETY: as for `header`; `map` has made the mapping long enough for the counters behind it.
         unsafe { &*self.map.as_ptr().add(size_of::<Header>()).cast::<Counters>() }
     }
 
+    /// What each of its threads counts, by the thread's number.
+    #[expect(unsafe_code, reason = "a typed view of shared memory")]
+    pub fn tallies(&self) -> &[Tally] {
+        // SAFETY: as for `header`; `map` has made the mapping long enough for `self.size.tallies` tallies behind the counters, and
+        // `self.size` is our own copy, which nobody who shares the memory can change. A tally is words that are atomic.
+        unsafe { slice::from_raw_parts(self.map.as_ptr().add(Size::NONE.bytes()).cast::<Tally>(), self.size.tallies) }
+    }
+
+    /// The tally of this thread; the last one's, where the number is beyond.
+    pub fn tally(&self, thread: usize) -> &Tally {
+        let tallies = self.tallies();
+        &tallies[thread.min(tallies.len() - 1)]
+    }
+
+    /// Requests that a call began for, of all threads.
+    pub fn requests(&self) -> u64 {
+        self.tallies().iter().fold(0, |sum, tally| sum.wrapping_add(tally.requests.get()))
+    }
+
     /// What each of its threads does, by the thread's number.
     #[expect(unsafe_code, reason = "a typed view of shared memory")]
     pub fn threads(&self) -> &[ThreadRow] {
-        // SAFETY: as for `header`; `map` has made the mapping long enough for `self.threads` rows behind the counters,
-        // and `self.threads` is our own copy, which nobody who shares the memory can change.
-        unsafe { slice::from_raw_parts(self.map.as_ptr().add(size_for(0)).cast::<ThreadRow>(), self.threads) }
+        let before = Size { threads: 0, ..self.size }.bytes();
+        // SAFETY: as for `header`; `map` has made the mapping long enough for `self.size.threads` rows behind the tallies,
+        // and `self.size` is our own copy, which nobody who shares the memory can change.
+        unsafe { slice::from_raw_parts(self.map.as_ptr().add(before).cast::<ThreadRow>(), self.size.threads) }
     }
 
     /// The rows that were ever used. With greenlets there may be thousands that were not, whose memory is not to be touched.
     pub fn used(&self) -> &[ThreadRow] {
         let used = self.counters().rows.load(Ordering::Relaxed);
-        &self.threads()[..usize::try_from(used).unwrap_or(usize::MAX).min(self.threads)]
+        &self.threads()[..usize::try_from(used).unwrap_or(usize::MAX).min(self.size.threads)]
     }
 
     /// Row `index` is used from now on.
@@ -221,18 +249,41 @@ impl Scoreboard {
     #[expect(unsafe_code, reason = "a typed view of shared memory")]
     fn header(&self) -> &Header {
         // SAFETY: `map` starts on a page, which is more than the 64 bytes of alignment asked for, and is at least
-        // `size_for(0)` long; `open` and `create` make sure that the seals keep it so. Everything in it is an
+        // `Size::NONE.bytes()` long; `open` and `create` make sure that the seals keep it so. Everything in it is an
         // AtomicU64, which any bytes are a value of and which any process may change. It lives as long as `self`.
         unsafe { &*self.map.as_ptr().cast::<Header>() }
     }
 }
 
-const fn size_for(threads: usize) -> usize {
-    size_of::<Header>() + size_of::<Counters>() + threads * size_of::<ThreadRow>()
+/// What a scoreboard has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Calls at once.
+    pub threads: usize,
+    /// Threads that count, at least one.
+    pub tallies: usize,
 }
 
-fn map(file: &File, threads: usize) -> io::Result<MmapRaw> {
-    MmapOptions::new().len(size_for(threads)).map_raw(file)
+impl Size {
+    const NONE: Size = Size { threads: 0, tallies: 0 };
+
+    /// What the workers of an application need: a tally for each thread that calls it, and one for the watch.
+    pub fn of(app: &App) -> Size {
+        Size { threads: app.calls_max(), tallies: app.threads + 1 }
+    }
+
+    /// One of which nothing is known.
+    pub const BLANK: Size = Size { threads: 1, tallies: 1 };
+
+    const fn bytes(self) -> usize {
+        let tallies = self.tallies.saturating_mul(size_of::<Tally>());
+        let rows = self.threads.saturating_mul(size_of::<ThreadRow>());
+        (size_of::<Header>() + size_of::<Counters>()).saturating_add(tallies).saturating_add(rows)
+    }
+}
+
+fn map(file: &File, size: Size) -> io::Result<MmapRaw> {
+    MmapOptions::new().len(size.bytes()).map_raw(file)
 }
 
 fn printable(line: &[u8]) -> String {
@@ -263,16 +314,16 @@ mod tests {
     use crate::sealed::SEALS;
 
     fn both(threads: usize) -> (Scoreboard, Scoreboard) {
-        let (ours, descriptor) = Scoreboard::create(threads).unwrap();
+        let (ours, descriptor) = Scoreboard::create(Size { threads, tallies: 2 }).unwrap();
         (ours, Scoreboard::open(descriptor).unwrap())
     }
 
     #[test]
     fn what_one_side_writes_the_other_reads() {
         let (ours, theirs) = both(3);
-        theirs.counters().responses[4].fetch_add(7, Ordering::Relaxed);
+        theirs.counters().open.fetch_add(7, Ordering::Relaxed);
         theirs.counters().python_beat.store(9, Ordering::Relaxed);
-        assert_eq!(ours.counters().responses[4].load(Ordering::Relaxed), 7);
+        assert_eq!(ours.counters().open.load(Ordering::Relaxed), 7);
         assert_eq!(ours.counters().python_beat.load(Ordering::Relaxed), 9);
         assert_eq!(ours.threads().len(), 3);
         theirs.threads()[2].begin(b"GET /a HTTP/1.1", 1234);
@@ -280,6 +331,44 @@ mod tests {
         assert_eq!(ours.threads()[1].current(), None);
         theirs.threads()[2].end();
         assert_eq!(ours.threads()[2].current(), None);
+    }
+
+    #[test]
+    fn each_thread_counts_for_itself_and_all_are_seen() {
+        let (ours, theirs) = both(1);
+        theirs.tally(0).requests.add(3);
+        theirs.tally(1).requests.add(4);
+        theirs.tally(usize::MAX).requests.add(5);
+        assert_eq!((ours.requests(), ours.tallies()[1].requests.get()), (12, 9));
+        assert_eq!(theirs.threads()[0].current(), None, "a tally lies in a row");
+        theirs.threads()[0].begin(&[b'x'; LINE_BYTES_MAX], 1);
+        assert_eq!((ours.requests(), ours.tallies()[1].statuses().map(|(_, count)| count).sum::<u64>()), (12, 0));
+    }
+
+    #[test]
+    fn answers_are_counted_by_their_status_and_nonsense_is_not() {
+        let (ours, theirs) = both(1);
+        for status in [100, 200, 200, 599, 0, 99, 600, u16::MAX] {
+            theirs.tally(0).count_answer(status);
+        }
+        let seen: Vec<(u16, u64)> = ours.tally(0).statuses().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(seen, [(100, 1), (200, 2), (599, 1)]);
+    }
+
+    #[test]
+    fn a_time_is_in_the_first_bucket_that_it_does_not_pass() {
+        let (ours, theirs) = both(1);
+        let (theirs, ours) = (&theirs.tally(1).duration, &ours.tally(1).duration);
+        for (bucket, bound) in BOUNDS_NS.into_iter().enumerate() {
+            theirs.record(bound);
+            theirs.record(bound + 1);
+            assert_eq!((ours.buckets()[bucket], ours.buckets()[bucket + 1]), (if bucket == 0 { 1 } else { 2 }, 1));
+        }
+        theirs.record(0);
+        theirs.record(u64::MAX);
+        assert_eq!((ours.buckets()[0], ours.buckets()[BUCKETS - 1]), (2, 2));
+        let sum: u64 = BOUNDS_NS.iter().map(|bound| 2 * bound + 1).sum();
+        assert_eq!(ours.sum_ns(), sum.wrapping_sub(1), "it goes round rather than to panic");
     }
 
     #[test]
@@ -360,13 +449,15 @@ mod tests {
 
         let loose = memfd_create("loose", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
         let loose = File::from(loose);
-        loose.set_len(size_for(1) as u64).unwrap();
+        loose.set_len(Size::BLANK.bytes() as u64).unwrap();
         assert!(refused(loose.try_clone().unwrap().into()).contains("its size"));
         fcntl(&loose, FcntlArg::F_ADD_SEALS(SEALS)).unwrap();
         assert!(refused(loose.into()).contains("another thing"));
 
-        for (offset, value, why) in [(8, 77, "version 77"), (16, 2, "its size"), (16, u64::MAX, "its size")] {
-            let (_, descriptor) = Scoreboard::create(1).unwrap();
+        let wrongs = [(8, 77, "version 77"), (16, 2, "its size"), (24, 2, "its size"), (24, 0, "its size")];
+        let wrongs = wrongs.into_iter().chain([(16, u64::MAX, "its size"), (24, u64::MAX, "its size")]);
+        for (offset, value, why) in wrongs {
+            let (_, descriptor) = Scoreboard::create(Size::BLANK).unwrap();
             let file = File::from(descriptor);
             file.write_all_at(&u64::to_ne_bytes(value), offset).unwrap();
             assert!(refused(file.into()).contains(why));
@@ -375,7 +466,7 @@ mod tests {
 
     #[test]
     fn nobody_can_shorten_it_under_another() {
-        let (_, descriptor) = Scoreboard::create(1).unwrap();
+        let (_, descriptor) = Scoreboard::create(Size::BLANK).unwrap();
         assert!(File::from(descriptor).set_len(0).is_err());
     }
 

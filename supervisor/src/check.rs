@@ -132,7 +132,8 @@ impl Trial {
                 Stir::Gone(worker) => events.extend(self.workers.gone(worker)),
                 Stir::News(worker, news) => events.extend(self.workers.hear(worker, news)),
                 // A check has no control socket, no log and no pipes, is nobody's init, and leaves to nobody.
-                Stir::Control(_) | Stir::Child | Stir::Reopen | Stir::Output(_) | Stir::Preflown => {}
+                Stir::Control(_) | Stir::Watcher(_) | Stir::Child | Stir::Reopen | Stir::Output(_) | Stir::Preflown => {
+                }
             }
         }
         events.extend(self.workers.farewells());

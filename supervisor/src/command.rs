@@ -8,8 +8,8 @@ use monoceros_shared::config::{self, Checked, CommandLine, Error};
 
 use crate::check::Check;
 use crate::control::ask::{self, Form, Target, Until, Wait};
-use crate::control::screen;
 use crate::control::words::Request;
+use crate::control::{screen, top};
 use crate::dev::Dev;
 use crate::doctor::Doctor;
 use crate::lessons;
@@ -53,6 +53,12 @@ pub enum Command {
     Dev(Dev),
     /// Print how the server of FILE is doing.
     Status(Status),
+    /// Show how the server of FILE works: workers, rates, times, requests under way. On a terminal, until q.
+    #[command(
+        after_help = "Keys: q quits; s and the arrows choose what workers are sorted by, r turns it round; up and down go through \
+        the requests; p holds it still."
+    )]
+    Top(Server),
     /// Have the server of FILE read it again and replace its workers, without anybody noticing.
     #[command(after_help = "FILE is read by the server, not by this command. A reload that fails changes nothing.")]
     Reload(Reload),
@@ -245,6 +251,11 @@ impl Scale {
 }
 
 impl Server {
+    /// Shows how it works; the exit status.
+    pub fn top(self) -> i32 {
+        top::top(&self.target())
+    }
+
     /// Has it open its log anew; the exit status.
     pub fn reopen(self) -> i32 {
         ask::order(&self.target(), &Request::Reopen, Wait { until: Until::Done, limit: None })
@@ -297,6 +308,9 @@ pub struct What {
     /// How many threads run Python in each worker.
     #[arg(long, value_name = "N", requires = "application")]
     threads: Option<String>,
+    /// Where to answer Prometheus (/metrics) and probes (/live, /ready): HOST:PORT or unix:PATH; without it, nowhere.
+    #[arg(long, value_name = "ADDRESS", requires = "application")]
+    metrics: Option<String>,
     /// Where to listen for commands (`supervisor status --control SOCKET`); without a file there is no other place.
     #[arg(long, value_name = "SOCKET", requires = "application")]
     control: Option<PathBuf>,
@@ -319,6 +333,7 @@ impl Line {
             listen: Vec::new(),
             workers: None,
             threads: None,
+            metrics: None,
             control: None,
         }))
     }
@@ -353,7 +368,8 @@ impl What {
         let given = standard_input::listener().filter(|_| self.listen.is_empty());
         let listen = given.map_or(self.listen, |address| vec![address.to_string()]);
         let (wsgi, paste) = (self.wsgi.unwrap_or_default(), self.paste);
-        let line = CommandLine { wsgi, paste, listen, workers: self.workers, threads: self.threads };
+        let (workers, threads, metrics) = (self.workers, self.threads, self.metrics);
+        let line = CommandLine { wsgi, paste, listen, workers, threads, metrics };
         Ok(config::from_command_line(line)?.with_control(self.control))
     }
 }
@@ -388,11 +404,12 @@ mod tests {
 
     #[test]
     fn an_application_needs_no_file() {
-        let line = "supervisor run a:b --listen 127.0.0.1:1 --listen unix:/s --workers 3 --threads 2";
+        let line = "supervisor run a:b --listen 127.0.0.1:1 --listen unix:/s --workers 3 --threads 2 --metrics :9100";
         let Ok(Command::Run(what)) = parse(line) else { panic!() };
         assert_eq!(what.file(), None);
         assert_eq!(what.listen, ["127.0.0.1:1", "unix:/s"]);
         assert_eq!((what.workers.as_deref(), what.threads.as_deref()), (Some("3"), Some("2")));
+        assert_eq!(what.metrics.as_deref(), Some(":9100"));
         assert!(matches!(parse("supervisor check a:b"), Ok(Command::Check(_))));
         let Ok(Command::Run(what)) = parse("supervisor run --paste p.ini#api --workers 3") else { panic!() };
         assert_eq!((what.file(), what.wsgi(), what.paste.as_deref()), (None, None, Some("p.ini#api")));
@@ -409,12 +426,22 @@ mod tests {
             Ok(Command::Reload(reload)) => reload.meaning().0,
             Ok(Command::Scale(scale)) => scale.meaning().0,
             Ok(Command::Stacks(stacks)) => stacks.meaning().0,
-            Ok(Command::Reopen(server)) => server.target(),
+            Ok(Command::Reopen(server) | Command::Top(server)) => server.target(),
             Ok(Command::Stop(awaited) | Command::Upgrade(awaited)) => awaited.meaning().0,
             other => panic!("{line}: {other:?}"),
         };
-        let commands =
-            ["status", "reload", "reload --wait", "scale shop 3", "reopen", "upgrade", "stacks", "stacks shop", "stop"];
+        let commands = [
+            "status",
+            "top",
+            "reload",
+            "reload --wait",
+            "scale shop 3",
+            "reopen",
+            "upgrade",
+            "stacks",
+            "stacks shop",
+            "stop",
+        ];
         for command in commands {
             let is_file = |target, file: &str| matches!(target, Target::File(found) if found == Path::new(file));
             assert!(is_file(target(&format!("supervisor {command}")), DEFAULT_FILE));

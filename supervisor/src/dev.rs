@@ -37,8 +37,8 @@ const THREADS: &str = "4";
 /// The config of an application that somebody works on.
 pub fn config(wsgi: String, listen: Vec<String>) -> Result<Checked, Error> {
     let listen = if listen.is_empty() { vec![free_address()] } else { listen };
-    let line =
-        CommandLine { wsgi, listen, workers: Some("1".to_owned()), threads: Some(THREADS.to_owned()), paste: None };
+    let (workers, threads) = (Some("1".to_owned()), Some(THREADS.to_owned()));
+    let line = CommandLine { wsgi, listen, workers, threads, ..CommandLine::default() };
     let mut checked = from_command_line(line)?;
     checked.config.log.access = Access::Lines;
     for app in &mut checked.config.apps {

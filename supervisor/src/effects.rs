@@ -31,6 +31,8 @@ use crate::bridge::News;
 use crate::certify::Certifier;
 use crate::core::{Event, Exit, LastSeen, Recruit, Word, WorkerId};
 use crate::listen::{Bound, cause};
+use crate::metrics::counts::Counts;
+use crate::metrics::ledger::Ledger;
 use crate::sources::{Post, Watch};
 use crate::spawn::{Process, Program};
 use crate::stdio::Outputs;
@@ -65,6 +67,8 @@ pub struct Workers {
     certifier: Certifier,
     /// By application.
     commons: BTreeMap<String, hire::Common>,
+    /// What those have counted that are gone.
+    pub ledger: Ledger,
     /// What workers leave behind.
     pub strangers: Strangers,
 }
@@ -124,6 +128,7 @@ impl Workers {
             loaded: Vec::new(),
             certifier: Certifier::default(),
             commons: BTreeMap::new(),
+            ledger: Ledger::default(),
             strangers: Strangers::default(),
         }
     }
@@ -300,6 +305,7 @@ impl Workers {
         if !self.register.values().any(|other| other.app == known.app) {
             self.commons.remove(&known.app);
         }
+        self.ledger.enter(&known.app, &Counts::of(&known.scoreboard));
         let (exit, _) = known.exit?;
         known.adoption.iter().for_each(kin::remove);
         let last = LastSeen { output: known.last_lines, ..last_seen(&known.scoreboard) };
@@ -372,7 +378,9 @@ mod tests {
                     }
                     Stir::Signal(event) => vec![event],
                     Stir::Child => Vec::new(),
-                    Stir::Control(_) | Stir::Reopen | Stir::Output(_) | Stir::Preflown => panic!("nobody asked for it"),
+                    Stir::Control(_) | Stir::Watcher(_) | Stir::Reopen | Stir::Output(_) | Stir::Preflown => {
+                        panic!("nobody asked for it")
+                    }
                 };
                 if let Some(exit) = events.into_iter().find(|event| matches!(event, Event::Exited { .. })) {
                     return (ends, exit);

@@ -176,15 +176,8 @@ const LESSONS: &[Lesson] = &[
 
 /// The command line with its lessons, the program called as `name`.
 pub fn taught(line: Command, name: &str) -> Command {
-    let is_known = |command: &Command, lesson: &Lesson| command.find_subcommand(lesson.command).is_some();
     let line = line.after_help(ALL.replace("supervisor", name));
-    LESSONS.iter().fold(line, |line, lesson| {
-        if is_known(&line, lesson) {
-            line.mut_subcommand(lesson.command, |command| lesson.given(command, name))
-        } else {
-            line
-        }
-    })
+    LESSONS.iter().fold(line, |line, lesson| line.mut_subcommand(lesson.command, |command| lesson.given(command, name)))
 }
 
 impl Lesson {
@@ -226,6 +219,14 @@ mod tests {
             .map(Command::get_name)
             .collect();
         assert_eq!(silent, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn each_lesson_is_of_a_command() {
+        let line = Line::command();
+        let idle: Vec<&str> =
+            LESSONS.iter().map(|lesson| lesson.command).filter(|name| line.find_subcommand(name).is_none()).collect();
+        assert_eq!(idle, Vec::<&str>::new());
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod listen;
 pub mod logs;
 pub mod manual;
 pub mod memory;
+pub mod metrics;
 pub mod migrate;
 pub mod pid_file;
 pub mod printed;

@@ -32,12 +32,30 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
-use monoceros_shared::config::{Address, Listener};
+use monoceros_shared::config::{Address, Listener, Protocol};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 pub use sockets::Sockets;
+
+/// Connections that wait to be taken in, where the supervisor itself listens.
+pub const OWN_BACKLOG: u32 = 64;
+
+/// A listener of the supervisor's own, which no application has.
+pub fn of_our_own(address: Address, mode: u32) -> Listener {
+    Listener {
+        address,
+        protocol: Protocol::Http,
+        backlog: OWN_BACKLOG,
+        mode,
+        owner: (None, None),
+        proxy_protocol: None,
+        allow: None,
+        secret: None,
+        tls: None,
+    }
+}
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -276,7 +294,6 @@ mod tests {
 
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-    use monoceros_shared::config::Protocol;
     use tempfile::TempDir;
 
     use super::*;

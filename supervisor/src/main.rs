@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Migrate(asked) => migrate::migrate(&asked),
         Command::Dev(dev) => work_on(dev),
         Command::Status(status) => status.ask(),
+        Command::Top(server) => server.top(),
         Command::Reload(reload) => reload.ask(),
         Command::Scale(scale) => scale.ask(),
         Command::Reopen(server) => server.reopen(),

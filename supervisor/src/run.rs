@@ -8,6 +8,7 @@ mod asked;
 mod begin;
 mod passage;
 mod relog;
+mod watched;
 
 use std::collections::VecDeque;
 use std::io;
@@ -28,8 +29,10 @@ use crate::core::{Answer, Core, Effect, Event, Now, QUIT_GRACE};
 use crate::effects::{Workers, now_ms};
 use crate::inquiry::Inquiries;
 use crate::journal;
-use crate::listen::Sockets;
+use crate::listen::{Bound, Sockets};
 use crate::logs::Logs;
+use crate::metrics::endpoint::{self, Endpoint};
+use crate::metrics::statsd::Statsd;
 use crate::pid_file::PidFile;
 use crate::pulse::Pulse;
 use crate::sources::{Sources, Stir};
@@ -63,6 +66,10 @@ struct Server<'a> {
     observed: Instant,
     pulse: Pulse,
     inquiries: Inquiries,
+    endpoint: Endpoint,
+    statsd: Statsd,
+    /// When the server was started, in seconds since 1970.
+    started: u64,
     /// When the last reload was decided whose consequences have been drawn.
     settled: Option<Now>,
 }
@@ -107,6 +114,10 @@ impl Server<'_> {
                 Stir::Output(token) => self.workers.outputs().stir(token),
                 Stir::Reopen => drop(self.reopen()),
                 Stir::Preflown => preflown = self.preflown(),
+                Stir::Watcher(ready) => {
+                    let asked = self.endpoint.hear(ready, Instant::now());
+                    self.show(asked);
+                }
                 Stir::Control(ready) => {
                     let asked = self.control.hear(ready);
                     events.extend(asked.into_iter().filter_map(|asked| self.asked(asked)));
@@ -129,6 +140,7 @@ impl Server<'_> {
     fn look_around(&mut self, now: Instant) -> Vec<Event> {
         self.workers.strangers.tick(now);
         self.workers.outputs().read(now);
+        self.tell_watchers(now);
         self.workers.take_loaded().into_iter().for_each(|loaded| self.watch.loaded(&loaded.app, loaded.files));
         let changes = self.watch.take(now).into_iter();
         let mut events: Vec<Event> = changes.map(|wish| Event::Wanted { wish, asker: None }).collect();
@@ -159,7 +171,7 @@ impl Server<'_> {
 
     /// How long there is nothing to do, if nothing stirs.
     fn patience(&self) -> Option<Duration> {
-        if self.control.has_more() {
+        if self.control.has_more() || self.endpoint.has_more() {
             return Some(Duration::ZERO);
         }
         let core = self.core.deadline().map(|at| at.saturating_sub(self.began.elapsed()));
@@ -167,7 +179,9 @@ impl Server<'_> {
         let pulse = pulse.map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
         let shell = self.workers.deadline().into_iter().chain(self.observation()).chain(self.watch.deadline());
         let shell = shell.chain(self.workers.strangers.deadline()).chain(self.manager.deadline());
-        let shell = shell.chain(self.inquiries.deadline()).map(|at| at.saturating_duration_since(Instant::now()));
+        let shell =
+            shell.chain(self.inquiries.deadline()).chain(self.endpoint.deadline()).chain(self.statsd.deadline());
+        let shell = shell.map(|at| at.saturating_duration_since(Instant::now()));
         core.into_iter().chain(pulse).chain(shell).min()
     }
 
@@ -212,17 +226,22 @@ impl Server<'_> {
         self.settled = Some(last.at);
         let pending = self.source.pending.take();
         match (last.outcome, pending) {
-            (Outcome::Adopted, Some(config)) => {
+            (Outcome::Adopted, Some(Pending { config, door })) => {
+                self.follow_watchers(&config, door);
                 let file = self.source.file.as_deref().filter(|_| config.watch);
                 self.watch.aim(file, &config.apps);
                 self.move_pid_file(config.pid_file.as_deref());
                 self.follow_log(&config);
+                self.workers.ledger.keep_only(|app| config.apps.iter().any(|known| known.name == app));
                 self.source.config = config;
             }
-            (Outcome::Abandoned, _) if self.source.plan.manner == Manner::Development => {
-                self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));
+            (Outcome::Abandoned, pending) => {
+                pending.and_then(|pending| pending.door).into_iter().for_each(Bound::close);
+                if self.source.plan.manner == Manner::Development {
+                    self.workers.notice(&format!("{}\n\n{}", last.why, last.detail));
+                }
             }
-            (Outcome::Adopted, None) | (Outcome::Abandoned, _) => {}
+            (Outcome::Adopted, None) => {}
         }
         self.commands.decided(&last, &self.source.config);
     }
@@ -247,7 +266,7 @@ impl Server<'_> {
             self.commands.learn(&event, &self.source.config);
             let effects = self.core.handle(self.began.elapsed(), event);
             if !effects.is_empty() {
-                self.passage.keep(&self.core, &self.listeners);
+                self.passage.keep(&self.core, &self.listeners, &self.workers.ledger);
             }
             for effect in effects {
                 if let Effect::Exit(ended) = effect {
@@ -288,8 +307,8 @@ impl Server<'_> {
             Effect::Kill { worker } => self.workers.kill(worker),
             Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
             Effect::Bind { listeners } => {
-                if let Some(config) = &self.source.pending {
-                    self.listeners.claim(&config.apps);
+                if let Some(pending) = &self.source.pending {
+                    self.listeners.claim(&pending.config.apps);
                 }
                 return Some(match self.listeners.bind(&listeners) {
                     Ok(()) => Event::Bound,
@@ -333,7 +352,14 @@ struct Source {
     /// What is run.
     config: Config,
     /// What was read for a reload that is not decided yet.
-    pending: Option<Config>,
+    pending: Option<Pending>,
+}
+
+/// A config that is not run yet.
+struct Pending {
+    config: Config,
+    /// Where it wants those who watch to connect, if that is another place than now.
+    door: Option<Bound>,
 }
 
 impl Source {
@@ -354,7 +380,11 @@ impl Source {
         }
         certify::admit(&checked, &self.config, log)?;
         let plan = Plan::of(&checked.config, self.plan.manner);
-        self.pending = Some(checked.config);
+        // Last, for what is bound is to be taken up or closed.
+        let address = checked.config.metrics.as_ref().filter(|address| self.config.metrics.as_ref() != Some(address));
+        let door = address.map(endpoint::bind).transpose()?;
+        let before = self.pending.replace(Pending { config: checked.config, door });
+        before.and_then(|before| before.door).into_iter().for_each(Bound::close);
         Ok(plan)
     }
 }

@@ -28,6 +28,7 @@ use signal_hook_mio::v1_0::Signals;
 use crate::bridge::News;
 use crate::control::{Ready, TOKENS};
 use crate::core::{Cause, Event, Scale, Stop, Wish, WorkerId};
+use crate::metrics::endpoint;
 use crate::stdio;
 
 const SIGNALS: Token = Token(usize::MAX - 1);
@@ -58,6 +59,8 @@ pub enum Stir {
     Preflown,
     /// A socket of the commands' is ready.
     Control(Ready),
+    /// A socket of those who watch is ready.
+    Watcher(Ready),
     /// A pipe of a worker's is readable.
     Output(Token),
 }
@@ -138,6 +141,9 @@ impl Sources {
                 SIGNALS => {}
                 PREFLIGHT => stirs.push(Stir::Preflown),
                 NEWS => stirs.extend(self.news.try_iter().map(|(worker, news)| Stir::News(worker, news))),
+                token if token.0 >= endpoint::TOKENS => {
+                    stirs.push(Stir::Watcher(Ready { token, is_over: event.is_write_closed() }));
+                }
                 token if token.0 >= TOKENS => {
                     stirs.push(Stir::Control(Ready { token, is_over: event.is_write_closed() }));
                 }

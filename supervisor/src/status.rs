@@ -5,16 +5,19 @@
 //! * Ages are seconds. What is not known is `null`, never a zero.
 //! * Keys are only ever added: programs read this.
 
-use std::fmt::{self, Write as _};
+mod table;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use monoceros_shared::scoreboard::{Scoreboard, ThreadRow};
 use serde::{Deserialize, Serialize};
 
-use crate::core::line::span;
-use crate::core::status::{AppState, AppStatus, LastReload, Outcome, ServerState, Status, WorkerStatus};
+use crate::core::status::{AppState, AppStatus, LastReload, Outcome, Reloads, ServerState, Status, WorkerStatus};
 use crate::core::{Cause, Restarts, WorkerId};
+use crate::metrics::backlog::Backlog;
+use crate::metrics::counts::Counts;
+pub use table::{age, size};
 
 /// A server, as it is at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +38,28 @@ pub struct Report {
     pub apps: Vec<App>,
     /// What came of the last reload, if there was one.
     pub last_reload: Option<Reload>,
+    /// What came of all of them.
+    #[serde(default)]
+    pub reloads: Reloads,
+    /// What the supervisor itself takes.
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+/// What the supervisor's own process takes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// When the server was started, in whole seconds since 1970.
+    pub started: u64,
+    /// Seconds of processor time since this program was started.
+    pub cpu: f64,
+    /// Bytes of its memory that are in RAM.
+    pub memory: u64,
+    /// Descriptors that it has open.
+    pub descriptors: u64,
+    /// Lines that this program has logged: critical ones, errors, warnings.
+    pub logged: [u64; 3],
 }
 
 /// What a server is at, in a word.
@@ -79,6 +104,21 @@ pub struct App {
     /// How long it has been losing too many workers; `null` if it does not.
     #[serde(default)]
     pub degraded_for: Option<f64>,
+    /// What its workers have counted since the server was started, those that are gone too.
+    #[serde(default)]
+    pub counts: Counts,
+    /// Where clients wait to be accepted.
+    #[serde(default)]
+    pub listeners: Vec<Listening>,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listening {
+    /// Where.
+    pub address: String,
+    /// Who waits there; `null` where the kernel does not say.
+    pub backlog: Option<Backlog>,
 }
 
 /// A worker.
@@ -112,6 +152,15 @@ pub struct Work {
     /// Bytes of memory that are in RAM, shared ones counted whole.
     #[serde(default)]
     pub memory: u64,
+    /// Whole requests that wait for a thread.
+    #[serde(default)]
+    pub queued: u64,
+    /// Threads that have a request and wait for the GIL.
+    #[serde(default)]
+    pub awaiting_gil: usize,
+    /// What it has counted since its start.
+    #[serde(default)]
+    pub counts: Counts,
 }
 
 /// A request that is being served.
@@ -139,24 +188,44 @@ pub struct Reload {
 }
 
 impl Work {
+    /// Requests that are with the application, or wait for a thread or the GIL.
+    pub fn under_way(&self) -> u64 {
+        self.queued + (self.in_flight.len() + self.awaiting_gil) as u64
+    }
+
     /// What a scoreboard shows at a moment of its clock, in ms.
     pub fn of(scoreboard: &Scoreboard, memory: u64, now_ms: u64) -> Work {
         let counters = scoreboard.counters();
         let age = |since_ms| Duration::from_millis(now_ms.saturating_sub(since_ms)).as_secs_f64();
         let running = scoreboard.used().iter().filter_map(ThreadRow::current);
         Work {
-            requests: counters.requests.load(Ordering::Relaxed),
+            requests: scoreboard.requests(),
             connections: counters.open.load(Ordering::Relaxed),
             threads: scoreboard.threads().len(),
             in_flight: running.map(|(line, since_ms)| Request { line, age: age(since_ms) }).collect(),
             memory,
+            queued: counters.queued.load(Ordering::Relaxed),
+            awaiting_gil: scoreboard.tallies().iter().filter(|tally| tally.gil_asked_ns.get() > 0).count(),
+            counts: Counts::of(scoreboard),
         }
     }
 }
 
+/// What is seen beside the core's view.
+pub trait Seen {
+    /// What a worker is at.
+    fn work(&self, worker: WorkerId) -> Option<Work>;
+    /// What an application's workers have counted.
+    fn counts(&self, app: &str) -> Counts;
+    /// Where an application listens.
+    fn listeners(&self, app: &str) -> Vec<Listening>;
+    /// What the supervisor takes.
+    fn usage(&self) -> Usage;
+}
+
 impl Report {
-    /// A report of the core's view, which `work` fills in for each worker.
-    pub fn new(status: Status, config: Option<String>, work: impl Fn(WorkerId) -> Option<Work>) -> Report {
+    /// A report of the core's view, and of what else is seen.
+    pub fn new(status: Status, config: Option<String>, seen: &impl Seen) -> Report {
         Report {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -165,7 +234,9 @@ impl Report {
             generation: status.generation,
             age: status.age.as_secs_f64(),
             last_reload: status.last_reload.map(|last| reload_of(last, status.age)),
-            apps: status.apps.into_iter().map(|app| app_of(app, &work)).collect(),
+            reloads: status.reloads,
+            usage: seen.usage(),
+            apps: status.apps.into_iter().map(|app| app_of(app, seen)).collect(),
         }
     }
 }
@@ -180,7 +251,7 @@ fn state_of(status: &Status) -> State {
     if status.apps.iter().all(|app| app.state == AppState::Serving) { state } else { State::Degraded }
 }
 
-fn app_of(app: AppStatus, work: &impl Fn(WorkerId) -> Option<Work>) -> App {
+fn app_of(app: AppStatus, seen: &impl Seen) -> App {
     let state = match app.state {
         AppState::Serving => "serving",
         AppState::Degraded => "degraded",
@@ -193,9 +264,11 @@ fn app_of(app: AppStatus, work: &impl Fn(WorkerId) -> Option<Work>) -> App {
         generation: worker.generation,
         state: worker.state,
         age: worker.age.as_secs_f64(),
-        work: work(worker.id),
+        work: seen.work(worker.id),
     };
     App {
+        counts: seen.counts(&app.name),
+        listeners: seen.listeners(&app.name),
         name: app.name,
         state: state.to_owned(),
         generation: app.generation,
@@ -225,131 +298,10 @@ fn reload_of(last: LastReload, now: Duration) -> Reload {
     Reload { outcome: outcome.to_owned(), cause, why: last.why, detail: last.detail, age }
 }
 
-/// For people.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Serving => "serving",
-            State::Degraded => "degraded",
-            State::Reloading => "reloading",
-            State::Parked => "parked",
-            State::Stopping => "stopping",
-        };
-        let (pid, generation) = (self.pid, self.generation);
-        writeln!(f, "supervisor {pid}: {state}, generation {generation}, up {}", age(self.age))?;
-        if let Some(last) = &self.last_reload {
-            writeln!(f, "last reload: {} {} ago ({})", last.outcome, age(last.age), last.cause)?;
-            block(f, &last.why)?;
-            block(f, &last.detail)?;
-        }
-        self.apps.iter().try_for_each(|app| app.show(f))
-    }
-}
-
-impl App {
-    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let serving = self.workers.iter().filter(|worker| worker.state == "serving").count();
-        writeln!(f)?;
-        write!(f, "{}: {}, generation {}, ", self.name, self.state, self.generation)?;
-        writeln!(f, "{serving} of {} workers, {}, {}", self.wanted, self.shown_restarts(), self.listen)?;
-        if let Some(length) = self.degraded_for {
-            writeln!(f, "    for {}:", age(length))?;
-        }
-        block(f, &self.why)?;
-        if self.workers.is_empty() {
-            return Ok(());
-        }
-        let mut rows =
-            vec![["worker", "pid", "generation", "state", "age", "served", "busy", "memory"].map(str::to_owned)];
-        rows.extend(self.workers.iter().map(Worker::row));
-        let table = aligned(&rows);
-        writeln!(f, "{}", table[0])?;
-        for (worker, row) in self.workers.iter().zip(&table[1..]) {
-            writeln!(f, "{row}")?;
-            for request in worker.work.iter().flat_map(|work| &work.in_flight) {
-                writeln!(f, "      {} for {}", request.line, age(request.age))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl App {
-    /// `3 restarts (2 crashes, 1 stuck)`.
-    fn shown_restarts(&self) -> String {
-        let Restarts { crash, exit, boot_failure, stuck, silent, recycled } = self.restarts_by;
-        let by = [
-            (crash, "crashed"),
-            (exit, "exited"),
-            (boot_failure, "failed to boot"),
-            (stuck, "stuck"),
-            (silent, "silent"),
-        ];
-        let by: Vec<String> = by.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-        let plural = if self.restarts == 1 { "" } else { "s" };
-        let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
-        let recycled = if recycled == 0 { String::new() } else { format!(", {recycled} recycled") };
-        format!("{} restart{plural}{by}{recycled}", self.restarts)
-    }
-}
-
-impl Worker {
-    fn row(&self) -> [String; 8] {
-        let unknown = || "-".to_owned();
-        let work = self.work.as_ref();
-        [
-            self.id.to_string(),
-            self.pid.map_or_else(unknown, |pid| pid.to_string()),
-            self.generation.to_string(),
-            self.state.clone(),
-            age(self.age),
-            work.map_or_else(unknown, |work| work.requests.to_string()),
-            work.map_or_else(unknown, |work| format!("{}/{}", work.in_flight.len(), work.threads)),
-            work.map_or_else(unknown, |work| size(work.memory)),
-        ]
-    }
-}
-
-/// Columns as wide as their widest text.
-fn aligned(rows: &[[String; 8]]) -> Vec<String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; 8] = std::array::from_fn(width);
-    let line = |row: &[String; 8]| {
-        let mut line = String::new();
-        for (text, width) in row.iter().zip(widths) {
-            // Writing to a string cannot fail.
-            let _ = write!(line, "  {text:width$}");
-        }
-        line.trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
-}
-
-/// `12.3 MiB`.
-fn size(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
-}
-
-fn block(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    text.lines().try_for_each(|line| writeln!(f, "    {line}"))
-}
-
-/// `12.3s`, `3m 4s`, `2h 3m`, `5d 6h`.
-fn age(seconds: f64) -> String {
-    // What another program wrote may be no length of time.
-    let age = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    let whole = age.as_secs();
-    let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
-    match whole {
-        0..60 => span(age),
-        60..3600 => format!("{minutes}m {}s", whole % 60),
-        3600..86_400 => format!("{hours}h {minutes}m"),
-        86_400.. => format!("{days}d {hours}h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use monoceros_shared::scoreboard::Size;
+
     use super::*;
 
     fn status() -> Status {
@@ -384,11 +336,14 @@ mod tests {
             age: Duration::from_secs(3725),
             apps: vec![shop],
             last_reload: Some(last),
+            reloads: Reloads { adopted: 2, abandoned: 1 },
         }
     }
 
-    fn report() -> Report {
-        let work = |worker| {
+    struct Glance;
+
+    impl Seen for Glance {
+        fn work(&self, worker: WorkerId) -> Option<Work> {
             let request = Request { line: "GET /slow HTTP/1.1".into(), age: 2.5 };
             (worker == 7).then(|| Work {
                 requests: 99,
@@ -396,20 +351,42 @@ mod tests {
                 threads: 4,
                 in_flight: vec![request],
                 memory: 12 << 20,
+                ..Work::default()
             })
-        };
-        Report { pid: 42, ..Report::new(status(), Some("/etc/a.yaml".into()), work) }
+        }
+
+        fn counts(&self, app: &str) -> Counts {
+            assert_eq!(app, "shop");
+            Counts { requests: 120, ..Counts::default() }
+        }
+
+        fn listeners(&self, _: &str) -> Vec<Listening> {
+            vec![Listening { address: "127.0.0.1:8000".into(), backlog: Some(Backlog { waiting: 3, limit: 128 }) }]
+        }
+
+        fn usage(&self) -> Usage {
+            Usage { started: 1_700_000_000, ..Usage::default() }
+        }
+    }
+
+    fn report() -> Report {
+        Report { pid: 42, ..Report::new(status(), Some("/etc/a.yaml".into()), &Glance) }
     }
 
     #[test]
     fn work_is_what_the_scoreboard_shows() {
-        let (scoreboard, _memory) = Scoreboard::create(3).unwrap();
-        scoreboard.counters().requests.store(7, Ordering::Relaxed);
+        let (scoreboard, _memory) = Scoreboard::create(Size { threads: 3, tallies: 1 }).unwrap();
+        scoreboard.tally(0).requests.add(7);
         scoreboard.counters().open.store(2, Ordering::Relaxed);
+        scoreboard.counters().queued.store(4, Ordering::Relaxed);
         scoreboard.use_row(2);
         scoreboard.threads()[1].begin(b"GET / HTTP/1.1", 1000);
         let in_flight = vec![Request { line: "GET / HTTP/1.1".into(), age: 0.5 }];
-        let expected = Work { requests: 7, connections: 2, threads: 3, in_flight, memory: 9 };
+        scoreboard.tally(0).gil_asked_ns.set(1);
+        let counts = Counts::of(&scoreboard);
+        let (queued, awaiting_gil) = (4, 1);
+        let expected =
+            Work { requests: 7, connections: 2, threads: 3, in_flight, memory: 9, queued, awaiting_gil, counts };
         assert_eq!(Work::of(&scoreboard, 9, 1500), expected);
     }
 
@@ -442,6 +419,8 @@ shop: degraded, generation 3, 1 of 2 workers, 1 restart (1 crashed), 2 recycled,
         assert_eq!((&json["apps"][0]["restarts"], &json["apps"][0]["restarts_by"]["recycled"]), (&1.into(), &2.into()));
         assert_eq!(json["apps"][0]["degraded_for"], 70.0);
         assert_eq!(json["last_reload"]["age"], 125.0);
+        assert_eq!((&json["reloads"]["adopted"], &json["apps"][0]["counts"]["requests"]), (&2.into(), &120.into()));
+        assert_eq!(json["apps"][0]["listeners"][0]["backlog"]["waiting"], 3);
         assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report());
     }
 

@@ -47,6 +47,7 @@ carried_out! {
     hooks_and_commands_are_called: "docs/how-to/hooks.md" Folder,
     it_is_installed_in_each_way: "docs/how-to/install.md" Machine,
     a_log_is_turned_over: "docs/how-to/logs.md" Folder,
+    what_is_counted_is_shown: "docs/how-to/metrics.md" Folder,
     a_config_of_gunicorns_becomes_ours: "docs/how-to/migrate.md" Folder,
     each_command_to_a_server_does_what_is_said: "docs/how-to/operate.md" Folder,
     a_trusted_proxy_is_believed_as_far_as_is_said: "docs/how-to/proxies.md" Folder,

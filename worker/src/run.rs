@@ -135,6 +135,7 @@ impl Worker {
     fn serve(self) -> io::Result<i32> {
         let keeper = Keeper::new(self.receive_output()?)?;
         let scoreboard = Arc::new(Scoreboard::open(receive(&self.carrier, SCOREBOARD)?)?);
+        self.outlet.count_on(&scoreboard);
         let siblings = Siblings::new(receive(&self.carrier, TABLE)?, receive(&self.carrier, BELL)?)?;
         let listeners = self.receive_listeners()?;
         let form = Form::new(&self.assignment);

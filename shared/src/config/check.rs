@@ -26,9 +26,10 @@ use super::owner;
 use super::raw;
 use super::section::{At, or_defaults};
 use super::statics::{StaticFolder, StaticFolders};
+use super::statsd;
 use super::tls;
 use super::tree;
-use super::value::{Count, PathText, Principal, Principals, Size, Surge, Workers};
+use super::value::{AddressText, Count, PathText, Principal, Principals, Size, Surge, Workers};
 use super::{
     Address, App, Config, Limits, Listener, Log, Place, Ready, Recycle, Reload, RunAs, StaticFiles, Timeouts, Tls,
 };
@@ -89,6 +90,8 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<Outcome, Fault
         file: log.file.map(|path| check.file("file", &path)).transpose()?,
     };
     let control = file.control.map(|path| check.control(&path)).transpose()?;
+    let metrics = file.metrics.map(|address| check.metrics(&address)).transpose()?;
+    let statsd = file.statsd.map(|statsd| statsd::check(statsd.value.0, &machine.folder)).transpose()?;
     let pid_file = file.pid_file.map(|path| check.file("pid_file", &path)).transpose()?;
     let apps = file.apps.value.0.into_iter().map(|(name, app)| check.app(name, app)).collect::<Result<_, _>>()?;
     let config = Config {
@@ -96,6 +99,8 @@ pub(super) fn check(file: raw::File, machine: &Machine) -> Result<Outcome, Fault
         log,
         watch: file.watch.value,
         control,
+        metrics,
+        statsd,
         pid_file,
         on_supervisor_loss: file.on_supervisor_loss.value,
         orphan_timeout: file.orphan_timeout.value,
@@ -245,6 +250,14 @@ impl Check<'_> {
             Address::Unix(path) => Ok(path),
             Address::Abstract(_) | Address::Tcp(_) => unreachable!("a path was written"),
         }
+    }
+
+    /// Where the supervisor answers those who watch it.
+    fn metrics(&mut self, text: &At<AddressText>) -> Result<Address, Fault> {
+        let fault = |why: String| Fault::at(text.place, why).of_key("metrics");
+        let address = address(&text.value.0, &self.machine.folder).map_err(fault)?;
+        self.claim(&address, text.place).map_err(fault)?;
+        Ok(address)
     }
 
     /// Takes an address for the one that is bound to it.

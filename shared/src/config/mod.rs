@@ -34,6 +34,7 @@ mod resolved;
 mod schema;
 mod section;
 mod statics;
+mod statsd;
 mod syntax;
 mod tls;
 mod tree;
@@ -62,6 +63,7 @@ pub use reference::reference;
 pub use resolved::{resolved, scalar};
 pub use schema::schema;
 pub use section::Key;
+pub use statsd::Statsd;
 pub use tls::{ClientCertificates, Overdue, Tls, TlsVersion};
 
 /// Everything a server runs on.
@@ -75,6 +77,10 @@ pub struct Config {
     pub watch: bool,
     /// A path for the control socket beside the one in the runtime directory. Absolute.
     pub control: Option<PathBuf>,
+    /// Where the supervisor answers those who watch it, if anywhere.
+    pub metrics: Option<Address>,
+    /// Where it sends numbers to, if anywhere.
+    pub statsd: Option<Statsd>,
     /// A file that holds the supervisor's process number and is locked while it lives. Absolute.
     pub pid_file: Option<PathBuf>,
     /// What workers do when their supervisor is gone.

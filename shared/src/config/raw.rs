@@ -19,6 +19,7 @@ use super::pattern::Patterns;
 use super::request::{HostText, PathOrReady, Scheme, TargetText};
 use super::section::{At, Field, Key, Read, section, unknown_key};
 use super::statics::{StaticFolder, StaticFolders};
+use super::statsd::{StatsdOrAddress, StatsdServer};
 use super::tree::Node;
 use super::value::{
     AddressText, Count, Folders, Mode, PathText, Principal, Principals, Size, Surge, Variables, Workers,
@@ -30,13 +31,18 @@ use super::{
 
 section! {
     /// The whole file.
-    File at "", later ["metrics"] {
+    File at "", later [] {
         /// How the supervisor and the workers log.
         log: Option<At<Log>> = "text from `info` up, no access log";
         /// Whether a change of this file is a reload.
         watch: At<bool> = "false";
         /// A path for the control socket, beside the one in the runtime directory; relative to the file.
         control: Option<At<PathText>> = "none";
+        /// Where the supervisor answers `GET /metrics` in the way of Prometheus, `/live` and `/ready`, without asking a worker:
+        /// `ADDRESS:PORT` or `unix:PATH`. It is for those who operate it: whoever reaches it sees names, paths and errors.
+        metrics: Option<At<AddressText>> = "nowhere";
+        /// A statsd server, which is sent numbers: its address, or a map.
+        statsd: Option<At<StatsdOrAddress>> = "none";
         /// A file that holds the supervisor's process number, and is locked while it lives; relative to the file.
         pid_file: Option<At<PathText>> = "none";
         /// What workers do when their supervisor is gone: `adopt` serves on and waits for the next one, `drain` finishes what there is.
@@ -338,6 +344,7 @@ pub fn keys() -> Vec<Key> {
         File::KEYS,
         Log::KEYS,
         AccessLog::KEYS,
+        StatsdServer::KEYS,
         App::KEYS,
         Threads::KEYS,
         Listener::KEYS,

@@ -75,6 +75,8 @@ pub struct CommandLine {
     pub workers: Option<String>,
     /// A number; else the default of a file.
     pub threads: Option<String>,
+    /// Where the supervisor answers those who watch it; else nowhere.
+    pub metrics: Option<String>,
 }
 
 /// Reads and checks a file. The error's text begins with `path` as it is given here.
@@ -152,9 +154,11 @@ fn said_by(line: &CommandLine, environment: Environment) -> BTreeMap<&'static st
     let workers = line.workers.as_ref().map(|_| BY_LINE);
     let workers = workers.or(is_set("WEB_CONCURRENCY").then_some("environment WEB_CONCURRENCY"));
     let threads = line.threads.as_ref().map(|_| BY_LINE);
+    let metrics = line.metrics.as_ref().map(|_| BY_LINE);
     let (wsgi, paste) = if line.paste.is_some() { (None, Some(BY_LINE)) } else { (Some(BY_LINE), None) };
-    let said = [("wsgi", wsgi), ("paste", paste), ("listen", listen), ("workers", workers), ("threads", threads)];
-    said.into_iter().filter_map(|(key, said)| Some((key, said?.to_owned()))).collect()
+    let of_app = [("wsgi", wsgi), ("paste", paste), ("listen", listen), ("workers", workers), ("threads", threads)];
+    let said = of_app.into_iter().chain([("metrics", metrics)]);
+    said.filter_map(|(key, said)| Some((key, said?.to_owned()))).collect()
 }
 
 /// The origin of what a command line says.
@@ -182,7 +186,8 @@ pub(super) fn check_line(line: CommandLine, environment: Environment, machine: &
     entries.extend(optional);
     let app = Node { place: NOWHERE, value: Value::Map(entries) };
     let apps = Node { place: NOWHERE, value: Value::Map(vec![(key("app"), app)]) };
-    let file = Node { place: NOWHERE, value: Value::Map(vec![(key("apps"), apps)]) };
+    let metrics = line.metrics.map(|address| (key("metrics"), scalar(address)));
+    let file = Node { place: NOWHERE, value: Value::Map(metrics.into_iter().chain([(key("apps"), apps)]).collect()) };
     let mut outcome = check(raw::File::read(&file)?, machine)?;
     outcome.config.apps.iter_mut().for_each(|app| app.wsgi_place = None);
     Ok(outcome)

@@ -80,7 +80,7 @@ impl Drop for Guard {
     }
 }
 
-/// Keeps what is as urgent as the config asks now.
+/// Keeps what is as urgent as the config asks now, and counts what is urgent.
 struct Filter<D> {
     drain: D,
     outlet: Outlet,
@@ -91,7 +91,11 @@ impl<D: Drain<Ok = ()>> Drain for Filter<D> {
     type Err = D::Err;
 
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), D::Err> {
-        if record.level().is_at_least(self.outlet.level()) { self.drain.log(record, values) } else { Ok(()) }
+        if !record.level().is_at_least(self.outlet.level()) {
+            return Ok(());
+        }
+        self.outlet.count(record.level());
+        self.drain.log(record, values)
     }
 }
 

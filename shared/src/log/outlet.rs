@@ -13,12 +13,13 @@ use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slog::Level;
 
 use crate::config::{Log, LogFormat};
+use crate::scoreboard::Scoreboard;
 
 /// Where lines go.
 #[derive(Clone)]
@@ -37,6 +38,10 @@ struct Shared {
     lost: AtomicU64,
     /// Whether the last line could be.
     is_well: AtomicBool,
+    /// Where urgent lines are counted, if anywhere,
+    board: OnceLock<Arc<Scoreboard>>,
+    /// else here: critical ones, errors, warnings.
+    logged: [AtomicU64; 3],
 }
 
 struct Target {
@@ -55,6 +60,8 @@ impl Outlet {
             level: AtomicUsize::new(Level::Info.as_usize()),
             lost: AtomicU64::new(0),
             is_well: AtomicBool::new(true),
+            board: OnceLock::new(),
+            logged: [const { AtomicU64::new(0) }; 3],
             target: Mutex::new(Target { file: Arc::new(file), is_torn: false }),
             writing: Mutex::new(()),
         };
@@ -87,6 +94,29 @@ impl Outlet {
     pub fn follow(&self, log: &Log) {
         self.shared.is_json.store(log.format == LogFormat::Json, Relaxed);
         self.shared.level.store(super::level(log.level).as_usize(), Relaxed);
+    }
+
+    /// Has lines that are urgent be counted there from now on.
+    pub fn count_on(&self, board: &Arc<Scoreboard>) {
+        // Nobody says it twice.
+        let _ = self.shared.board.set(board.clone());
+    }
+
+    /// A line of this level was said.
+    pub(super) fn count(&self, level: Level) {
+        let place = match level {
+            Level::Critical => 0,
+            Level::Error => 1,
+            Level::Warning => 2,
+            Level::Info | Level::Debug | Level::Trace => return,
+        };
+        let counts = self.shared.board.get().map_or(&self.shared.logged, |board| &board.counters().logged);
+        counts[place].fetch_add(1, Relaxed);
+    }
+
+    /// How many urgent lines were said before they were counted elsewhere: critical ones, errors, warnings.
+    pub fn logged(&self) -> [u64; 3] {
+        std::array::from_fn(|place| self.shared.logged[place].load(Relaxed))
     }
 
     pub(super) fn level(&self) -> Level {

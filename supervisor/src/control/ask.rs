@@ -35,6 +35,9 @@ use crate::succession::orphans::Orphans;
 /// so a tenth of it is long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The same where somebody waits at a screen, which hears no key meanwhile. Longer makes it seem dead, shorter calls a busy server so.
+const GLANCE: Duration = Duration::from_secs(2);
+
 /// Which server is meant.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -82,6 +85,25 @@ pub(super) enum Trouble {
     Cannot(String),
 }
 
+impl Trouble {
+    /// It, for a screen on which the next look may find another thing.
+    pub fn words(&self) -> String {
+        match self {
+            Trouble::NotRunning => "no server runs".to_owned(),
+            Trouble::Silence => "the server does not answer".to_owned(),
+            Trouble::Cannot(why) => why.clone(),
+        }
+    }
+
+    /// What a command exits with for it.
+    pub fn exit(&self) -> i32 {
+        match self {
+            Trouble::NotRunning => exit::NOT_RUNNING,
+            Trouble::Silence | Trouble::Cannot(_) => exit::FAILED,
+        }
+    }
+}
+
 /// Prints how things are; the exit status.
 pub fn status(target: &Target, form: Form) -> i32 {
     let shown = look(target).map(|report| {
@@ -93,7 +115,12 @@ pub fn status(target: &Target, form: Form) -> i32 {
 
 /// How things are.
 pub(super) fn look(target: &Target) -> Result<Report, Trouble> {
-    Server::connect(target)?.status()
+    Server::connect(target, PATIENCE)?.status()
+}
+
+/// The same for somebody who has eyes on it, and has no patience.
+pub(super) fn glance(target: &Target) -> Result<Report, Trouble> {
+    Server::connect(target, GLANCE)?.status()
 }
 
 /// The process of a server, if it runs.
@@ -119,7 +146,7 @@ pub(super) fn exit_of(report: &Report) -> i32 {
 
 /// Prints what the workers run; the exit status.
 pub fn stacks(target: &Target, of: Option<String>, form: Form) -> i32 {
-    let told = Server::connect(target).and_then(|mut server| {
+    let told = Server::connect(target, PATIENCE).and_then(|mut server| {
         server.say(&Question { request: Request::Stacks { of }, progress: false })?;
         match server.hear()? {
             Some(Reply::Stacks { workers }) => Ok(workers),
@@ -140,7 +167,7 @@ pub fn stacks(target: &Target, of: Option<String>, form: Form) -> i32 {
 pub fn order(target: &Target, request: &Request, wait: Wait) -> i32 {
     settle(
         target,
-        Server::connect(target).and_then(|mut server| server.order(request, wait)).map(|reply| match reply {
+        Server::connect(target, PATIENCE).and_then(|mut server| server.order(request, wait)).map(|reply| match reply {
             Reply::Done { text } => {
                 say(&format!("{text}\n"));
                 exit::DONE
@@ -159,7 +186,7 @@ pub fn order(target: &Target, request: &Request, wait: Wait) -> i32 {
 
 /// Has a server stop by draining, and waits until its process is gone; the exit status.
 pub fn stop(target: &Target, limit: Option<Duration>) -> i32 {
-    let stopped = Server::connect(target).and_then(|server| server.stop(limit));
+    let stopped = Server::connect(target, PATIENCE).and_then(|server| server.stop(limit));
     let stopped = match (stopped, target) {
         (Err(Trouble::NotRunning), Target::File(file)) => stop_orphans(file),
         (stopped, Target::File(_) | Target::Socket(_)) => stopped,
@@ -219,13 +246,13 @@ struct Server {
 }
 
 impl Server {
-    fn connect(target: &Target) -> Result<Server, Trouble> {
+    fn connect(target: &Target, patience: Duration) -> Result<Server, Trouble> {
         for path in sockets(target)? {
             let cannot = |error| Trouble::Cannot(format!("cannot ask {}: {}", path.display(), cause(&error)));
             match UnixStream::connect(&path) {
                 Ok(stream) => {
-                    stream.set_read_timeout(Some(PATIENCE)).map_err(cannot)?;
-                    stream.set_write_timeout(Some(PATIENCE)).map_err(cannot)?;
+                    stream.set_read_timeout(Some(patience)).map_err(cannot)?;
+                    stream.set_write_timeout(Some(patience)).map_err(cannot)?;
                     return Ok(Server { stream: BufReader::new(stream) });
                 }
                 // What a killed server left refuses.

@@ -7,15 +7,15 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
-use monoceros_shared::config::{Address, Listener, Protocol};
+use monoceros_shared::config::Address;
 use slog::Logger;
 
 use super::client::Client;
 use super::place::Lock;
 use super::words::Reply;
-use super::{BACKLOG, Control, Door, peer_of};
+use super::{Control, Door, MODE, peer_of};
 use crate::core::Asker;
-use crate::listen::{Bound, Earlier};
+use crate::listen::{Bound, Earlier, of_our_own};
 use crate::succession::baggage::{ControlBaggage, own};
 use crate::succession::state::Place;
 
@@ -62,18 +62,7 @@ impl Control {
         }
         (control.place, control.links, control.last_asker) = (packed.place, packed.links, packed.last_asker);
         for (path, identity, raw) in packed.doors {
-            let address = Address::Unix(path);
-            let listener = Listener {
-                address,
-                protocol: Protocol::Http,
-                backlog: BACKLOG,
-                mode: 0o600,
-                owner: (None, None),
-                proxy_protocol: None,
-                allow: None,
-                secret: None,
-                tls: None,
-            };
+            let listener = of_our_own(Address::Unix(path), MODE);
             let door = own(raw)
                 .and_then(|socket| control.reopen(Bound::adopt(&listener, socket, Earlier::Ours(Some(identity)))));
             match door {

@@ -23,6 +23,8 @@ mod frame;
 mod heir;
 pub mod place;
 pub mod screen;
+mod terminal;
+pub mod top;
 pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,14 +35,14 @@ use std::path::{Path, PathBuf};
 
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
-use monoceros_shared::config::{Address, Listener, Protocol};
+use monoceros_shared::config::Address;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
 use slog::{Logger, debug, info, warn};
 
 use crate::core::Asker;
 use crate::core::progress::Progress;
-use crate::listen::{Bound, cause};
+use crate::listen::{Bound, cause, of_our_own};
 use crate::succession::state::Place;
 use client::{Client, Moved, Peer};
 use place::{Lock, NoLock};
@@ -52,8 +54,8 @@ pub const TOKENS: usize = 1 << 62;
 /// Clients at once. Fewer would let a few slow commands keep out the next; each costs a descriptor and some hundred bytes.
 pub const CLIENTS_MAX: usize = 16;
 
-/// Commands that wait to be taken in.
-const BACKLOG: u32 = 64;
+/// Nobody but the server's own user and root can connect.
+const MODE: u32 = 0o600;
 
 /// Clients that are let in before something else gets its turn. More, and who connects again and again has the loop to himself; few,
 /// and each costs a round of its own.
@@ -181,17 +183,7 @@ impl Control {
     }
 
     fn try_open_at(&mut self, path: &Path) -> Result<Door, String> {
-        let bound = Bound::bind(&Listener {
-            address: Address::Unix(path.to_owned()),
-            protocol: Protocol::Http,
-            backlog: BACKLOG,
-            mode: 0o600,
-            owner: (None, None),
-            proxy_protocol: None,
-            allow: None,
-            secret: None,
-            tls: None,
-        })?;
+        let bound = Bound::bind(&of_our_own(Address::Unix(path.to_owned()), MODE))?;
         // If it fails the file stays, and is found stale by the next start.
         self.reopen(bound).map_err(|error| format!("cannot listen on {}: {}", path.display(), cause(&error)))
     }

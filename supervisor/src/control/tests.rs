@@ -436,7 +436,7 @@ fn ten_thousand_connects_leave_nothing_behind_and_are_let_in_by_rounds() {
 #[test]
 fn more_who_connect_at_once_than_a_round_lets_in_are_all_heard() {
     let mut server = Server::new();
-    let all: Vec<Stream> = (0..BACKLOG).map(|_| server.connect()).collect();
+    let all: Vec<Stream> = (0..crate::listen::OWN_BACKLOG).map(|_| server.connect()).collect();
     for stream in &all {
         (&*stream).write_all(STATUS.as_bytes()).unwrap();
     }

@@ -27,7 +27,7 @@ use super::line::{Level, Line};
 use super::losses::Restarts;
 use super::plan::{AppPlan, Plan};
 use super::recycle::Wear;
-use super::status::LastReload;
+use super::status::{LastReload, Reloads};
 use super::team::{Apology, Slot, Team};
 use super::worker::{Happening, Life};
 use super::{Core, Now, WorkerId};
@@ -55,6 +55,8 @@ pub struct Legacy {
     /// What came of the last reload.
     #[serde(deserialize_with = "if_understood")]
     pub last_reload: Option<LastReload>,
+    /// What came of all of them.
+    pub reloads: Reloads,
 }
 
 /// What is known of an application as some workers run it.
@@ -246,6 +248,7 @@ impl Core {
             heirs: self.heirs.iter().map(|(from, heritage)| (*from, heritage.to)).collect(),
             bound: self.bound.values().cloned().collect(),
             last_reload: self.last_reload.clone(),
+            reloads: self.reloads,
         }
     }
 
@@ -276,7 +279,7 @@ impl Core {
         core.generation = generations.clone().chain([legacy.generation, 1]).max().unwrap_or(1);
         core.last_generation = legacy.last_generation.max(core.generation);
         core.last_worker = found.keys().copied().chain([legacy.last_worker]).max().unwrap_or_default();
-        core.last_reload = legacy.last_reload.clone();
+        (core.last_reload, core.reloads) = (legacy.last_reload.clone(), legacy.reloads);
         if legacy.apps.is_empty() {
             core.teams.iter_mut().for_each(|team| team.generation = core.generation);
         } else {

@@ -74,7 +74,7 @@ pub use losses::Restarts;
 use plan::{Manner, Plan};
 use reload::{Reload, Request};
 use scale::Scaling;
-use status::LastReload;
+use status::{LastReload, Reloads};
 use team::Team;
 use upgrade::Upgrade;
 use worker::Life;
@@ -125,6 +125,7 @@ pub struct Core {
     reload: Option<Reload>,
     waiting: Option<Request>,
     last_reload: Option<LastReload>,
+    reloads: Reloads,
     scalings: Vec<Scaling>,
     stop_askers: Vec<Asker>,
     upgrade: Option<Upgrade>,
@@ -157,6 +158,7 @@ impl Core {
             reload: None,
             waiting: None,
             last_reload: None,
+            reloads: Reloads::default(),
             scalings: Vec::new(),
             stop_askers: Vec::new(),
             upgrade: None,

@@ -274,6 +274,7 @@ impl Core {
             let answer = Answer::Done(format!("generation {} serves", self.generation));
             self.effects.push(Effect::Answer { asker, answer });
         }
+        self.reloads.adopted += 1;
         let outcome = Outcome::Adopted;
         let (why, detail) = (String::new(), String::new());
         self.last_reload = Some(LastReload { outcome, why, detail, cause: request.cause, at: now });
@@ -299,6 +300,7 @@ impl Core {
             let answer = Answer::Failed { why: failure.why.clone(), detail: failure.detail.clone() };
             self.effects.push(Effect::Answer { asker, answer });
         }
+        self.reloads.abandoned += 1;
         let (outcome, Failure { why, detail }) = (Outcome::Abandoned, failure);
         self.last_reload = Some(LastReload { outcome, why, detail, cause: request.cause, at: now });
     }

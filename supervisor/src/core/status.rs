@@ -22,6 +22,18 @@ pub struct Status {
     pub apps: Vec<AppStatus>,
     /// What came of the last reload, if there was one.
     pub last_reload: Option<LastReload>,
+    /// What came of all of them.
+    pub reloads: Reloads,
+}
+
+/// How many reloads there were, by what came of them, since the server started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reloads {
+    /// Their new workers serve.
+    pub adopted: u64,
+    /// Nothing has changed.
+    pub abandoned: u64,
 }
 
 /// What a server is at.
@@ -134,6 +146,7 @@ impl Core {
             age: now,
             apps: (0..self.teams.len()).map(|index| self.app_status(now, index)).collect(),
             last_reload: self.last_reload.clone(),
+            reloads: self.reloads,
         }
     }
 

@@ -14,7 +14,7 @@ use monoceros_shared::config::App;
 use monoceros_shared::link::channel::Door;
 use monoceros_shared::link::fd::{Carrier, Greeting};
 use monoceros_shared::link::{ADOPTION, Adoption, Assignment, BELL, LOG, SCOREBOARD, TABLE};
-use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::scoreboard::{Scoreboard, Size};
 use monoceros_shared::stdio::Stream;
 use monoceros_shared::table;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -49,7 +49,7 @@ impl Workers {
 
     pub(super) fn try_spawn(&mut self, recruit: &Recruit, listeners: &[&Bound]) -> io::Result<u32> {
         let (worker, app) = (recruit.worker, &recruit.app.app);
-        let (scoreboard, memory) = Scoreboard::create(app.calls_max())?;
+        let (scoreboard, memory) = Scoreboard::create(Size::of(app))?;
         let (carrier, theirs) = Carrier::pair()?;
         let adoption = self.means.adoptions.as_ref().and_then(|adoptions| adoptions.open(worker));
         let door = Door::open()?;

@@ -15,6 +15,7 @@ use crate::bridge;
 use crate::core::plan::AppPlan;
 use crate::core::{Word, WorkerId};
 use crate::listen::cause;
+use crate::metrics::counts::Counts;
 use crate::stdio::Tags;
 use crate::succession::baggage::WorkerBaggage;
 use crate::succession::{Kin, Speech};
@@ -135,6 +136,7 @@ impl Workers {
             scoreboard: known.scoreboard.memory().as_raw_fd(),
             file: known.adoption.clone(),
             speaks: !matches!(known.words, Words::Mute),
+            counts: Counts::of(&known.scoreboard),
             others: ends.map(|(stream, end)| (stream.name().to_owned(), end.as_raw_fd())).collect(),
         }
     }

@@ -11,6 +11,7 @@ use super::{Worker, Workers};
 use crate::core::line::span;
 use crate::core::{Event, LastSeen, WorkerId};
 use crate::memory;
+use crate::metrics::counts::Counts;
 use crate::pulse::Vital;
 use crate::systemd::notify::Beats;
 
@@ -32,7 +33,7 @@ impl Workers {
         let measured = self.register.iter().filter(|(_, known)| known.exit.is_none() && known.is_measured());
         let told = measured.map(|(worker, known)| Event::Observed {
             worker: *worker,
-            requests: known.scoreboard.counters().requests.load(Ordering::Relaxed),
+            requests: known.scoreboard.requests(),
             memory: known.recycle.memory.map_or(0, |_| memory::of(known.process.pid())),
         });
         told.collect()
@@ -64,6 +65,14 @@ impl Workers {
         self.living(worker).map(|known| &known.scoreboard)
     }
 
+    /// What the workers of an application have counted, those that are gone too.
+    pub fn counts(&self, app: &str) -> Counts {
+        let mut counts = self.ledger.of(app);
+        let known = self.register.values().filter(|known| known.app == app);
+        known.for_each(|known| counts.add(&Counts::of(&known.scoreboard)));
+        counts
+    }
+
     /// How many of these workers show by their scoreboards that they live.
     pub fn beats(&self, workers: impl Iterator<Item = WorkerId>) -> Beats {
         let now_ms = now_ms();
@@ -85,7 +94,7 @@ pub fn last_seen(scoreboard: &Scoreboard) -> LastSeen {
         let age = Duration::from_millis(now_ms.saturating_sub(since_ms));
         format!("{line} (for {})", span(age))
     };
-    let requests = scoreboard.counters().requests.load(Ordering::Relaxed);
+    let requests = scoreboard.requests();
     let mut running: Vec<String> = lines.map(told).collect();
     if running.len() > TOLD_MAX {
         let more = running.split_off(TOLD_MAX).len();

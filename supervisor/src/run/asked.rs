@@ -8,7 +8,6 @@ use crate::core::{Asker, Cause, Event, Scale, Silence, Stop, Wish};
 use crate::effects::{last_seen, now_ms};
 use crate::inquiry;
 use crate::pulse::Verdict;
-use crate::status::{Report, Work};
 
 impl Server<'_> {
     /// Looks at the workers' beats, if it is time.
@@ -71,15 +70,5 @@ impl Server<'_> {
         }
         let core = &self.core;
         self.control.tell(|asker| core.progress(asker));
-    }
-
-    fn report(&self) -> Report {
-        let now_ms = now_ms();
-        let work = |worker| {
-            let memory = self.workers.memory(worker)?;
-            Some(Work::of(self.workers.scoreboard(worker)?, memory, now_ms))
-        };
-        let config = self.source.file.as_ref().map(|file| file.display().to_string());
-        Report::new(self.core.status(self.began.elapsed()), config, work)
     }
 }

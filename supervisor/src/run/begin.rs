@@ -5,7 +5,7 @@
 //! ```
 
 use std::path::{PathBuf, absolute};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use monoceros_shared::config::{Checked, Config};
 use monoceros_shared::exit;
@@ -14,15 +14,16 @@ use nix::unistd::geteuid;
 use slog::{Logger, error, info, warn};
 
 use super::passage::{self, Origin, Passage};
-use super::{Server, Source};
+use super::{Server, Source, watched};
 use crate::commands::{Commands, Occasion};
 use crate::control::Found;
 use crate::core::plan::{Manner, Plan};
 use crate::core::{Core, Event};
 use crate::effects::{Means, Workers};
 use crate::inquiry::Inquiries;
-use crate::listen::Sockets;
+use crate::listen::{Bound, Sockets};
 use crate::logs::Logs;
+use crate::metrics::statsd::Statsd;
 use crate::pid_file::PidFile;
 use crate::pulse::Pulse;
 use crate::sources::Sources;
@@ -135,7 +136,9 @@ fn start(beginning: Beginning, taken: Taken, logs: &Logs) -> Result<(Server<'_>,
         run_first(&mut commands, &config, &mut sources)?;
     }
     let programs = passage::programs(programs, origin.rest.as_mut());
-    let pid_file = settle_down(&mut origin, &config, (&plan, &mut listeners))?;
+    let (pid_file, door) = settle_down(&mut origin, &config, (&plan, &mut listeners), log)?;
+    let endpoint = watched::endpoint(&sources, door, log)?;
+    let statsd = Statsd::new(config.statsd.as_ref(), log);
     let mut workers = Workers::new(means(&mut origin, &sources, (manner, token), logs)?);
     let core = match origin.heritage.take() {
         Some(heritage) => passage::resume(heritage, &plan, &mut workers)?,
@@ -163,6 +166,9 @@ fn start(beginning: Beginning, taken: Taken, logs: &Logs) -> Result<(Server<'_>,
         observed: Instant::now(),
         pulse: Pulse::default(),
         inquiries: Inquiries::default(),
+        endpoint,
+        statsd,
+        started: unix_seconds().saturating_sub(began.elapsed().as_secs()),
     };
     server.take_up(origin.rest.as_ref());
     Ok((server, first))
@@ -175,24 +181,33 @@ fn run_first(commands: &mut Commands, config: &Config, sources: &mut Sources) ->
     outcome.map_err(|why| format!("cannot start: the command `commands.start` failed: {why}"))
 }
 
-/// Binds what is to be bound, unless somebody has done so before us, and writes the pid file.
+/// Binds what is to be bound, unless somebody has done so before us, and writes the pid file. Gives that, and where those who watch are
+/// to connect.
 fn settle_down(
     origin: &mut Origin,
     config: &Config,
     (plan, listeners): (&Plan, &mut Sockets),
-) -> Result<Option<PidFile>, String> {
+    log: &Logger,
+) -> Result<(Option<PidFile>, Option<Bound>), String> {
     let is_first = origin.heritage.is_none();
     if is_first {
         listeners.bind(&plan.listeners().into_values().collect::<Vec<_>>())?;
     }
     listeners.settled();
-    let pid_file = origin.pid_file().or_else(|| config.pid_file.as_deref().map(PidFile::write)).transpose();
-    pid_file.inspect_err(|_| {
+    let mut settle = || {
+        let pid_file = origin.pid_file().or_else(|| config.pid_file.as_deref().map(PidFile::write)).transpose()?;
+        Ok((pid_file, watched::door(origin, config, log)?))
+    };
+    settle().inspect_err(|_| {
         // Where there are workers they serve on, and the files of their sockets stay.
         if is_first {
             listeners.close_all();
         }
     })
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// What all workers share.

@@ -15,6 +15,7 @@ use crate::core::plan::Plan;
 use crate::core::{Asker, Cause, Core, Event, Exit, LastSeen, Wish};
 use crate::effects::Workers;
 use crate::listen::Sockets;
+use crate::metrics::ledger::Ledger;
 use crate::pid_file::PidFile;
 use crate::sources::Sources;
 use crate::succession::arrival::{Luggage, Rest};
@@ -99,7 +100,8 @@ impl Origin {
 
 /// The core, the register and the listeners, as another supervisor left them.
 pub(super) fn resume(heritage: Heritage, plan: &Plan, workers: &mut Workers) -> Result<Core, String> {
-    let Heritage { began, remains, workers: kin, token: _ } = heritage;
+    let Heritage { began, remains, workers: kin, token: _, ledger } = heritage;
+    workers.ledger = ledger;
     let core = Core::resume(plan, &remains, began.elapsed(), u64::from(std::process::id()));
     for (worker, kin) in kin {
         let Some(app) = core.plan_of(worker) else { continue };
@@ -116,15 +118,16 @@ impl Passage {
     }
 
     /// What is there for the next supervisor, as things are now.
-    fn record(&self, core: &Core, listeners: &Sockets) -> Record {
+    fn record(&self, core: &Core, listeners: &Sockets, ledger: &Ledger) -> Record {
         let listeners = listeners.all().map(|bound| (bound.name.clone(), bound.earlier()));
-        Record { legacy: core.legacy(), listeners: listeners.collect(), ..self.record.clone() }
+        let ledger = ledger.clone();
+        Record { legacy: core.legacy(), listeners: listeners.collect(), ledger, ..self.record.clone() }
     }
 
     /// Writes down how things are, before what follows from it is done.
-    pub fn keep(&mut self, core: &Core, listeners: &Sockets) {
+    pub fn keep(&mut self, core: &Core, listeners: &Sockets, ledger: &Ledger) {
         if self.state.is_some() {
-            let record = self.record(core, listeners);
+            let record = self.record(core, listeners, ledger);
             self.state.iter_mut().for_each(|state| state.keep(&record));
         }
     }
@@ -156,7 +159,7 @@ impl Server<'_> {
         let passage = &self.passage;
         let baggage = Baggage {
             pid: std::process::id(),
-            record: passage.record(&self.core, &self.listeners),
+            record: passage.record(&self.core, &self.listeners, &self.workers.ledger),
             config: self.source.written(),
             ..Baggage::default()
         };
@@ -191,7 +194,7 @@ impl Server<'_> {
 
     /// Packs all that there is for the next supervisor. If that cannot be, the server goes on, and this has happened.
     pub(super) fn leave(&mut self, askers: &[Asker]) -> Result<Departure, Vec<Event>> {
-        let record = self.passage.record(&self.core, &self.listeners);
+        let record = self.passage.record(&self.core, &self.listeners, &self.workers.ledger);
         let known: BTreeSet<_> = record.legacy.workers.keys().copied().collect();
         self.workers.outputs().tell_all();
         let (workers, ended) = self.workers.pack(&known);
@@ -204,6 +207,7 @@ impl Server<'_> {
             listeners: self.listeners.descriptors(),
             workers,
             control: self.control.pack(askers),
+            endpoint: self.endpoint.pack(self.source.config.metrics.as_ref()),
             askers: askers.to_vec(),
             pid_file: self.pid_file.as_ref().map(|file| (file.path().to_owned(), file.as_fd().as_raw_fd())),
             left: self.workers.strangers.groups(),

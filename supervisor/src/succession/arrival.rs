@@ -13,7 +13,7 @@ use monoceros_shared::config::Config;
 use monoceros_shared::link::VERSION;
 use monoceros_shared::link::adoption::{Doing, Kinship};
 use monoceros_shared::link::fd::Carrier;
-use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::scoreboard::{Scoreboard, Size};
 use slog::Logger;
 
 use super::baggage::{Baggage, ControlBaggage, WorkerBaggage, let_through, own};
@@ -24,6 +24,7 @@ use crate::core::Asker;
 use crate::core::legacy::{Found, Remains, Seat};
 use crate::core::plan::Plan;
 use crate::listen::Sockets;
+use crate::metrics::endpoint::Packed;
 use crate::pid_file::PidFile;
 use crate::spawn::{Process, Program};
 
@@ -68,6 +69,8 @@ pub struct Rest {
     pub left_open: Vec<RawFd>,
     /// The pid file.
     pub pid_file: Option<Result<PidFile, String>>,
+    /// Where those connect who watch.
+    pub endpoint: Option<Packed>,
     /// Process groups of which something is left that is to go.
     pub left: Vec<u32>,
 }
@@ -128,7 +131,7 @@ impl Luggage {
     pub fn unpack(self, (plan, sockets): (&Plan, &mut Sockets), log: &Logger) -> Result<(Heritage, Rest), String> {
         let Luggage { baggage, failed, .. } = self;
         let cannot = |error: io::Error| format!("cannot take up what the supervisor left: {error}");
-        let record = baggage.record;
+        let mut record = baggage.record;
         let mut workers = BTreeMap::new();
         let mut found = BTreeMap::new();
         for (worker, packed) in baggage.workers {
@@ -136,7 +139,10 @@ impl Luggage {
             let kinship = if record.link == VERSION { Kinship::Kin } else { Kinship::Stranger };
             let doing = if matches!(known.place, Seat::Leaving { .. }) { Doing::Draining } else { Doing::Serving };
             let (app, generation) = (record.legacy.app_of(known).to_owned(), known.generation);
-            workers.insert(worker, kin((known.pid, generation), packed, record.link).map_err(cannot)?);
+            let counts = packed.counts.clone();
+            let kin = kin((known.pid, generation), packed, record.link).map_err(cannot)?;
+            record.ledger.enter_unseen(&app, &counts, &kin.scoreboard);
+            workers.insert(worker, kin);
             found.insert(worker, Found { pid: known.pid, app, generation, doing, kinship });
         }
         let mut given = BTreeMap::new();
@@ -151,6 +157,7 @@ impl Luggage {
             token: record.token,
             remains: Remains { legacy: record.legacy, found, bound },
             workers,
+            ledger: record.ledger,
         };
         let pid_file = baggage.pid_file.map(|(path, raw)| {
             let file = own(raw).map_err(|error| format!("cannot take over {}: {error}", path.display()))?;
@@ -164,6 +171,7 @@ impl Luggage {
             next: baggage.program,
             left_open: baggage.left_open,
             pid_file,
+            endpoint: baggage.endpoint,
             left: baggage.left,
         };
         Ok((heritage, rest))
@@ -174,7 +182,7 @@ fn kin((pid, generation): (u32, u64), packed: WorkerBaggage, link: u16) -> io::R
     let process = Process::with(pid, own(packed.pidfd)?)?;
     let carrier = Carrier::adopt(own(packed.carrier)?)?;
     let memory = own(packed.scoreboard)?;
-    let scoreboard = Scoreboard::open(memory).or_else(|_| Scoreboard::create(1).map(|(blank, _)| blank))?;
+    let scoreboard = Scoreboard::open(memory).or_else(|_| Scoreboard::create(Size::BLANK).map(|(blank, _)| blank))?;
     let speech = if link == VERSION && packed.speaks { Speech::Words } else { Speech::Signals };
     let others = packed.others.into_iter().map(|(name, raw)| Ok((name, own(raw)?))).collect::<io::Result<_>>()?;
     Ok(Kin { generation, process, carrier, scoreboard, file: packed.file, speech, others })

@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
 use super::state::Place;
 use super::{FORM, Record};
 use crate::core::{Asker, WorkerId};
+use crate::metrics::counts::Counts;
+use crate::metrics::endpoint::Packed;
 
 /// What an upgrade's memory begins with.
 const MAGIC: &[u8; 8] = b"monobagg";
@@ -55,6 +57,8 @@ pub struct Baggage {
     pub workers: BTreeMap<WorkerId, WorkerBaggage>,
     /// The control socket.
     pub control: ControlBaggage,
+    /// Where those connect who watch.
+    pub endpoint: Option<Packed>,
     /// Those who wait for the upgrade.
     pub askers: Vec<Asker>,
     /// The pid file: its path and what holds its lock.
@@ -80,6 +84,9 @@ pub struct WorkerBaggage {
     /// Whether it understands our words.
     #[serde(default)]
     pub speaks: bool,
+    /// What it has counted: for a program that cannot read what it shows.
+    #[serde(default)]
+    pub counts: Counts,
     /// More, by name.
     #[serde(default)]
     pub others: BTreeMap<String, RawFd>,
@@ -115,7 +122,7 @@ impl Baggage {
         let of_control =
             doors.chain(control.locks.iter().map(|lock| lock.1)).chain(control.clients.iter().map(|c| c.1));
         let all = of_workers.chain(of_control).chain(self.listeners.values().copied());
-        let all = all.chain(self.pid_file.iter().map(|file| file.1));
+        let all = all.chain(self.pid_file.iter().map(|file| file.1)).chain(self.endpoint.iter().map(|door| door.raw));
         all.chain([self.worker]).chain(self.left_open.iter().copied()).collect()
     }
 

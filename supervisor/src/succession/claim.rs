@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use monoceros_shared::link::adoption::{self, Doing, END, Kinship, Reply};
 use monoceros_shared::link::fd::{Carrier, Taken};
 use monoceros_shared::link::{SCOREBOARD, VERSION};
-use monoceros_shared::scoreboard::Scoreboard;
+use monoceros_shared::scoreboard::{Scoreboard, Size};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slog::{Logger, info, warn};
 
@@ -86,7 +86,7 @@ pub fn inherit(
     let bound = gather(&record, listeners, (plan, sockets), log)?;
     info!(log, "workers of an earlier supervisor are taken over"; "workers" => workers.len());
     let remains = Remains { legacy: record.legacy.clone(), found, bound };
-    Ok(Some(Heritage { began: record.began(), token: record.token, remains, workers }))
+    Ok(Some(Heritage { began: record.began(), token: record.token, remains, workers, ledger: record.ledger }))
 }
 
 /// Claims every worker that is there.
@@ -175,7 +175,7 @@ impl Claim {
         let worker = self.worker;
         let pid = self.process.pid();
         let board = self.given.remove(SCOREBOARD).and_then(|memory| Scoreboard::open(memory).ok());
-        let scoreboard = board.map_or_else(|| Scoreboard::create(1).map(|(blank, _)| blank), Ok).ok()?;
+        let scoreboard = board.map_or_else(|| Scoreboard::create(Size::BLANK).map(|(blank, _)| blank), Ok).ok()?;
         let is_listener = |name: &String| name.contains(':');
         let (given, others): (BTreeMap<_, _>, _) =
             std::mem::take(&mut self.given).into_iter().partition(|(name, _)| is_listener(name));

@@ -45,6 +45,7 @@ use crate::core::legacy::{Legacy, Remains};
 use crate::core::plan::Plan;
 use crate::effects::now_ms;
 use crate::listen::{Bound, Earlier, Sockets};
+use crate::metrics::ledger::Ledger;
 use crate::spawn::Process;
 
 /// The form of what is written. Raised when an old key changes its meaning; then builds of both sides do not read each other's.
@@ -68,6 +69,8 @@ pub struct Record {
     pub legacy: Legacy,
     /// What is known of each listener, by its name.
     pub listeners: BTreeMap<String, Earlier>,
+    /// What those workers have counted that are gone.
+    pub ledger: Ledger,
 }
 
 impl Record {
@@ -81,6 +84,7 @@ impl Record {
             token,
             legacy: Legacy::default(),
             listeners: BTreeMap::new(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -147,6 +151,8 @@ pub struct Heritage {
     pub remains: Remains,
     /// The workers.
     pub workers: BTreeMap<WorkerId, Kin>,
+    /// What those have counted that are gone.
+    pub ledger: Ledger,
 }
 
 /// Makes listeners of descriptors, and binds what nobody gave.

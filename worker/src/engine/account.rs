@@ -1,6 +1,8 @@
 //! What is written down of each request: on the scoreboard for whoever looks from outside, and in the access log. And where that is.
 //!
-//! A request is told of once, at its end, whatever that is: its answer has left, it was refused, it timed out, or its connection ended.
+//! What a thread counts stands in its tally; times are between exact stamps, of which a request costs one, at its end.
+//!
+//! A request is counted once, and told of once, at its end, whatever that is: its answer has left, it was refused, it timed out, or its connection ended.
 //!
 //! Known fault: the access line of a request that timed out has no variable of its environ, for Python has that.
 
@@ -8,11 +10,14 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::Engine;
+use pyo3::Python;
+
 use super::guest::{Guest, Times};
 use super::late::{Account, TIMED_OUT};
-use super::runner::Runner;
+use super::runner::{HANDS, Runner};
+use super::{Engine, Task};
 use crate::access::line::{Source, Told, Took};
+use crate::clock;
 use crate::conn::{Connection, Peer};
 use crate::descriptors;
 use crate::wire::Refusal;
@@ -23,6 +28,7 @@ const CLIENT_LEFT: u16 = 499;
 impl Runner {
     /// The request of this connection is whole.
     pub(super) fn arrive(&self, guest: &mut Guest) {
+        guest.arrived = self.stamp;
         guest.times = self.engine.access.as_ref().map(|_| Times::now());
     }
 
@@ -43,7 +49,9 @@ impl Runner {
             if guest.times.is_some() || engine.settings.id_field.is_some() {
                 engine.slots.remember(guest);
             }
-            engine.scoreboard.counters().requests.fetch_add(1, Relaxed);
+            let tally = self.tally();
+            tally.requests.add(1);
+            tally.queue.record(self.stamp.saturating_sub(guest.arrived));
         }
         if let Some(times) = &mut guest.times {
             times.begin();
@@ -59,14 +67,68 @@ impl Runner {
     /// The same where no call was made.
     pub(super) fn put_down(&mut self, guest: &mut Guest) {
         self.moment = self.clock.moment();
+        self.stamp = clock::exactly();
         guest.patience = None;
         if let Some(times) = &mut guest.times {
             times.end();
         }
-        let turn = &guest.connection.turn;
-        if turn.is_answered() && guest.rest.is_none() {
-            self.engine.count_answer(turn.status());
+        if guest.rest.is_none() {
+            self.count_answer(guest);
         }
+    }
+
+    /// The application has nothing more to say to this request, if so.
+    pub(super) fn count_answer(&self, guest: &mut Guest) {
+        if guest.connection.turn.is_answered() {
+            self.count(guest, guest.connection.turn.status());
+        }
+    }
+
+    /// The connection ends, perhaps with a request that was not counted: its client has left, or was too slow.
+    fn count_end(&self, guest: &mut Guest) {
+        if guest.arrived > 0 {
+            let turn = &guest.connection.turn;
+            let status = if turn.has_reply() && turn.is_head_out() { turn.status() } else { CLIENT_LEFT };
+            self.count(guest, status);
+        }
+    }
+
+    fn count(&self, guest: &mut Guest, status: u16) {
+        let arrived = std::mem::take(&mut guest.arrived);
+        let tally = self.tally();
+        tally.count_answer(status);
+        tally.duration.record(self.stamp.saturating_sub(arrived));
+    }
+
+    /// A request that the application never saw.
+    pub(super) fn count_refusal(&self, guest: &mut Guest, refusal: Refusal) {
+        guest.arrived = 0;
+        let tally = self.tally();
+        tally.refused.add(1);
+        tally.count_answer(refusal.status);
+        let took = guest.times.take().map_or_else(Took::default, |times| times.took());
+        self.engine.tell(&guest.connection, (refusal.status, Some(refusal.why)), took);
+    }
+
+    /// Does this without the GIL, and has it again afterwards. How long that takes is counted.
+    pub(super) fn without_gil<T: Send>(&mut self, py: Python<'_>, work: impl FnOnce(&mut Runner) -> T + Send) -> T {
+        let (outcome, asked) = py.detach(|| (work(self), clock::exactly()));
+        self.stamp = clock::exactly();
+        let tally = self.tally();
+        tally.gil_asked_ns.set(0);
+        tally.gil_wait.record(self.stamp.saturating_sub(asked));
+        outcome
+    }
+
+    /// Leads or rests without the GIL until there is work. Who has some and waits for the GIL is seen to.
+    pub(super) fn await_task_and_gil(&mut self, py: Python<'_>) -> Option<Task> {
+        self.without_gil(py, |runner| {
+            let task = runner.await_task();
+            if task.is_some() {
+                runner.tally().gil_asked_ns.set(clock::exactly());
+            }
+            task
+        })
     }
 
     /// The answer has left, all that there was of it.
@@ -85,6 +147,7 @@ impl Runner {
 
     /// The connection ends, perhaps with a request that was not told of.
     pub(super) fn tell_end(&self, guest: &mut Guest) {
+        self.count_end(guest);
         let turn = &guest.connection.turn;
         if let Some(times) = guest.times.take() {
             let why = guest.why.unwrap_or("the client left before it had the whole answer");
@@ -114,9 +177,13 @@ impl Engine {
     }
 
     pub(super) fn count_accepted(&self) {
-        let counters = self.scoreboard.counters();
-        counters.accepted.fetch_add(1, Relaxed);
-        counters.open.fetch_add(1, Relaxed);
+        self.scoreboard.counters().accepted.fetch_add(1, Relaxed);
+        self.count_inherited();
+    }
+
+    /// A connection that another worker has accepted, and counted as such.
+    pub(super) fn count_inherited(&self) {
+        self.scoreboard.counters().open.fetch_add(1, Relaxed);
         self.siblings.say(self.slots.open());
     }
 
@@ -124,14 +191,6 @@ impl Engine {
         self.scoreboard.counters().open.fetch_sub(1, Relaxed);
         // Its slot is still to be left.
         self.siblings.say(self.slots.open().saturating_sub(1));
-    }
-
-    /// A request that the application never saw.
-    pub(super) fn count_refusal(&self, guest: &mut Guest, refusal: Refusal) {
-        self.scoreboard.counters().refused.fetch_add(1, Relaxed);
-        self.count_answer(refusal.status);
-        let took = guest.times.take().map_or_else(Took::default, |times| times.took());
-        self.tell(&guest.connection, (refusal.status, Some(refusal.why)), took);
     }
 
     /// Tells the access log, if there is one, of a request that has ended with this status, and why it did not end as it should.
@@ -147,21 +206,17 @@ impl Engine {
         slog::debug!(self.log, "TLS failed"; "client" => %peer, "why" => why);
     }
 
-    /// A request whose client was told without the application, by the watch.
+    /// A request whose client was told without the application, by the watch, in whose tally that is.
     pub(super) fn count_late(&self, late: &Account) {
-        self.count_answer(TIMED_OUT);
+        let tally = self.scoreboard.tally(HANDS);
+        tally.timeouts.add(1);
+        tally.count_answer(TIMED_OUT);
+        tally.duration.record(late.age.saturating_mul(1_000_000));
         if let (Some(access), Some(memo)) = (&self.access, &late.memo) {
             let source = Source::Memory(memo);
             let age = Duration::from_millis(late.age);
             let took = Took { queue: Duration::ZERO, app: age, total: age };
             access.tell(&Told { source, status: TIMED_OUT, why: Some("the application did not answer in time"), took });
-        }
-    }
-
-    pub(super) fn count_answer(&self, status: u16) {
-        let class = usize::from(status / 100).saturating_sub(1);
-        if let Some(responses) = self.scoreboard.counters().responses.get(class) {
-            responses.fetch_add(1, Relaxed);
         }
     }
 }

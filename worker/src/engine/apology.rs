@@ -20,6 +20,7 @@ use super::guest::Guest;
 use super::runner::Runner;
 use super::slots::lock;
 use super::{Engine, Task, watch};
+use crate::clock;
 use crate::turn::Turn;
 use crate::wire::http::answer::Fault;
 
@@ -39,6 +40,7 @@ pub fn run(engine: &Arc<Engine>, why: &str) -> io::Result<()> {
     while let Some(task) = runner.await_task() {
         match task {
             Task::Serve(mut guest) => {
+                runner.stamp = clock::exactly();
                 runner.begin(&mut guest);
                 let apology = engine.notice.latest();
                 runner.apologise(guest, &apology.expect("one is shown from the start"));

@@ -54,7 +54,7 @@ impl Runner {
         if guest.rest.is_some() || self.moment.now <= queued + LOOK_AFTER || !guest.connection.has_left() {
             return Some(guest);
         }
-        self.engine.count_refusal(&mut guest, LEFT);
+        self.count_refusal(&mut guest, LEFT);
         self.close(guest, Farewell::Reset);
         None
     }

@@ -45,6 +45,7 @@ impl Engine {
         }
         let (withdrawn, stay) = ready.now.drain(..).partition(|task| unbegun(task).is_some_and(is_due));
         ready.now = stay;
+        self.show_queue(&ready);
         withdrawn
     }
 }

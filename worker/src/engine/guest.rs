@@ -34,6 +34,8 @@ pub struct Guest {
     pub is_polled: bool,
     /// The worker drains: this client has a moment for one more request.
     pub last_call: bool,
+    /// When its request was whole, by [`crate::clock::exactly`]; 0 when it has none that is not counted yet.
+    pub arrived: u64,
     /// How long its request takes, from when it is whole until it is told of, if anybody wants to know.
     pub times: Option<Times>,
     /// Why its connection is about to end, where that is not seen from it.
@@ -48,13 +50,14 @@ pub struct Absent {
     patience: Option<Patience>,
     is_polled: bool,
     last_call: bool,
+    arrived: u64,
     times: Option<Times>,
 }
 
 impl Absent {
     /// The guest again.
     pub fn join(self, connection: Box<Connection>) -> Box<Guest> {
-        let Absent { key, deadline, body_began, patience, is_polled, last_call, times } = self;
+        let Absent { key, deadline, body_began, patience, is_polled, last_call, arrived, times } = self;
         Box::new(Guest {
             key,
             connection,
@@ -65,6 +68,7 @@ impl Absent {
             lingering: false,
             is_polled,
             last_call,
+            arrived,
             times,
             why: None,
         })
@@ -121,6 +125,7 @@ impl Guest {
             lingering: false,
             is_polled: false,
             last_call: false,
+            arrived: 0,
             times: None,
             why: None,
         })
@@ -128,8 +133,8 @@ impl Guest {
 
     /// The connection, to be lent, and what is left. It has no rest, and goes on.
     pub fn part(self) -> (Box<Connection>, Absent) {
-        let Guest { key, connection, deadline, body_began, patience, is_polled, last_call, times, .. } = self;
-        (connection, Absent { key, deadline, body_began, patience, is_polled, last_call, times })
+        let Guest { key, connection, deadline, body_began, patience, is_polled, last_call, arrived, times, .. } = self;
+        (connection, Absent { key, deadline, body_began, patience, is_polled, last_call, arrived, times })
     }
 
     /// Sets the deadline for what it waits for now. A head has one deadline for all its bytes; a body and an answer have a

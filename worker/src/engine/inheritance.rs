@@ -135,7 +135,7 @@ impl Runner {
         let mut guest = Guest::new(key, connection);
         self.engine.slots.know(&guest);
         self.engine.wait_for(&mut guest, self.moment.now).ok()?;
-        self.engine.count_accepted();
+        self.engine.count_inherited();
         Some(guest)
     }
 

@@ -149,6 +149,7 @@ impl Runner {
             result => result?,
         }
         self.moment = self.clock.moment();
+        self.stamp = clock::exactly();
         self.engine.scoreboard.counters().io_beat.store(self.moment.now, Ordering::Relaxed);
         let events = std::mem::replace(&mut leader.events, Events::with_capacity(0));
         for event in &events {

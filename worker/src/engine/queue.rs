@@ -45,11 +45,13 @@ impl Engine {
         let mut ready = lock(&self.ready);
         ready.now.extend(tasks);
         if ready.now.len() <= self.settings.queue_max {
+            self.show_queue(&ready);
             return Vec::new();
         }
         let beyond = ready.now.split_off(self.settings.queue_max);
         let (surplus, stay): (Vec<Task>, Vec<Task>) = beyond.into_iter().partition(|task| unbegun(task).is_some());
         ready.now.extend(stay);
+        self.show_queue(&ready);
         surplus
     }
 
@@ -60,19 +62,31 @@ impl Engine {
 
     /// Puts work before all other: little, and it sets something free.
     pub(super) fn queue_first(&self, task: Task) {
-        lock(&self.ready).now.push_front(task);
+        let mut ready = lock(&self.ready);
+        ready.now.push_front(task);
+        self.show_queue(&ready);
     }
 
     /// The next piece of work, if one stands ready.
     pub(super) fn pop(&self) -> Option<Task> {
-        lock(&self.ready).now.pop_front()
+        let mut ready = lock(&self.ready);
+        let task = ready.now.pop_front()?;
+        self.show_queue(&ready);
+        Some(task)
+    }
+
+    /// Shows how many wait, for whoever looks from outside.
+    pub(super) fn show_queue(&self, ready: &Ready) {
+        self.scoreboard.counters().queued.store(ready.now.len() as u64, Ordering::Relaxed);
     }
 
     /// The next request that the application has not seen.
     pub(super) fn pop_unbegun(&self) -> Option<Box<Guest>> {
         let mut ready = lock(&self.ready);
         let place = ready.now.iter().position(|task| unbegun(task).is_some())?;
-        match ready.now.remove(place) {
+        let task = ready.now.remove(place);
+        self.show_queue(&ready);
+        match task {
             Some(Task::Serve(guest)) => Some(guest),
             Some(Task::Abandon(_)) | None => unreachable!("it was looked at"),
         }
@@ -92,6 +106,7 @@ impl Engine {
         }
         let (stay, begun): (Vec<Task>, Vec<Task>) = ready.now.drain(..).partition(|task| unbegun(task).is_some());
         ready.now = stay.into();
+        self.show_queue(&ready);
         begun.into_iter().chain(later).collect()
     }
 

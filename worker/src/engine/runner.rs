@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use monoceros_shared::scoreboard::Tally;
+
 use super::guest::{Guest, LINGER};
 use super::slots::Parking;
 use super::{Engine, Mode, Task};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::conn::{Edge, Flushed, Standing};
 use crate::lease::Lease;
 use crate::turn::{Farewell, Moment, Turn};
@@ -30,6 +32,10 @@ pub struct Runner {
     pub(super) engine: Arc<Engine>,
     /// Which of the worker's threads this is, from 0; or the place of the call that it is at, where there are greenlets.
     pub(super) index: usize,
+    /// Which tally its thread counts in.
+    tally: usize,
+    /// The last exact time that is known, by [`crate::clock::exactly`]: of the last end of a call, or of the last wait.
+    pub(super) stamp: u64,
     /// The lease of its calls; `None` for the watch's hands, which make none.
     lease: Option<&'static Lease>,
     pub(super) clock: Clock,
@@ -48,7 +54,13 @@ impl Runner {
         let moment = clock.moment();
         let scratch = vec![0; SCRATCH].into();
         let lease = (index != HANDS).then(|| engine.watch.lease(index));
-        Runner { engine, index, lease, clock, moment, scratch, batch: Vec::new(), spares: Vec::new() }
+        let (tally, stamp) = (index, clock::exactly());
+        Runner { engine, index, tally, stamp, lease, clock, moment, scratch, batch: Vec::new(), spares: Vec::new() }
+    }
+
+    /// What its thread counts.
+    pub(super) fn tally(&self) -> &Tally {
+        self.engine.scoreboard.tally(self.tally)
     }
 
     /// Has it go on with the call at this place.
@@ -174,7 +186,7 @@ impl Runner {
             self.engine.note_failure(&guest.connection.peer, &why);
         }
         if let Some(refusal) = guest.connection.turn.take_refusal() {
-            self.engine.count_refusal(guest, refusal);
+            self.count_refusal(guest, refusal);
         }
         if guest.connection.place().is_some() {
             self.tend_trunk(guest);

@@ -20,6 +20,7 @@ use pyo3::Python;
 use super::guest::Guest;
 use super::runner::Runner;
 use super::{Engine, Task, watch};
+use crate::clock;
 use crate::conn::Flushed;
 use crate::lease::{Ending, Heard};
 use crate::python::{self, Application, Rest, Served};
@@ -62,7 +63,10 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
 
 impl Runner {
     fn run(&mut self, application: &Application) {
+        // One that begins while another keeps the GIL leads as little as one that waits for it later.
+        self.tally().gil_asked_ns.set(clock::exactly());
         Python::attach(|py| {
+            self.tally().gil_asked_ns.set(0);
             self.lease().adopt(python::this_thread(py));
             loop {
                 let task = match self.pop() {
@@ -72,7 +76,7 @@ impl Runner {
                         self.flush_batch();
                         continue;
                     }
-                    None => match py.detach(|| self.await_task()) {
+                    None => match self.await_task_and_gil(py) {
                         Some(task) => task,
                         None => return,
                     },
@@ -169,6 +173,7 @@ impl Runner {
         if self.lease().end() != Ending::Kept {
             python::take_back(py, self.lease().thread());
         }
+        self.stamp = clock::exactly();
     }
 
     /// A call has returned whose client was told without it. What it wrote is thrown away.
@@ -195,10 +200,11 @@ impl Runner {
     /// Ends a connection whose client was told without its call.
     pub(super) fn part_late(&mut self, mut guest: Box<Guest>) {
         let line = self.engine.scoreboard.threads()[self.index].current();
-        // It was told of when its client was.
-        guest.times = None;
+        // It was counted and told of when its client was.
+        (guest.arrived, guest.times) = (0, None);
         self.engine.scoreboard.threads()[self.index].end();
         self.moment = self.clock.moment();
+        self.stamp = clock::exactly();
         let (request, since) = line.unwrap_or_default();
         slog::info!(self.engine.log, "a request that had timed out has returned";
             "request" => request, "ms" => self.moment.now.saturating_sub(since));

@@ -70,7 +70,7 @@ impl Crew {
         // A call may run the loop again by itself.
         let Ok(mut runner) = self.runner.try_lock() else { return false };
         let runner = &mut *runner;
-        py.detach(|| runner.come_round());
+        runner.without_gil(py, Runner::come_round);
         let next = |runner: &Runner| runner.pop().or_else(|| self.engine.pop_later());
         for calls in 0..CALLS_MAX {
             let Some(task) = next(runner) else {
@@ -120,11 +120,11 @@ impl Crew {
     }
 
     fn count_request(&self) {
-        self.engine.scoreboard.counters().requests.fetch_add(1, Ordering::Relaxed);
+        self.engine.scoreboard.tally(0).requests.add(1);
     }
 
     fn count_answer(&self, status: u16) {
-        self.engine.count_answer(status);
+        self.engine.scoreboard.tally(0).count_answer(status);
     }
 
     /// So many connections are open now, one of them new or one fewer than before.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   each tick, while calls run:   a call blocks and work waits, or nobody leads, and a runner is idle    -> wakes it
-//!                                 every runner is in a call, and has been for a tick                     -> leads itself (deputy)
+//!                                 every runner is in a call, or waits for the GIL, for a tick            -> leads itself (deputy)
 //!                                 a call is due                                                          -> tells its client (late)
 //!   now and then:                 the heart has not beaten for a while                                   -> lets it (pulse)
 //! ```
@@ -160,7 +160,7 @@ pub(super) enum Found {
     Busy,
     /// A call that was there at the last look too.
     Blocked,
-    /// Such a call in every runner.
+    /// Such a call in every runner, or that it waits for the GIL.
     NobodyFree,
 }
 
@@ -247,13 +247,21 @@ impl Watchman {
         }
         let is_nobody_free = match self.engine.settings.engine {
             Config::Gevent | Config::Eventlet => self.is_thread_kept(),
-            Config::Threads | Config::Tornado => blocked == count,
+            Config::Threads | Config::Tornado => blocked + self.waiting_for_gil(count) == count,
         };
         match blocked {
             _ if is_nobody_free => Found::NobodyFree,
             0 => found,
             _ => Found::Blocked,
         }
+    }
+
+    /// How many of so many runners have work and have waited for the GIL for a tick: they neither lead nor can be asked to.
+    fn waiting_for_gil(&self, runners: usize) -> usize {
+        let (now, tick) = (clock::exactly(), TICK.as_nanos() as u64);
+        let tallies = self.engine.scoreboard.tallies().iter().take(runners);
+        let asked = tallies.map(|tally| tally.gil_asked_ns.get()).filter(|asked| *asked > 0);
+        asked.filter(|asked| now.saturating_sub(*asked) >= tick).count()
     }
 
     /// Whether something has waited for the loop since the last look, and it has not come round.

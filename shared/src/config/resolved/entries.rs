@@ -9,6 +9,7 @@ use super::super::callable::{Paste, Source};
 use super::super::network::Proxies;
 use super::super::origin::{Origin, RequestId, Underscores};
 use super::super::quantity::{duration_text, size_text};
+use super::super::statsd::Statsd;
 use super::super::tls::{ClientCertificates, Tls, TlsVersion};
 use super::super::{
     App, Bodies, BrokenStart, Commands, Config, Limits, Listener, Log, LogFormat, LogLevel, Protocol, Ready, Recycle,
@@ -18,12 +19,26 @@ use super::{Entry, Shown, scalar};
 
 /// The whole file.
 pub(super) fn of(config: &Config) -> Vec<Entry> {
-    let Config { file: _, log, watch, control, pid_file, on_supervisor_loss, orphan_timeout, commands, apps } = config;
+    let Config {
+        file: _,
+        log,
+        watch,
+        control,
+        metrics,
+        statsd,
+        pid_file,
+        on_supervisor_loss,
+        orphan_timeout,
+        commands,
+        apps,
+    } = config;
     let apps = apps.iter().map(|app| entry(&app.name, Shown::Map(of_app(app)))).collect();
     vec![
         entry("log", Shown::Map(of_log(log))),
         entry("watch", plain(watch)),
         entry("control", path_or_none(control.as_ref())),
+        entry("metrics", or_none(metrics.as_ref().map(|address| text(&address.to_string())))),
+        entry("statsd", or_none(statsd.as_ref().map(of_statsd))),
         entry("pid_file", path_or_none(pid_file.as_ref())),
         entry(
             "on_supervisor_loss",
@@ -51,6 +66,18 @@ fn of_commands(commands: &Commands) -> Vec<Entry> {
         ("worker_exit", words(worker_exit)),
         ("stop", words(stop)),
         ("timeout", span(*timeout)),
+    ])
+}
+
+fn of_statsd(statsd: &Statsd) -> Shown {
+    let Statsd { address, prefix, tags, interval } = statsd;
+    let tags = tags.iter().map(|(name, value)| entry(name, text(value))).collect();
+    let prefix = (!prefix.is_empty()).then(|| text(prefix));
+    map([
+        ("address", text(&address.to_string())),
+        ("prefix", or_none(prefix)),
+        ("tags", map_or_none(tags)),
+        ("interval", span(*interval)),
     ])
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::{
     Access, Address, Atom, Bodies, BrokenStart, CALLS_MAX, Callable, ClientCertificates, Commands, Engine, Limits,
     Listener, Log, LogFormat, LogLevel, Origin, Piece, Place, Protocol, Proxies, Ready, Recycle, Reload, RequestId,
-    RunAs, StaticFiles, SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
+    RunAs, StaticFiles, Statsd, SupervisorLoss, Timeouts, Tls, TlsVersion, Underscores, keys, reference,
 };
 use super::super::{Paste, Source};
 use super::*;
@@ -78,6 +78,8 @@ fn four_lines_are_enough() {
         log,
         watch: false,
         control: None,
+        metrics: None,
+        statsd: None,
         pid_file: None,
         on_supervisor_loss: SupervisorLoss::Adopt,
         orphan_timeout: seconds(600),
@@ -120,6 +122,8 @@ pub(super) const EVERY_KEY: &str = r#"
 log: {format: json, level: debug, access: {format: '%(h)s'}, file: srv/shop.log}
 watch: true
 control: run/control.sock
+metrics: 127.0.0.1:9100
+statsd: {address: unix:run/statsd.sock, prefix: shop.., tags: {env: prod, canary: }, interval: 10s}
 pid_file: srv/shop.pid
 on_supervisor_loss: drain
 orphan_timeout: 30s
@@ -341,7 +345,7 @@ fn every_key_is_taken() {
     let app = App {
         name: "shop".into(),
         wsgi: Source::Callable(Callable { module: "shop.wsgi".into(), attribute: "make.app".into(), factory: true }),
-        wsgi_place: Some(Place { line: 17, column: 11 }),
+        wsgi_place: Some(Place { line: 19, column: 11 }),
         directory: at("srv"),
         virtualenv: Some(at(".venv")),
         python_path: vec![at("lib"), at("srv/lib")],
@@ -379,6 +383,13 @@ fn every_key_is_taken() {
         log,
         watch: true,
         control: Some(at("run/control.sock")),
+        metrics: Some(Address::Tcp("127.0.0.1:9100".parse().unwrap())),
+        statsd: Some(Statsd {
+            address: Address::Unix(at("run/statsd.sock")),
+            prefix: "shop.".into(),
+            tags: [("env", "prod"), ("canary", "")].map(|(name, value)| (name.into(), value.into())).into(),
+            interval: seconds(10),
+        }),
         pid_file: Some(at("srv/shop.pid")),
         on_supervisor_loss: SupervisorLoss::Drain,
         orphan_timeout: seconds(30),

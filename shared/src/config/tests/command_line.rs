@@ -6,10 +6,14 @@ use super::*;
 type Variables<'a> = &'a [(&'a str, &'a str)];
 
 fn check(line: CommandLine, variables: Variables) -> Result<App, String> {
+    whole(line, variables).map(|mut config| config.apps.remove(0))
+}
+
+fn whole(line: CommandLine, variables: Variables) -> Result<Config, String> {
     let lookup =
         |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
     let checked = check_line(line, &lookup, &Folder::new().machine());
-    checked.map(|mut outcome| outcome.config.apps.remove(0)).map_err(|fault| fault.in_file(None).to_string())
+    checked.map(|outcome| outcome.config).map_err(|fault| fault.in_file(None).to_string())
 }
 
 fn line(wsgi: &str) -> CommandLine {
@@ -52,6 +56,10 @@ fn what_is_wrong_is_said_without_a_place() {
         refused(line("hello"), &[]),
         "command line: `wsgi`: expected `module:attribute`, found `hello` without a colon: write for example `hello:application`"
     );
+    let metrics = |address: &str| CommandLine { metrics: Some(address.into()), ..line("a:b") };
+    let address = whole(metrics(":9100"), &[]).unwrap().metrics.map(|address| address.to_string());
+    assert_eq!(address.as_deref(), Some("0.0.0.0:9100"));
+    assert!(check(metrics("9100"), &[]).unwrap_err().contains("`metrics`: `9100` is no address"));
     let workers = CommandLine { workers: Some("0".into()), ..line("a:b") };
     assert_eq!(refused(workers, &[]), "command line: `workers`: `0` is out of range: 1 to 512");
     let threads = CommandLine { threads: Some("x".into()), ..line("a:b") };

@@ -8,6 +8,7 @@ mod refused;
 mod resolved;
 mod schema;
 mod tls;
+mod watched;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -516,7 +516,6 @@ const FILES: &[(&str, &str)] = &[
         "1:8: `-a` cannot name an application: use at most 64 letters, digits, `-`, `_` and `.`, a letter or digit first",
     ),
     ("apps: {a: {}, a: {}}", "1:15: duplicate key `a`: it is already on line 1"),
-    ("metrics: 3", "1:1: `metrics`: this version does not have it yet: remove it"),
     ("watch: yes", "1:8: `watch`: expected true or false, found the text `yes`"),
     ("control: {}", "1:1: `control`: expected text, found a map"),
     (
@@ -661,6 +660,7 @@ fn beyond() -> HashMap<&'static str, (&'static str, &'static str)> {
         ("requests", ("0", "1000000001")),
         ("memory", ("8388607B", "1099511627777B")),
         ("age", ("999ms", "31536000001ms")),
+        ("interval", ("99ms", "60001ms")),
     ])
 }
 
@@ -671,6 +671,9 @@ fn with(key: &Key, value: &str) -> String {
         return format!("commands: {{{name}: {value}}}\n{}", app_with(""));
     }
     let Some(section) = section.strip_prefix("apps.NAME") else {
+        if *section == "statsd" {
+            return format!("statsd: {{address: localhost:1, {name}: {value}}}\n{}", app_with(""));
+        }
         return format!("{name}: {value}\n{}", app_with(""));
     };
     match section {

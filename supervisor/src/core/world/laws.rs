@@ -8,7 +8,7 @@ use monoceros_shared::exit;
 use monoceros_shared::link::Purpose;
 
 use super::super::line::{Level, Line, Value};
-use super::super::status::{AppState, ServerState};
+use super::super::status::{AppState, Reloads, ServerState};
 use super::super::{Effect, Event, Now, Phase, QUIT_GRACE, Word, WorkerId};
 use super::{DRAIN, DRAIN_DELAY, Doing, Process, SLOWEST_KILL, World};
 
@@ -19,6 +19,8 @@ pub struct Told {
     /// When a reload began or was adopted, or somebody scaled: each may fill slots.
     fills: Vec<Now>,
     running: Option<u64>,
+    /// Reloads that have been decided.
+    decided: u64,
     generations: BTreeSet<u64>,
     /// A supervisor knew nothing of what was before.
     lost: bool,
@@ -29,7 +31,7 @@ impl Told {
     pub fn forget(&mut self, is_lost: bool) {
         self.running = None;
         if is_lost {
-            (self.lost, self.generations) = (true, BTreeSet::new());
+            (self.lost, self.generations, self.decided) = (true, BTreeSet::new(), 0);
         }
     }
 
@@ -47,6 +49,7 @@ impl Told {
             }
             "reloaded" | "reload abandoned" => {
                 assert!(self.running.take().is_some(), "{} of none", line.message);
+                self.decided += 1;
                 self.fills.push(now);
             }
             "scaled" | "not parked any more" => self.fills.push(now),
@@ -279,6 +282,8 @@ impl World {
         }
         let decided = self.told.generations.len() > usize::from(self.told.running.is_some());
         assert!(status.last_reload.is_some() == decided || self.told.lost || self.story.has_kills());
+        let Reloads { adopted, abandoned } = status.reloads;
+        assert!(adopted + abandoned == self.told.decided || self.told.lost || self.story.has_kills());
         assert!(self.told.running.is_none(), "a reload never ended");
         let ailing = self.core.lives.iter().find(|(_, life)| life.is_serving() && life.health.ailment().is_some());
         assert!(ailing.is_none(), "{ailing:?} ails and was not replaced");

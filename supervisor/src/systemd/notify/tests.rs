@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::Cause;
 use crate::core::Restarts;
-use crate::core::status::{LastReload, WorkerStatus};
+use crate::core::status::{LastReload, Reloads, WorkerStatus};
 
 const S: Duration = Duration::from_secs(1);
 
@@ -26,7 +26,7 @@ fn app(state: AppState, workers: &[&str]) -> AppStatus {
 }
 
 fn status(state: ServerState, app: AppStatus) -> Status {
-    Status { state, generation: 1, age: S, apps: vec![app], last_reload: None }
+    Status { state, generation: 1, age: S, apps: vec![app], last_reload: None, reloads: Reloads::default() }
 }
 
 fn up() -> Status {

@@ -226,6 +226,7 @@ impl Call {
             if !guest.connection.turn.is_answered() {
                 guest.connection.turn.fail();
             }
+            runner.count_answer(&mut guest);
             runner.settle(guest);
         }
         None

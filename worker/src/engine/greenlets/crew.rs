@@ -37,7 +37,7 @@ impl Crew {
         }
         let mut hands = self.0.hands();
         let runner = &mut hands.runner;
-        py.detach(|| runner.come_round());
+        runner.without_gil(py, Runner::come_round);
         let begun = self.0.engine.take_begun();
         let woken = begun.into_iter().filter_map(|task| take_back(py, task, &mut hands.runner)).collect();
         hands.runner.flush_batch();

@@ -27,6 +27,7 @@ use super::runner::Runner;
 use super::slots::lock;
 use super::threads::PYTHON_PATIENCE;
 use super::{Engine, watch};
+use crate::clock;
 use crate::conn::{Connection, Flushed};
 use crate::lease::Ending;
 use crate::python::respond::Waiting;
@@ -100,6 +101,7 @@ impl Hands {
     fn go_to(&mut self, place: usize) {
         self.runner.go_to(place);
         self.runner.moment = self.runner.clock.moment();
+        self.runner.stamp = clock::exactly();
     }
 
     /// How many greenlets are to be made for what stands ready.
@@ -140,6 +142,7 @@ impl Shop {
         };
         let runner = &mut hands.runner;
         runner.go_to(place);
+        runner.stamp = clock::exactly();
         runner.lease().share(self.thread);
         self.engine.scoreboard.use_row(place);
         runner.begin(&mut guest);
