@@ -93,7 +93,10 @@ def uwsgi(tools, task):
     listen = [sockets[task.protocol], task.address, "--so-keepalive"]
     options = ["--master", "--processes", "1", "--threads", str(task.threads), "--disable-logging", "--listen", "100"]
     virtualenv = ["--virtualenv", tools.rivals, "--need-app", "--die-on-term", "--buffer-size", "65535"]
-    return [tools.rivals / "bin/uwsgi", *listen, *options, *virtualenv, "--wsgi", task.wsgi, "--post-buffering", "65536"]
+    # It looks for a callable where a module that makes it when it is asked for has none; but it calls what ends so.
+    factory = "_application()" if task.app in ("flask", "django") else ""
+    wsgi = ["--wsgi", task.wsgi + factory, "--post-buffering", "65536"]
+    return [tools.rivals / "bin/uwsgi", *listen, *options, *virtualenv, *wsgi]
 
 
 def flup(tools, task):

@@ -120,6 +120,18 @@ fn a_socket_on_descriptor_0_is_served_by_fastcgi() {
 }
 
 #[test]
+fn spawn_fcgi_starts_it_as_it_starts_others() {
+    let site = site();
+    let address = site.another_address();
+    let (ip, port) = (address.ip().to_string(), address.port().to_string());
+    let supervisor = program("supervisor").display().to_string();
+    let words = ["/usr/bin/spawn-fcgi", "-n", "-a", &ip, "-p", &port, "--", &supervisor, "run", "mirror:counted"];
+    let server = site.launch_as(&words.map(str::to_owned));
+    server.wait_until_serving();
+    assert_eq!(count(address), "4");
+}
+
+#[test]
 fn only_the_web_servers_that_are_named_may_connect_to_it() {
     let site = site().variable("FCGI_WEB_SERVER_ADDRS", "10.0.0.1, 192.0.2.1");
     let (server, address) = spawned(site, &["mirror:counted"]);

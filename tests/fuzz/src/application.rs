@@ -20,7 +20,7 @@ pub fn send(turn: &mut Turn, sent: &mut Vec<u8>) {
 }
 
 /// An application that reads its whole body first, where it is to; says whether it could.
-pub fn read<'a>(turn: &mut Turn, pieces: &mut impl Iterator<Item = &'a &'a [u8]>, sent: &mut Vec<u8>) -> bool {
+pub fn read<'a>(turn: &mut Turn, pieces: &mut impl Iterator<Item = &'a [u8]>, sent: &mut Vec<u8>) -> bool {
     let mut body = Vec::new();
     loop {
         match turn.feed(7, &mut body) {

@@ -20,7 +20,7 @@ fn serve((protocol, bodies): (&Protocol, Bodies), pieces: &[&[u8]]) -> (Vec<u8>,
     let limits = Limits { head: HEAD, body: BODY, bodies, body_memory_max: 64, idle_buffer_max: 64, ending };
     let mut turn = Turn::new(Arc::new(limits));
     turn.speak(protocol.clone());
-    let mut pieces = pieces.iter().filter(|piece| !piece.is_empty());
+    let mut pieces = pieces.iter().copied().filter(|piece| !piece.is_empty());
     let mut sent = Vec::new();
     let mut ended = false;
     loop {
