@@ -67,6 +67,9 @@ const NO_SUDO: &str = "#!/bin/sh\necho 'not on this machine: the page is to be r
 /// What a server says when clients are answered.
 const SERVES: &[&str] = &[" serving app=", " are taken over workers="];
 
+/// Commands that change nothing, and that may be a moment early: they are repeated until they show what is promised.
+const LOOKS: &[&str] = &["curl ", "grep ", "ls "];
+
 /// How long a server that has been told something may need until each client sees it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -244,7 +247,8 @@ impl<'a> Reader<'a> {
     /// Runs a command to its end; gives what it printed.
     fn carry_out(&mut self, words: &str, promised: &[String]) -> String {
         // Who asks a server at the moment of a reload may be the last client of an old worker, and sees the new code when asking again.
-        let rounds = if words.starts_with("curl ") { PATIENCE } else { Duration::ZERO };
+        let is_look = LOOKS.iter().any(|look| words.starts_with(look));
+        let rounds = if is_look { PATIENCE } else { Duration::ZERO };
         let tried = within(rounds, || {
             let process = self.start(words);
             let (status, output) = (process.exit_code(), process.whole_output());
