@@ -30,7 +30,7 @@ touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run build deb wheel wheels test lint unit venv proxies systemd bench slow chaos leaks conformance fuzz clean
+.PHONY: help run build deb wheel wheels test lint unit reference venv proxies systemd bench slow chaos leaks conformance fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -75,6 +75,10 @@ unit: venv proxies systemd
 	else \
 	    set -x; RUST_TEST_THREADS=1 cargo test --workspace; \
 	fi
+
+reference: ## docs/reference.md, written anew from the keys and the help of the programs
+	cargo build --workspace --bins
+	MONOCEROS_WRITE_REFERENCE=1 RUST_TEST_THREADS=1 cargo test --quiet --package monoceros-tests --test all tidy::reference
 
 venv: $(VENV)/ready-$(VERSION) ## what the tests need of Python, in target/venv
 

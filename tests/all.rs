@@ -92,3 +92,5 @@ mod cli;
 mod doctor;
 // Packages: installed, used and removed.
 mod packages;
+// What the documents say: done, read, followed.
+mod documents;

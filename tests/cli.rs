@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use crate::harness::{Process, Server, Site, program};
 
@@ -195,6 +196,27 @@ fn a_worker_started_by_hand_says_who_starts_it() {
     let (code, output) = finished(process);
     assert_eq!(code, 2, "{output}");
     assert!(output.contains("supervisor"), "{output}");
+}
+
+#[test]
+fn a_worker_that_is_asked_for_help_gives_it() {
+    let site = Site::empty();
+    for (word, part) in [("--help", "Usage: worker --cgi MODULE:CALLABLE"), ("--version", "worker ")] {
+        let (code, output) = finished(Process::start(&program("worker"), &[word], &site.path(""), &[]));
+        assert!(code == 0 && output.contains(part), "{code} {output}");
+    }
+}
+
+#[test]
+fn who_names_nothing_is_told_what_to_name() {
+    if Path::new("/etc/monoceros/server.yaml").exists() {
+        return eprintln!("not tried: this machine has a file at the usual place");
+    }
+    let site = Site::empty();
+    let (code, output) = finished(site.supervisor(&[]));
+    assert!(code == 2 && output.contains("supervisor run MODULE:CALLABLE"), "{code} {output}");
+    let (code, output) = finished(site.supervisor(&["status"]));
+    assert!(code == 3 && output.contains("-c FILE"), "{code} {output}");
 }
 
 #[test]

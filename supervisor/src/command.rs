@@ -1,9 +1,9 @@
 //! The command line: what a person can ask for, and the help that says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use monoceros_shared::config::{self, Checked, CommandLine, Error};
 
 use crate::check::Check;
@@ -12,24 +12,21 @@ use crate::control::words::Request;
 use crate::control::{screen, top};
 use crate::dev::Dev;
 use crate::doctor::Doctor;
-use crate::manual::{Completions, Manual};
+use crate::lessons;
+use crate::manual::{self, Completions, Manual};
 use crate::migrate::Migrate;
 use crate::standard_input;
 
 /// Where the config is when nobody says.
 pub const DEFAULT_FILE: &str = "/etc/monoceros/server.yaml";
 
+/// Why nothing is served when nobody said what.
+const NOTHING_NAMED: &str = "cannot read the file: it does not exist; name another, `supervisor run -c FILE`, or an application, \
+    `supervisor run MODULE:CALLABLE`; `supervisor --help` has an example";
+
 /// Serves Python WSGI applications: reads a YAML file, listens, and keeps workers running.
 #[derive(Debug, Parser)]
-#[command(
-    name = "supervisor",
-    version,
-    args_conflicts_with_subcommands = true,
-    after_help = "Without a command, `supervisor` does `supervisor run`.\n\n\
-        Exit status: 0 done, 1 failed, 2 the command line or the config is wrong, 3 not running, 4 running degraded.\n\
-        Signals: HUP reloads, USR1 reopens the log file, USR2 upgrades, TTIN and TTOU start one worker more and one less, WINCH drains\n\
-         all workers and keeps the sockets until the next HUP, TERM stops gracefully, INT and QUIT at once."
-)]
+#[command(name = "supervisor", version, args_conflicts_with_subcommands = true)]
 pub struct Line {
     #[command(subcommand)]
     command: Option<Command>,
@@ -41,27 +38,20 @@ pub struct Line {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve, until a signal says stop.
-    #[command(after_help = "Examples:\n  supervisor run -c server.yaml\n  \
-        supervisor run shop.wsgi:application --listen 0.0.0.0:8000 --workers 4")]
     Run(What),
     /// Say whether the config is right and every application can be imported; start nothing.
-    #[command(after_help = "Prints FILE:LINE:COLUMN and what is wrong, and exits with 2; or `FILE: ok`.")]
+    #[command(after_help = "Prints FILE:LINE:COLUMN and what is wrong, or `FILE: ok`.")]
     Check(Check),
     /// Print the config file's JSON Schema, for editors that complete and check it.
-    #[command(after_help = "Example:\n  supervisor schema > monoceros.schema.json\n\
-        and in the first line of the file: # yaml-language-server: $schema=monoceros.schema.json")]
     Schema,
     /// Print the config that does what gunicorn or uWSGI did by its own, with what became of each of its settings.
-    #[command(after_help = "Examples:\n  supervisor migrate gunicorn.conf.py > server.yaml\n  \
-        supervisor migrate gunicorn.conf.py -- shop.wsgi:application --workers 4\n  \
-        supervisor migrate Procfile\n  supervisor migrate /etc/systemd/system/shop.service\n  supervisor migrate uwsgi.ini\n\n\
-        GUNICORN_CMD_ARGS counts as gunicorn counts it. A gunicorn config file is a program, and is run.")]
+    #[command(
+        after_help = "GUNICORN_CMD_ARGS counts as gunicorn counts it. A gunicorn config file is a program, and is run."
+    )]
     Migrate(Migrate),
     /// Serve one application while working on it: no file, hot reload, tracebacks in the browser.
-    #[command(after_help = "Example:\n  supervisor dev shop.wsgi:application")]
     Dev(Dev),
     /// Print how the server of FILE is doing.
-    #[command(after_help = "Exits with 0 when all is well, 3 when no server runs, 4 when it runs degraded.")]
     Status(Status),
     /// Show how the server of FILE works: workers, rates, times, requests under way. On a terminal, until q.
     #[command(
@@ -77,30 +67,17 @@ pub enum Command {
     /// Have the server of FILE open its log file anew, after that was moved away.
     Reopen(Server),
     /// Have the supervisor of FILE become the program that lies there now, without anybody noticing, and its workers too.
-    #[command(
-        after_help = "The process stays, and whoever it serves. If the new program cannot take over, the old one goes on, and \
-        this exits with 1 and says why. With 1 too when the new program took over and its workers could not be loaded: the old \
-        ones serve."
-    )]
     Upgrade(Awaited),
     /// Say whether this program could take over from another one, which asks.
     #[command(hide = true)]
     Preflight(Preflight),
     /// Print what the workers of FILE's server run: the Python stacks of all threads. Nothing stops for it.
-    #[command(
-        after_help = "Waits some seconds at most. Of a worker that does not answer, what the kernel says is printed."
-    )]
     Stacks(Stacks),
     /// Stop the server of FILE gracefully, and wait until it is gone.
     Stop(Awaited),
     /// Say what is wrong with this installation, or in the way of FILE, and what to do.
-    #[command(
-        after_help = "Works where nothing else does, changes nothing and serves nobody. Exits with 1 when something is wrong; warnings \
-        are none of that."
-    )]
     Doctor(Doctor),
     /// Print what a shell completes this command with.
-    #[command(after_help = "Example:\n  supervisor completions bash > /etc/bash_completion.d/supervisor")]
     Completions(Completions),
     /// Write the manual pages into a folder.
     #[command(hide = true)]
@@ -340,6 +317,12 @@ pub struct What {
 }
 
 impl Line {
+    /// What the program was started with. Whoever asks for help gets it, and there it ends.
+    pub fn read() -> Line {
+        let matches = lessons::taught(Line::command(), &manual::name()).get_matches();
+        Line::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// What is wanted: `run`, when no command says.
     pub fn wanted(self) -> Command {
         let Line { command, file } = self;
@@ -369,8 +352,17 @@ impl What {
 
     /// Reads and checks it.
     pub fn read(self) -> Result<Checked, Error> {
-        if self.file().is_some() {
-            return config::read(&self.file.config);
+        if let Some(file) = self.file() {
+            // Whoever tries the program for the first time has named nothing.
+            let is_missing = file == Path::new(DEFAULT_FILE) && !file.exists();
+            return if is_missing { Err(Error::new(Some(&file), None, NOTHING_NAMED)) } else { config::read(&file) };
+        }
+        if let Some(file) = self.wsgi.as_deref().filter(|wsgi| names_a_file(wsgi)) {
+            return Err(Error::new(
+                None,
+                None,
+                format!("`{file}` names a file of ours, no application: write `-c {file}`"),
+            ));
         }
         // Whoever gives us a socket to listen on does not want another.
         let given = standard_input::listener().filter(|_| self.listen.is_empty());
@@ -382,12 +374,13 @@ impl What {
     }
 }
 
+/// Whether `-c` was forgotten before it.
+fn names_a_file(wsgi: &str) -> bool {
+    [".yaml", ".yml"].iter().any(|ending| wsgi.ends_with(ending))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
@@ -476,6 +469,13 @@ mod tests {
         let Ok(Command::Dev(dev)) = parse("supervisor dev a:b") else { panic!() };
         assert_eq!((dev.wsgi.as_str(), dev.listen.len()), ("a:b", 0));
         assert!(parse("supervisor dev").is_err());
+    }
+
+    #[test]
+    fn who_forgets_the_option_before_the_file_is_told_of_it() {
+        let Ok(Command::Run(what)) = parse("supervisor run server.yaml") else { panic!() };
+        let why = what.read().unwrap_err().to_string();
+        assert_eq!(why, "command line: `server.yaml` names a file of ours, no application: write `-c server.yaml`");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod errand;
 pub mod inquiry;
 pub mod journal;
 pub mod kernel;
+pub mod lessons;
 pub mod listen;
 pub mod logs;
 pub mod manual;

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use monoceros_shared::{config, exit};
 use monoceros_supervisor::command::{Command, Line, What};
 use monoceros_supervisor::core::plan::Manner;
@@ -12,7 +11,7 @@ use monoceros_supervisor::succession::preflight;
 use monoceros_supervisor::{check, dev, migrate, serve, standard_input};
 
 fn main() -> ExitCode {
-    let status = match Line::parse().wanted() {
+    let status = match Line::read().wanted() {
         Command::Run(what) => run_it(what),
         Command::Check(asked) => check::check(asked),
         Command::Schema => print(&format!("{:#}\n", config::schema())),

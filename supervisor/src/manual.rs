@@ -19,6 +19,7 @@ use monoceros_shared::exit;
 
 use crate::command::Line;
 use crate::control::ask;
+use crate::lessons;
 use crate::listen::cause;
 
 /// For which shell.
@@ -60,14 +61,14 @@ impl Manual {
 }
 
 /// What we were started as.
-fn name() -> String {
+pub fn name() -> String {
     let own = std::env::args_os().next().map(PathBuf::from);
     let name = own.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| "supervisor".to_owned())
 }
 
 fn command(name: &str) -> clap::Command {
-    Line::command().name(name.to_owned()).bin_name(name.to_owned())
+    lessons::taught(Line::command(), name).name(name.to_owned()).bin_name(name.to_owned())
 }
 
 fn pages(folder: &Path, name: &str) -> io::Result<()> {

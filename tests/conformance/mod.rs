@@ -4,7 +4,7 @@
 //!   cases (data: a section, bytes, every reaction that the text allows)
 //!     └─ judge: has the conversation with a server at an address
 //!          ├─ ours, whole and byte by byte: all of it, in every test run
-//!          └─ peers: `make conformance` prints the table that stands in the README
+//!          └─ peers: `make conformance` prints the table that stands in docs/explanation/to-the-letter.md
 //! ```
 //!
 //! Ours is held to more than a case's own rule: in each answer to every rule of the harness's client. A peer fails by what the case is

@@ -1,4 +1,4 @@
-//! The table of `make conformance`, and that the README's is of this suite.
+//! The table of `make conformance`, and that the documents' is of this suite.
 
 use std::fs;
 
@@ -99,17 +99,18 @@ fn row(name: &str, cases: usize, kept: impl Iterator<Item = usize>) -> String {
 }
 
 #[test]
-fn the_readme_shows_the_table_of_these_cases() {
-    let readme = fs::read_to_string(repository().join("README.md")).expect("there is a README");
+fn the_documents_show_the_table_of_these_cases() {
+    let page = repository().join("docs/explanation/to-the-letter.md");
+    let shown = fs::read_to_string(page).expect("there is a document with the table");
     let counts = CATEGORIES.iter().map(|(category, cases)| (*category, cases().len()));
     let lacking: Vec<String> = counts
         .chain([("all", super::all().count())])
         .map(|(category, count)| format!("| {category} | {count} | {count} |"))
-        .filter(|row| !readme.contains(row.as_str()))
+        .filter(|row| !shown.contains(row.as_str()))
         .collect();
     assert!(
         lacking.is_empty(),
-        "the README's table is old (`make conformance` prints it); it lacks:\n{}",
+        "the document's table is old (`make conformance` prints it); it lacks:\n{}",
         lacking.join("\n")
     );
 }

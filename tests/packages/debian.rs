@@ -57,6 +57,8 @@ fn the_package_has_everything_where_debian_expects_it() {
         ("-rw-r--r--", "./usr/share/zsh/vendor-completions/_monoceros"),
         ("-rw-r--r--", "./usr/share/fish/vendor_completions.d/monoceros.fish"),
         ("-rw-r--r--", "./usr/share/doc/monoceros/copyright"),
+        ("-rw-r--r--", "./usr/share/doc/monoceros/changelog.gz"),
+        ("-rw-r--r--", "./usr/share/doc/monoceros/docs/how-to/reload.md"),
         ("-rw-r--r--", "./usr/share/doc/monoceros/examples/systemd/README.md"),
         ("drwxr-x---", "./var/log/monoceros/"),
     ] {

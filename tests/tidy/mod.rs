@@ -1,7 +1,7 @@
 //! The house rules as tests: each failure names the place and the reason.
 //!
 //! `source` reads the tree; `shape` holds how files look, `crossings` what a part must not know, `tree` what lies
-//! where, `reference` that the README says of the config what the code does.
+//! where, `reference` that the documents say of the file and of the command line what the code does.
 
 mod crossings;
 mod reference;

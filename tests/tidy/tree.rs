@@ -1,4 +1,4 @@
-//! What lies where, what it is called, and that the README says so.
+//! What lies where, what it is called, and that the map says so.
 
 use std::fs;
 
@@ -8,11 +8,13 @@ use crate::harness::repository;
 
 /// All that may lie at the top, beside files whose name begins with a dot.
 const TOP: &[&str] = &[
+    "CHANGELOG.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",
     "Makefile",
     "README.md",
+    "docs",
     "examples",
     "packaging",
     "shared",
@@ -21,6 +23,9 @@ const TOP: &[&str] = &[
     "tests",
     "worker",
 ];
+
+/// Where the map stands.
+const MAP: &str = "docs/CONTRIBUTING.md";
 
 /// Names that tell a kind of code instead of a thing.
 const EMPTY_NAMES: &[&str] = &["common", "helper", "helpers", "manager", "misc", "types", "util", "utils"];
@@ -38,7 +43,7 @@ fn the_top_level_holds_only_what_it_should() {
 
 #[test]
 fn files_are_named_for_things() {
-    let empty = files(&["shared", "supervisor", "worker", "tests", "examples"]).into_iter().filter(|path| {
+    let empty = files(&["docs", "shared", "supervisor", "worker", "tests", "examples"]).into_iter().filter(|path| {
         let mut parts = path.split('/').map(|part| part.split('.').next().unwrap_or_default());
         parts.any(|part| EMPTY_NAMES.contains(&part))
     });
@@ -49,22 +54,22 @@ fn files_are_named_for_things() {
 }
 
 #[test]
-fn the_readme_maps_the_tree_as_it_is() {
+fn the_map_shows_the_tree_as_it_is() {
     let mapped = mapped();
     let real = landmarks();
     let missing =
-        real.iter().filter(|path| !mapped.contains(path)).map(|path| format!("README.md:1: the map lacks {path}"));
+        real.iter().filter(|path| !mapped.contains(path)).map(|path| format!("{MAP}:1: the map lacks {path}"));
     let gone = mapped.iter().filter(|path| !repository().join(path).exists());
     hold(
         "The map names what is there.",
-        missing.chain(gone.map(|path| format!("README.md:1: there is no {path}"))).collect(),
+        missing.chain(gone.map(|path| format!("{MAP}:1: there is no {path}"))).collect(),
     );
 }
 
 /// Every path in the map: the fenced block under `## The tree`, two spaces deeper for each folder.
 fn mapped() -> Vec<String> {
-    let readme = fs::read_to_string(repository().join("README.md")).expect("there is a README");
-    let section = readme.split("\n## The tree\n").nth(1).expect("the README has a section `The tree`");
+    let document = fs::read_to_string(repository().join(MAP)).expect("there is a document with the map");
+    let section = document.split("\n## The tree\n").nth(1).expect("it has a section `The tree`");
     let block = section.split("```").nth(1).expect("the section has a fenced block");
     let mut folders: Vec<&str> = Vec::new();
     let mut paths = Vec::new();

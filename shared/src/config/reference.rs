@@ -1,11 +1,11 @@
-//! The config reference in Markdown, for the README: printed from the table that the reading itself uses.
+//! The config reference in Markdown, for docs/reference.md: printed from the table that the reading itself uses.
 
 use std::fmt::Write as _;
 
 use super::raw::keys;
 use super::section::Key;
 
-/// A table for each map of the file, with a row for each key. A test holds the README to it.
+/// A table for each map of the file, with a row for each key. A test holds the document to it.
 pub fn reference() -> String {
     let mut text = String::new();
     let keys = keys();

@@ -24,6 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::place;
 use super::screen::Meter;
 use super::words::{Question, Reply, Request, parse, render};
+use crate::command::DEFAULT_FILE;
 use crate::core::line::span;
 use crate::inquiry;
 use crate::listen::cause;
@@ -205,6 +206,12 @@ pub fn say(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
+/// What to do for whoever has named no file, where there is none at the usual place.
+fn advice(file: &Path) -> &'static str {
+    let is_named = file != Path::new(DEFAULT_FILE) || file.exists();
+    if is_named { "" } else { "; name its file with `-c FILE`" }
+}
+
 pub(super) fn settle(target: &Target, outcome: Result<i32, Trouble>) -> i32 {
     match outcome {
         Ok(status) => status,
@@ -216,7 +223,7 @@ pub(super) fn settle(target: &Target, outcome: Result<i32, Trouble>) -> i32 {
                         file.display(),
                         orphans.pids()
                     ),
-                    None => eprintln!("supervisor: no server runs for {}", file.display()),
+                    None => eprintln!("supervisor: no server runs for {}{}", file.display(), advice(file)),
                 },
                 Target::Socket(path) => eprintln!("supervisor: no server listens on {}", path.display()),
             }
