@@ -3,7 +3,7 @@
 use crate::harness::gateway::fastcgi::{
     ABORT_REQUEST, KEEP_CONN, REQUEST_COMPLETE, STDIN, Said, answer, head, next, record, request, stream,
 };
-use crate::harness::gateway::{Asked, Wire, cgi_answer};
+use crate::harness::gateway::{Asked, Wire, ajp, cgi_answer};
 use crate::harness::{Client, eventually};
 
 use super::Gateways;
@@ -37,6 +37,33 @@ fn what_nobody_reads_costs_no_connection_that_can_be_kept() {
             assert_eq!(answer.status, 200, "{wire:?}: {answer}");
         }
     }
+}
+
+/// The content of an answer by AJP, and the packet that ends it.
+fn answer_by_ajp(client: &mut Client) -> (Vec<u8>, Vec<u8>) {
+    let mut content = Vec::new();
+    loop {
+        let packet = ajp::next(client).expect("a packet");
+        match packet[0] {
+            3 => content.extend_from_slice(&packet[3..]),
+            5 => return (content, packet),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_body_that_comes_by_ajp_when_its_answer_is_out_is_not_taken_for_what_follows() {
+    let gateways = serve();
+    let mut client = Client::connect(gateways.address(Wire::Ajp));
+    let asked = Asked::post("/ignore", &[b'x'; 10_000]);
+    client.send(ajp::forward(&asked, None));
+    assert_eq!(answer_by_ajp(&mut client).1, [5, 1], "the connection is kept");
+    let following = Asked::post("/whole", b"body");
+    let packets = [ajp::body_packet(&[b'x'; 8186]), ajp::forward(&following, None), ajp::body_packet(b"body")];
+    client.send(packets.concat());
+    let (content, _) = answer_by_ajp(&mut client);
+    assert!(content.starts_with(b"4 4 "), "{}", String::from_utf8_lossy(&content));
 }
 
 #[test]
