@@ -145,9 +145,9 @@ fn each_panel_and_each_alert_names_what_the_server_tells() {
     let hidden: Vec<&String> = page.families.keys().filter(|name| !family(name)).collect();
     let left_out = ["monoceros_last_reload_timestamp_seconds", "monoceros_state"];
     assert_eq!(hidden, left_out, "what is told is on the dashboard");
-    let readme = fs::read_to_string(repository().join("README.md")).expect("there is a README");
-    let untold: Vec<&String> = page.families.keys().filter(|name| !readme.contains(&format!("`{name}`"))).collect();
-    assert_eq!(untold, [""; 0], "the README tells of what is told");
+    let manual = fs::read_to_string(repository().join("docs/how-to/metrics.md")).expect("there is a page");
+    let untold: Vec<&String> = page.families.keys().filter(|name| !manual.contains(&format!("`{name}`"))).collect();
+    assert_eq!(untold, [""; 0], "the manual tells of what is told");
     let alerts = fs::read_to_string(folder.join("alerts.yml")).expect("there are alerts");
     assert_eq!(unknown(&page, &alerts), [""; 0]);
 }
