@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read};
 
 use rustix::buffer::spare_capacity;
+use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, recv};
 
 use super::{Connection, Standing};
@@ -15,10 +16,10 @@ const FIRST_BYTES: usize = 16 * 1024;
 impl Connection {
     /// Reads some of what the turn wants; where the connection stands if it cannot go on with that.
     pub(super) fn read_on(&mut self, scratch: &mut [u8], moment: &Moment) -> Option<Standing> {
-        let direct = if self.place.is_some() {
-            Some(self.receive_on_trunk(scratch, moment))
-        } else {
-            self.receive_into_body(moment)
+        let direct = match (&self.place, &self.session) {
+            (Some(_), _) => Some(self.receive_on_trunk(scratch, moment)),
+            (None, None) => self.receive_into_body(moment),
+            (None, Some(_)) => None,
         };
         if let Some(read) = direct {
             let is_broken = read.is_err_and(|error| error.kind() != ErrorKind::WouldBlock);
@@ -42,21 +43,21 @@ impl Connection {
 
     /// Reads some bytes; none: the client sends no more.
     pub(super) fn receive(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
-        loop {
+        let received = loop {
             match (&*self.socket).read(scratch) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(count) => {
-                    self.moved = true;
-                    // A read that did not fill the buffer emptied the socket (epoll(7), Q&A 9), but for an end behind its bytes.
-                    self.readable = count == scratch.len() || self.hangup;
-                    return Ok(count);
-                }
-                Err(error) => {
-                    self.readable = false;
-                    return Err(error);
-                }
+                received => break received,
             }
-        }
+        };
+        self.note_received(received, scratch.len())
+    }
+
+    /// What a read of up to `size` bytes came to, and what that says of the socket.
+    fn note_received(&mut self, received: io::Result<usize>, size: usize) -> io::Result<usize> {
+        self.moved |= received.is_ok();
+        // A read that did not fill the buffer emptied the socket (epoll(7), Q&A 9), but for an end behind its bytes.
+        self.readable = received.as_ref().is_ok_and(|count| *count == size || self.hangup);
+        received
     }
 
     /// What is to be read into next: what comes of a new request's body may have a better place.
@@ -65,34 +66,15 @@ impl Connection {
         &mut scratch[..end]
     }
 
-    /// Reads straight into the body, where that has room for all of it; `None` where it has not, or the bytes are not as they come.
+    /// Reads straight into the body, where that has room for all of it; `None` where it has not. Only where bytes are as they come.
     fn receive_into_body(&mut self, moment: &Moment) -> Option<io::Result<()>> {
-        if self.session.is_some() || self.place.is_some() {
-            return None;
-        }
         let room = self.turn.room()?;
         let (before, size) = (room.len(), room.capacity() - room.len());
-        let received = loop {
-            match recv(&*self.socket, spare_capacity(room), RecvFlags::empty()) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                received => break received,
-            }
-        };
-        Some(match received {
-            Ok((_, count)) => {
-                self.moved = true;
-                self.readable = count == size || self.hangup;
-                if count == 0 {
-                    self.turn.end_of_input(moment);
-                } else {
-                    self.turn.came_into_room(before, moment);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.readable = false;
-                Err(error.into())
-            }
-        })
+        let received = retry_on_intr(|| recv(&*self.socket, spare_capacity(room), RecvFlags::empty()));
+        let received = self.note_received(received.map(|(_, count)| count).map_err(io::Error::from), size);
+        Some(received.map(|count| match count {
+            0 => self.turn.end_of_input(moment),
+            _ => self.turn.came_into_room(before, moment),
+        }))
     }
 }
