@@ -113,8 +113,8 @@ impl Turn {
     }
 
     /// Whether the rest of a body stays with the web server, for nobody has asked for it.
-    fn nothing_more_comes(wire: &Wire) -> bool {
-        match wire {
+    fn nothing_more_comes(&self) -> bool {
+        match &self.wire {
             Wire::Http(_) => false,
             Wire::Gateway(reader) => reader.is_body_unasked(),
         }
@@ -143,27 +143,26 @@ impl Turn {
 
     /// Throws away what came of the body. Then the turn is at the next head, or waits for more, or ends.
     pub(super) fn discard(&mut self) {
-        while let Some(bodies) = &mut self.bodies {
-            // What follows is the next request's, which may have come with the last that was asked for.
-            if Turn::nothing_more_comes(&self.wire) {
-                self.bodies = None;
-                self.phase = Phase::Head;
-                return;
-            }
+        // Otherwise what follows is the next request's, which may have come with the last that was asked for.
+        while !self.nothing_more_comes() {
+            let Some(bodies) = &mut self.bodies else { return };
             let read = bodies.read(&mut self.wire, &self.input[self.unread..]);
             let Ok(piece) = read.map_err(|fault| self.fault = Some(fault)) else { return self.end_discarding() };
             self.unread += piece.taken;
             self.start = self.unread;
             self.fed += piece.taken as u64;
             if piece.complete {
-                self.bodies = None;
-                self.phase = Phase::Head;
-            } else if self.fed > DISCARD_MAX as u64 {
+                break;
+            }
+            if self.fed > DISCARD_MAX as u64 {
                 return self.end_discarding();
-            } else if piece.taken == 0 && !Turn::nothing_more_comes(&self.wire) {
+            }
+            if piece.taken == 0 {
                 return;
             }
         }
+        self.bodies = None;
+        self.phase = Phase::Head;
     }
 
     /// Nobody waits for the rest of the body any more.
