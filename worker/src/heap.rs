@@ -1,6 +1,6 @@
-//! The C library's heap, told early what requests will teach it.
+//! Memory that is kept for the next who needs it: by the C library's heap, told early what requests will teach it, and by our own buffers.
 //!
-//! Fault: this says nothing to allocators other than glibc's, and goes by what `mallopt(3)` says of its dynamic thresholds.
+//! Fault: the first says nothing to allocators other than glibc's, and goes by what `mallopt(3)` says of its dynamic thresholds.
 
 /// Bytes of the largest block that the heap is to keep for the next who asks. Less gives the memory of a body back to the kernel and has
 /// it faulted in anew at each request, more keeps twice as much of a large one.
@@ -11,4 +11,12 @@ const LARGEST: usize = 1024 * 1024;
 pub fn learn() {
     // Never touched, so it costs no memory. The box keeps the compiler from leaving both out.
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGEST)));
+}
+
+/// Empties a buffer, and gives back all of it if that is more than so many bytes.
+pub fn empty<T>(buffer: &mut Vec<T>, keep: usize) {
+    buffer.clear();
+    if buffer.capacity() * size_of::<T>() > keep {
+        *buffer = Vec::new();
+    }
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
 
+use crate::heap::empty;
 use crate::wire::gateway::answer::Manner;
 
 /// Bytes of a file that are put into packets at once. Less costs more reads and sends, more costs memory for each slow reader.
@@ -88,7 +89,8 @@ impl Output {
         self.lent = Some(Lent { loan, sent: 0, end: length });
     }
 
-    fn has_bulk(&self) -> bool {
+    /// Whether something else than bytes waits.
+    pub fn has_bulk(&self) -> bool {
         self.stretch.is_some() || self.lent.is_some()
     }
 
@@ -101,11 +103,6 @@ impl Output {
     /// Whether all has left.
     pub fn is_empty(&self) -> bool {
         self.sent == self.bytes.len() && !self.has_bulk()
-    }
-
-    /// Whether nothing but bytes waits.
-    pub fn is_bytes(&self) -> bool {
-        !self.has_bulk()
     }
 
     /// Bytes that wait, if nothing else does.
@@ -194,11 +191,10 @@ impl Output {
 
     /// Forgets all of it, and keeps little more than so many bytes of memory.
     pub fn empty(&mut self, keep: usize) {
-        let (mut bytes, mut behind) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.behind));
-        bytes.clear();
-        behind.clear();
+        let Output { mut bytes, mut behind, .. } = std::mem::take(self);
+        empty(&mut bytes, keep);
+        empty(&mut behind, keep);
         *self = Output { bytes, behind, ..Output::default() };
-        self.shrink(keep);
     }
 
     /// Gives memory back that an idle connection should not hold.

@@ -21,6 +21,8 @@
 
 #[path = "../../../worker/src/body.rs"]
 pub mod body;
+#[path = "../../../worker/src/heap.rs"]
+pub mod heap;
 #[path = "../../../worker/src/identity.rs"]
 pub mod identity;
 #[path = "../../../worker/src/origin/mod.rs"]

@@ -323,7 +323,7 @@ fn next<'py>(iterator: &mut Bound<'py, PyIterator>) -> PyResult<Next<'py>> {
 
 /// Gives the turn a piece: a copy, or the piece itself where that is dearer.
 fn write(turn: &mut Turn, piece: Bound<'_, PyBytes>) {
-    if piece.as_bytes().len() < LENT_MIN || !turn.output().is_bytes() {
+    if piece.as_bytes().len() < LENT_MIN || turn.output().has_bulk() {
         turn.write(piece.as_bytes());
     } else {
         turn.write_lent(Box::new(PyBackedBytes::from(piece)));

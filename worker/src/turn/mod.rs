@@ -14,7 +14,7 @@
 
 mod answering;
 mod reading;
-pub mod renewal;
+mod renewal;
 mod reply;
 mod streaming;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use monoceros_shared::config::Bodies;
 
 use super::{BodyReader, INPUT_TRAVELS_MAX, Moment, Phase, Turn, Wire};
 use crate::body::Body;
+use crate::heap::empty;
 use crate::identity::Identity;
 use crate::wire::gateway::answer::Manner;
 use crate::wire::http::answer::{self, Ending};
@@ -40,11 +41,8 @@ impl Turn {
         if self.start < self.input.len() {
             return self.advance(moment);
         }
-        self.input.clear();
+        empty(&mut self.input, self.limits.idle_buffer_max);
         (self.start, self.unread) = (0, 0);
-        if self.input.capacity() > self.limits.idle_buffer_max {
-            self.input = Vec::new();
-        }
         self.output.shrink(self.limits.idle_buffer_max);
     }
 

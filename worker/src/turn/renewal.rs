@@ -4,6 +4,7 @@
 //! a length, so nobody sees what somebody else has sent.
 
 use super::{Turn, Wire};
+use crate::heap::empty;
 use crate::wire::Head;
 use crate::wire::gateway::head::Meta;
 use crate::wire::gateway::{self, Protocol};
@@ -42,13 +43,5 @@ impl Turn {
                 spare.reader.renew(protocol, limits, self.limits.idle_buffer_max)
             }
         });
-    }
-}
-
-/// Empties a buffer, and gives back what is more than so many bytes of it.
-pub fn empty<T>(buffer: &mut Vec<T>, keep: usize) {
-    buffer.clear();
-    if buffer.capacity() * size_of::<T>() > keep {
-        *buffer = Vec::new();
     }
 }

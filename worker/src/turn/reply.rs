@@ -87,13 +87,7 @@ impl Reply {
         if self.asked.manner.is_packed() || length == 0 {
             return self.write((*loan).as_ref(), output);
         }
-        let content = self.open(output);
-        let allowed = content.open(length, output.tail());
-        if allowed > 0 {
-            output.push_lent(loan, allowed as usize);
-        }
-        content.close(output.tail());
-        self.sent += allowed;
+        self.write_bulk(length, output, |output, allowed| output.push_lent(loan, allowed as usize));
     }
 
     pub(super) fn write_file(&mut self, stretch: Stretch, output: &mut Output) {
@@ -101,18 +95,23 @@ impl Reply {
             return;
         }
         let manner = self.asked.manner;
-        let content = self.open(output);
         if manner.is_packed() {
-            let allowed = content.admit(stretch.length);
+            let allowed = self.open(output).admit(stretch.length);
             if allowed > 0 {
                 output.push_packed(Stretch { length: allowed, ..stretch }, manner);
             }
             self.sent += allowed;
             return;
         }
-        let allowed = content.open(stretch.length, output.tail());
+        self.write_bulk(stretch.length, output, |output, allowed| output.push(Stretch { length: allowed, ..stretch }));
+    }
+
+    /// Content of so many bytes that is queued as it is: by `push`, as much as may be sent.
+    fn write_bulk(&mut self, length: u64, output: &mut Output, push: impl FnOnce(&mut Output, u64)) {
+        let content = self.open(output);
+        let allowed = content.open(length, output.tail());
         if allowed > 0 {
-            output.push(Stretch { length: allowed, ..stretch });
+            push(output, allowed);
         }
         content.close(output.tail());
         self.sent += allowed;

@@ -21,6 +21,8 @@ use super::{Field, Framing, Head, Refusal, cgi, scgi, uwsgi, variables};
 use answer::Manner;
 use head::Given;
 
+use crate::heap::empty;
+
 /// What a gateway speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -109,12 +111,9 @@ impl Reader {
     pub fn renew(mut self: Box<Reader>, protocol: Protocol, limits: Limits, keep: usize) -> Box<Reader> {
         let fresh = Reader::new(protocol, limits);
         let Reader { mut text, mut given, mut replies, .. } = std::mem::replace(&mut *self, fresh);
-        text.clear();
-        given.clear();
-        replies.clear();
-        text.shrink_to(keep);
-        given.shrink_to(keep / size_of::<Field>());
-        replies.shrink_to(keep);
+        empty(&mut text, keep);
+        empty(&mut given, keep);
+        empty(&mut replies, keep);
         (self.text, self.given, self.replies) = (text, given, replies);
         self
     }

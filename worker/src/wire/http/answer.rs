@@ -15,6 +15,7 @@ use super::content::Framing;
 pub use super::content::{Content, Ending};
 use super::grammar::{decimal, is_text, is_token, members};
 pub use super::plain::{Plain, plain, reason, refuse};
+use crate::heap::empty;
 use crate::wire::Version;
 use crate::wire::gateway::answer::Manner;
 
@@ -144,9 +145,7 @@ impl Draft {
     /// The same, and keeps little more than so many bytes of them.
     pub fn empty(&mut self, keep: usize) {
         self.renew();
-        if self.text.capacity() > keep {
-            self.text = Vec::new();
-        }
+        empty(&mut self.text, keep);
     }
 
     /// The head will have this field, which is right as it is, unless the application gives one of that name.
