@@ -32,12 +32,17 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Sends what waits, as far as the sockets take it, and leaves the rest to a runner: for the watch.
     pub fn send(&self) {
-        if self.count.load(Ordering::Acquire) > 0 {
+        if !self.is_empty() {
             for guest in &mut *lock(&self.guests) {
                 // A client that is gone is noticed by the runner.
                 let _: Flushed = guest.connection.flush();
             }
         }
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
     }
 
     fn put(&self, guest: Box<Guest>) -> usize {
@@ -48,7 +53,7 @@ impl Outbox {
     }
 
     fn take(&self) -> VecDeque<Box<Guest>> {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.is_empty() {
             return VecDeque::new();
         }
         let mut guests = lock(&self.guests);

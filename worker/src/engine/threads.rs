@@ -92,7 +92,7 @@ impl Runner {
             Task::Serve(guest) => self.serve(py, application, guest),
             Task::Abandon(rest) => self.abandon(py, application, rest),
         }
-        if self.engine.is_queue_empty() {
+        if !self.engine.outbox.is_empty() && self.engine.is_queue_empty() {
             self.empty_outbox();
         }
         self.flush_batch();
