@@ -161,6 +161,7 @@ fn verdict(event: Event, of: WorkerId, app: &App) -> Option<Result<Verdict, Stri
             Some(Err("the check was interrupted".into()))
         }
         Event::Loaded { .. }
+        | Event::Left { .. }
         | Event::Failed { .. }
         | Event::Exited { .. }
         | Event::Unreachable { .. }

@@ -182,6 +182,7 @@ impl Core {
             Place::Slot(index) => {
                 let name = self.teams[index].name().to_owned();
                 self.fail_scalings(&name, &failure);
+                self.fail_reliefs(now, index, &failure);
                 self.teams[index].losses.last = failure.why.clone();
                 let team = &self.teams[index];
                 let gives_up = team.plan.app.on_broken_start == BrokenStart::Exit;

@@ -142,7 +142,12 @@ fn new_workers_serve_before_old_ones_are_introduced_to_them_and_drain() {
     assert!(moves(&core.handle(NOW, Event::Loaded { worker: 4 })).is_empty(), "adopted before all have loaded");
     let effects = core.handle(NOW, Event::Loaded { worker: 3 });
     assert_eq!(moves(&effects), ["serve 3", "serve 4", "1 to 4", "drain 1", "2 to 3", "drain 2"]);
+    assert_eq!(answers(&effects), [], "an old worker may still accept");
+    assert_eq!(core.status(NOW).state, ServerState::Relieving);
+    assert_eq!(answers(&core.handle(NOW, Event::Left { worker: 1 })), []);
+    let effects = core.handle(NOW, Event::Left { worker: 2 });
     assert_eq!(answers(&effects), [Answer::Done("generation 2 serves".into())]);
+    assert_eq!(messages(&effects), ["reloaded"]);
     assert_eq!(core.status(NOW).state, ServerState::Draining);
     let _ = exits(&mut core, 1, Exit::Code(0));
     assert!(spawned(&exits(&mut core, 2, Exit::Code(0))).is_empty(), "an old worker is replaced");
