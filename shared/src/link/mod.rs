@@ -179,6 +179,17 @@ pub struct Failure {
     pub why: String,
     /// What helps to see it: the Python traceback, `sys.path`. Empty when there is none; cut to fit one message.
     pub detail: String,
+    /// What of the application it is about.
+    pub part: Part,
+}
+
+/// What of an application has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// What `wsgi` or `paste` names, or what all of it needs.
+    Application,
+    /// What `hooks` names.
+    Hooks,
 }
 
 /// Bytes of [`Failure::why`]: one line of a log.
@@ -195,7 +206,13 @@ impl Failure {
         Failure {
             why: without_middle(why.into(), WHY_BYTES_MAX),
             detail: without_middle(detail.into(), DETAIL_BYTES_MAX),
+            part: Part::Application,
         }
+    }
+
+    /// The same of another part.
+    pub fn of(self, part: Part) -> Self {
+        Failure { part, ..self }
     }
 }
 

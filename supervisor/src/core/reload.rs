@@ -299,7 +299,7 @@ impl Core {
         }
         self.reloads.abandoned += 1;
         self.ended = Some(now);
-        let (outcome, Failure { why, detail }) = (Outcome::Abandoned, failure);
+        let (outcome, Failure { why, detail, part: _ }) = (Outcome::Abandoned, failure);
         self.last_reload = Some(LastReload { outcome, why, detail, cause: request.cause, at: now });
     }
 
