@@ -30,6 +30,15 @@ use crate::harness::{Machine, Manager, Process, Site, eventually, profile_folder
 pub const NOT_CARRIED_OUT: &[(&str, &str)] = &[
     ("make ", "builds or tests the whole; each target is what the tests themselves were made with"),
     ("sudo apt install ", "asks the distribution's servers; the package is installed in tests/packages/debian.rs"),
+    ("sudo a2enmod ", "is of the package that starts Apache httpd; the real ones are asked in tests/web_servers"),
+    ("sudo systemctl enable --now shop.socket", "there is no systemd; both are played in tests/deployment/colours.rs"),
+    ("sudo systemctl start shop@", "the same"),
+    ("sudo systemctl stop shop@", "the same"),
+    ("sudo systemctl enable --now monoceros", "takes port 80; what the unit serves is asked in tests/examples.rs"),
+    (".venv/bin/python manage.py createsuperuser", "asks somebody; who is there is logged in in tests/examples.rs"),
+    ("prometheus ", "goes on until it is ended; a real one scrapes in tests/metrics/prometheus.rs"),
+    ("docker ", "asks a daemon; what the Dockerfile says is held in tests/deployment/image.rs"),
+    ("kubectl ", "asks a cluster; the manifests are held in tests/deployment/cluster.rs"),
     ("sudo systemctl daemon-reload", "there is no systemd to tell"),
     ("sudo systemctl status ", "there is no systemd to ask; what it is told is held in tests/systemd.rs"),
 ];
