@@ -311,10 +311,11 @@ impl<'a> Reader<'a> {
             let started = self.started(unit);
             self.units.insert(unit.to_owned(), started);
         } else if let Some(unit) = wish.strip_prefix("reload ") {
-            let (process, manager) = self.units.get(unit).expect("it was started");
-            process.signal(Signal::SIGHUP);
+            let (_, manager) = self.units.get(unit).expect("it was started");
+            let reload = self.start(&self.command_of(unit, "ExecReload="));
             manager.expect("RELOADING=1");
             manager.expect("READY=1");
+            assert_eq!(reload.exit_code(), 0, "{}", reload.whole_output());
         } else if let Some(unit) = wish.strip_prefix("stop ") {
             let (process, _) = self.units.remove(unit).expect("it was started");
             process.signal(Signal::SIGTERM);
@@ -325,13 +326,19 @@ impl<'a> Reader<'a> {
         true
     }
 
+    /// What a unit has for this occasion.
+    fn command_of(&self, unit: &str, occasion: &str) -> String {
+        let path = self.outside(Path::new(&format!("/etc/systemd/system/{unit}.service")));
+        let text = fs::read_to_string(path).expect("the page has put it there");
+        text.lines().find_map(|line| line.strip_prefix(occasion)).expect("it has one").to_owned()
+    }
+
     /// What a unit starts, once it has said that it is ready.
     fn started(&self, unit: &str) -> (Process, Manager) {
         let path = format!("/etc/systemd/system/{unit}.service");
         let verdict = self.start(&format!("systemd-analyze verify {path}"));
         assert_eq!(verdict.exit_code(), 0, "{path} is a unit: {}", verdict.whole_output());
-        let text = fs::read_to_string(self.outside(Path::new(&path))).expect("the page has put it there");
-        let command = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("it starts something");
+        let command = self.command_of(unit, "ExecStart=");
         let manager = Manager::new();
         let machine = self.machine.as_ref().expect("units are started on a copy of the machine");
         let variables = [("NOTIFY_SOCKET".to_owned(), manager.address())];
