@@ -282,6 +282,14 @@ fn an_address_that_is_taken_fails_the_start_and_the_reload_that_wants_it() {
     drop(taken);
     assert_eq!(server.command(&["reload", "--wait"]).0, 0);
     Client::connect(taken_at).get("/ready").expect_status(200);
+    // On the same port, wider and narrower again: nobody else can have it meanwhile or afterwards.
+    for host in ["0.0.0.0".to_owned(), taken_at.ip().to_string()] {
+        server.site().put("server.yaml", &format!("metrics: {host}:{}\n{yaml}", taken_at.port()));
+        let (code, told) = server.command(&["reload", "--wait"]);
+        assert_eq!(code, 0, "{host}: {told}");
+        Client::connect(taken_at).get("/ready").expect_status(200);
+        std::net::TcpListener::bind(taken_at).expect_err("it is taken");
+    }
     server.site().put("server.yaml", &yaml);
     assert_eq!(server.command(&["reload", "--wait"]).0, 0);
     eventually("nobody to listen there", || Client::try_connect(taken_at).is_err().then_some(()));
