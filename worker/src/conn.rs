@@ -33,7 +33,7 @@ use crate::descriptors;
 use crate::lease::{Heard, Lease};
 use crate::relay::Relay;
 use crate::tls::{Session, Variables};
-use crate::turn::{Farewell, Moment, Next, Patience, Turn};
+use crate::turn::{Farewell, Moment, Next, Patience, Seat};
 
 /// Full reads of one connection in a row. More lets a client that sends as fast as we read keep the others waiting, fewer
 /// costs a large upload more looks at the poll.
@@ -116,7 +116,7 @@ pub struct Connection {
     /// Which of the assignment's listeners it came by.
     pub listener: usize,
     /// The request it is at.
-    pub turn: Turn,
+    pub turn: Seat,
     /// What a proxy says of it before its first byte, on listeners where one does.
     pub relay: Option<Box<Relay>>,
     /// What the access log is to tell of the environ, once the application was called.
@@ -127,13 +127,13 @@ pub struct Connection {
 
 impl Connection {
     /// A connection just accepted; its socket does not block.
-    pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Turn, waits: Waits) -> Connection {
+    pub fn new(socket: Socket, peer: Peer, listener: usize, turn: Seat, waits: Waits) -> Connection {
         descriptors::note(&socket);
         Connection::over(Arc::new(socket), peer, (listener, turn), waits)
     }
 
     /// The same over a socket that others may have too.
-    fn over(socket: Arc<Socket>, peer: Peer, (listener, turn): (usize, Turn), waits: Waits) -> Connection {
+    fn over(socket: Arc<Socket>, peer: Peer, (listener, turn): (usize, Seat), waits: Waits) -> Connection {
         // What a client sends with its connection is there already, as a rule: the first recv is worth its try.
         Connection {
             socket,
@@ -154,12 +154,6 @@ impl Connection {
             notes: Vec::new(),
             lease: None,
         }
-    }
-
-    /// Its memory, for the turn of another connection: it is over.
-    pub fn bequeath(&mut self) -> Turn {
-        let limits = self.turn.limits().clone();
-        std::mem::replace(&mut self.turn, Turn::new(limits)).renew()
     }
 
     /// Its descriptor, for the poll.

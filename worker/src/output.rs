@@ -191,10 +191,10 @@ impl Output {
 
     /// Forgets all of it, and keeps little more than so many bytes of memory.
     pub fn empty(&mut self, keep: usize) {
-        let Output { mut bytes, mut behind, .. } = std::mem::take(self);
-        empty(&mut bytes, keep);
-        empty(&mut behind, keep);
-        *self = Output { bytes, behind, ..Output::default() };
+        let Output { bytes, sent, stretch, packed, lent, behind } = self;
+        empty(bytes, keep);
+        empty(behind, keep);
+        (*sent, *stretch, *packed, *lent) = (0, None, None, None);
     }
 
     /// Gives memory back that an idle connection should not hold.

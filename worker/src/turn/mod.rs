@@ -16,6 +16,7 @@ mod answering;
 mod reading;
 mod renewal;
 mod reply;
+mod seat;
 mod streaming;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use renewal::Spare;
 use reply::Reply;
+pub use seat::Seat;
 pub use streaming::Fed;
 
 use monoceros_shared::config::Bodies;
@@ -219,12 +221,6 @@ impl Turn {
             complained: false,
             spare: None,
         }
-    }
-
-    /// The turn of a connection that another worker has begun: it has served so many requests. What was read of the next one is to be
-    /// received again, once it is known how it came.
-    pub fn inherit(limits: Arc<Limits>, served: u64) -> Turn {
-        Turn { served, ..Turn::new(limits) }
     }
 
     /// How its answers are put.
