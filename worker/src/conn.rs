@@ -25,6 +25,7 @@ use socket2::Socket;
 
 pub use held::Holder;
 pub use peer::Peer;
+use send::Behind;
 pub use trunked::Place;
 pub use upload::{Waits, as_error};
 pub use voice::{Voice, say};
@@ -99,6 +100,8 @@ pub struct Connection {
     hangup: bool,
     /// Whether bytes have gone either way since this was last asked.
     moved: bool,
+    /// Its last bytes wait in the kernel for its end, to leave with that.
+    is_corked: bool,
     /// Its answer has kept its client waiting for a piece that was held.
     is_hurried: bool,
     waits: Waits,
@@ -140,6 +143,7 @@ impl Connection {
             readable: true,
             hangup: false,
             moved: false,
+            is_corked: false,
             is_hurried: false,
             waits,
             body_began: None,
@@ -204,7 +208,7 @@ impl Connection {
                 Next::Wait => return Standing::Running,
                 Next::End(_) if self.is_needed() => return Standing::Edge,
                 Next::End(farewell) => return Standing::End(farewell),
-                Next::Send => match self.flush() {
+                Next::Send => match self.flush_and_go_on() {
                     Flushed::All => {}
                     Flushed::Full => return Standing::Edge,
                     Flushed::Gone => return Standing::End(Farewell::Reset),
@@ -222,13 +226,24 @@ impl Connection {
 
     /// Sends what the turn has ready, as far as the socket takes it.
     pub fn flush(&mut self) -> Flushed {
+        self.flush_before(Behind::Anything)
+    }
+
+    /// The same, for whoever goes on with the connection at once: if that means to end it, the end leaves with the last bytes. A packet less
+    /// is sent, and the client woken once, which is a quarter of all that a connection of one request costs.
+    pub fn flush_and_go_on(&mut self) -> Flushed {
+        self.flush_before(if self.turn.is_to_end() { Behind::More } else { Behind::Anything })
+    }
+
+    fn flush_before(&mut self, behind: Behind) -> Flushed {
         if self.session.is_some() {
             return self.flush_sealed();
         }
         if self.place.is_some() {
             return self.flush_on_trunk();
         }
-        let (flushed, moved) = send::send(&self.socket, self.turn.output());
+        let (flushed, moved) = send::send(&self.socket, self.turn.output(), behind);
+        self.is_corked |= moved && behind == Behind::More;
         self.moved |= moved;
         flushed
     }
@@ -280,6 +295,13 @@ impl Connection {
             None if self.is_branch() => {}
             None => say(&self.socket, farewell),
             Some(_) => self.voice().say(farewell),
+        }
+    }
+
+    /// Sends what waits for its end, before the socket is closed: to close one with bytes that nobody read throws those away that wait.
+    pub fn let_go(&self) {
+        if self.is_corked {
+            say(&self.socket, Farewell::Linger);
         }
     }
 

@@ -105,6 +105,11 @@ impl Output {
         self.sent == self.bytes.len() && !self.has_bulk()
     }
 
+    /// Whether a file follows the bytes at once.
+    pub fn has_file_behind(&self) -> bool {
+        self.stretch.is_some() && self.packed.is_none()
+    }
+
     /// Bytes that wait, if nothing else does.
     pub fn bytes_alone(&self) -> Option<usize> {
         (!self.has_bulk()).then(|| self.bytes.len() - self.sent)

@@ -57,7 +57,7 @@ impl Runner {
     pub(super) fn apologise(&mut self, mut guest: Box<Guest>, apology: &Apology) {
         let answered = apology.answer(&mut guest.connection.turn);
         debug_assert_eq!(answered, Ok(()));
-        let flushed = guest.connection.flush();
+        let flushed = guest.flush();
         self.leave(guest, flushed);
     }
 }

@@ -46,6 +46,7 @@ pub struct Runner {
     /// Work found while leading, on its way to the queue.
     pub(super) batch: Vec<Task>,
     /// Turns of connections that are idle or have ended, for those that have something to do.
+    #[expect(clippy::vec_box, reason = "they go from seat to seat in their boxes: a turn is much to be moved")]
     spares: Vec<Box<Turn>>,
 }
 
@@ -264,7 +265,9 @@ impl Runner {
         }
         self.tell_end(&mut guest);
         // To close its only descriptor ends a connection and takes it out of the poll; children that the application forks have none.
-        if farewell != Farewell::Close || !guest.connection.is_plain() {
+        if farewell == Farewell::Close && guest.connection.is_plain() {
+            guest.connection.let_go();
+        } else {
             self.engine.deregister(&mut guest);
             guest.connection.say(farewell);
         }

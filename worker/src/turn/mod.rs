@@ -290,6 +290,11 @@ impl Turn {
         }
     }
 
+    /// Whether the connection ends well when all that is ready has left.
+    pub fn is_to_end(&self) -> bool {
+        matches!(self.phase, Phase::Answered(Ending::Close) | Phase::Refused)
+    }
+
     /// A client that did not ask for the close may have sent its next request already.
     fn expects_more_of_client(&self) -> bool {
         let has_body_to_come = self.bodies.is_some() || self.fault.is_some();
