@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::harness::{Client, Process, Server, Site, eventually, installed, program, repository};
+use crate::metrics::page::Page;
 
 /// Which web server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +31,9 @@ pub struct Front {
 
 /// Where the examples' applications lie.
 const PLACE: &str = "/srv/shop";
-/// The ports of the examples, the web servers' and our own.
-const PORTS: [u16; 10] = [8081, 8082, 8083, 8084, 8085, 8086, 8087, 8088, 8009, 8010];
+/// The ports of the examples, the web servers' and our own, and the one where the server says what it counts.
+const PORTS: [u16; 11] = [8081, 8082, 8083, 8084, 8085, 8086, 8087, 8088, 8009, 8010, METRICS];
+const METRICS: u16 = 9100;
 
 impl Kind {
     fn example(self) -> &'static str {
@@ -61,6 +63,8 @@ impl Kind {
             let yaml = include_str!("lighttpd.yaml");
             site = site.file("server.yaml", yaml);
         }
+        let yaml = site.read("server.yaml");
+        site = site.file("server.yaml", &format!("metrics: 127.0.0.1:{METRICS}\n{yaml}"));
         for (name, command) in [
             ("shop.cgi", format!("{} --cgi shop:application", program("worker").display())),
             ("shop.fcgi", format!("{} run shop:application --threads 4", program("supervisor").display())),
@@ -126,6 +130,11 @@ impl Front {
     /// The server behind it.
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// How many connections of the web server's its workers have accepted so far.
+    pub fn accepted(&self) -> u64 {
+        Page::ask(self.addresses[&METRICS]).of("connections_accepted_total", "") as u64
     }
 
     fn wait_for(&self, ports: &[u16]) {

@@ -5,7 +5,7 @@ mod hosts;
 mod tour;
 
 use front::Kind;
-use tour::Way;
+use tour::{Cut, Upstream, Way};
 
 use crate::harness::Answer;
 
@@ -35,8 +35,7 @@ fn the_examples_tell_how_the_request_came() {
 macro_rules! ways {
     ($($name:ident: $kind:ident $port:literal $way:expr;)*) => {
         $(mod $name {
-            use super::{front::Kind, tour};
-            use super::tour::Way;
+            use super::*;
 
             #[test]
             fn all_that_http_gives_arrives() {
@@ -45,7 +44,7 @@ macro_rules! ways {
 
             #[test]
             fn a_reload_in_the_middle_fails_no_request() {
-                tour::reload(&Kind::$kind.with_every_answer(), $port);
+                tour::reload(&Kind::$kind.with_every_answer(), $port, $way);
             }
         })*
     };
@@ -54,27 +53,29 @@ macro_rules! ways {
 ways! {
     nginx_http: Nginx 8081 Way::default();
     nginx_fastcgi: Nginx 8082 Way::default();
-    nginx_scgi: Nginx 8083 Way::default();
-    nginx_uwsgi: Nginx 8084 Way::default();
+    nginx_scgi: Nginx 8083 Way { upstream: Upstream::Closed, ..Way::default() };
+    nginx_uwsgi: Nginx 8084 Way { upstream: Upstream::Closed, ..Way::default() };
     nginx_proxy_protocol: Nginx 8085 Way::default();
     apache_http: Apache 8081 Way::default();
     apache_fastcgi: Apache 8082 Way { length_of_head: None, ..Way::default() };
-    apache_scgi: Apache 8083 Way { chunks: 411, many_chunks: None, length_of_head: None, cut: tour::Cut::Hidden, ..Way::default() };
-    apache_uwsgi: Apache 8084 Way { chunks: 411, many_chunks: None, ..Way::default() };
+    apache_scgi: Apache 8083 Way {
+        chunks: 411, many_chunks: None, length_of_head: None, cut: Cut::Hidden, upstream: Upstream::Closed, ..Way::default()
+    };
+    apache_uwsgi: Apache 8084 Way { chunks: 411, many_chunks: None, upstream: Upstream::Closed, ..Way::default() };
     apache_ajp: Apache 8086 Way { length_of_head: None, ..Way::default() };
     haproxy_http: Haproxy 8081 Way::default();
     // It passes no body on whose length it does not know.
     haproxy_fastcgi: Haproxy 8082 Way { many_chunks: None, ..Way::default() };
     haproxy_proxy_protocol: Haproxy 8085 Way::default();
-    // It writes targets anew.
-    lighttpd_fastcgi: Lighttpd 8081 Way { query: "q=A&r=a+b", ..Way::default() };
-    lighttpd_scgi: Lighttpd 8083 Way { query: "q=A&r=a+b", ..Way::default() };
+    // It writes targets anew, and keeps no connection.
+    lighttpd_fastcgi: Lighttpd 8081 Way { query: "q=A&r=a+b", upstream: Upstream::Closed, ..Way::default() };
+    lighttpd_scgi: Lighttpd 8083 Way { query: "q=A&r=a+b", upstream: Upstream::Closed, ..Way::default() };
 }
 
 #[test]
 fn a_cgi_program_of_apaches_gives_all_that_http_gives() {
     let front = Kind::Apache.with_every_answer();
-    tour::alone(&front, 8087, Way { length_of_head: None, cut: tour::Cut::Hidden, ..Way::default() });
+    tour::alone(&front, 8087, Way { length_of_head: None, cut: Cut::Hidden, ..Way::default() });
 }
 
 #[test]
@@ -85,5 +86,7 @@ fn a_server_that_apache_starts_gives_all_that_http_gives() {
 
 #[test]
 fn a_server_that_lighttpd_starts_gives_all_that_http_gives() {
-    tour::tour(&Kind::Lighttpd.with_every_answer(), 8088, Way { query: "q=A&r=a+b", ..Way::default() });
+    let front = Kind::Lighttpd.with_every_answer();
+    tour::alone(&front, 8088, Way { query: "q=A&r=a+b", ..Way::default() });
+    tour::streaming(&front, 8088);
 }

@@ -20,6 +20,17 @@ pub struct Way {
     pub query: &'static str,
     /// Whether its client sees that an answer is cut.
     pub cut: Cut,
+    /// What becomes of its connections.
+    pub upstream: Upstream,
+}
+
+/// What a web server does with a connection to us behind an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// The next request comes by it too.
+    Kept,
+    /// It is closed: each request has one of its own.
+    Closed,
 }
 
 /// What a client sees of an answer that breaks in the middle.
@@ -37,6 +48,7 @@ impl Default for Way {
             chunks: 200,
             many_chunks: Some(200),
             cut: Cut::Seen,
+            upstream: Upstream::Kept,
             length_of_head: Some("52428800"),
             query: "q=%41&r=a+b",
         }
@@ -73,8 +85,25 @@ impl Visitor<'_> {
 
 /// Every kind of request and answer, on one connection of a client's as far as the web server keeps it.
 pub fn tour(front: &Front, port: u16, way: Way) {
+    reuse(front, port, way);
     alone(front, port, way);
     streaming(front, port);
+}
+
+/// Requests of one client come by one connection, or by one each.
+fn reuse(front: &Front, port: u16, way: Way) {
+    const REQUESTS: u64 = 20;
+    let mut visitor = Visitor::new(front, port);
+    visitor.get("/environ", "").expect_status(200);
+    let before = front.accepted();
+    for _ in 0..REQUESTS {
+        visitor.get("/environ", "").expect_status(200);
+    }
+    let opened = match way.upstream {
+        Upstream::Kept => 0,
+        Upstream::Closed => REQUESTS,
+    };
+    assert_eq!(front.accepted() - before, opened, "connections for {REQUESTS} requests more");
 }
 
 /// All of it that one request has by itself, for a program that ends with it.
@@ -162,7 +191,7 @@ fn answers(visitor: &mut Visitor<'_>) {
 }
 
 /// What the application has made arrives before it makes more.
-fn streaming(front: &Front, port: u16) {
+pub fn streaming(front: &Front, port: u16) {
     let mut client = front.connect(port);
     client.send(get("/stream", ""));
     assert_eq!(client.head().status, 200);
@@ -183,11 +212,13 @@ fn failures(front: &Front, port: u16, way: Way) {
     front.connect(port).send(get("/environ", "")).answer().expect_status(200);
 }
 
-/// Clients that ask without a pause while the server is reloaded three times: each request is answered by one version or the next.
-pub fn reload(front: &Front, port: u16) {
+/// Clients that ask without a pause while the server is reloaded three times: each request is answered by one version or the next, and
+/// a connection that the web server keeps outlives them all.
+pub fn reload(front: &Front, port: u16, way: Way) {
+    const CLIENTS: usize = 4;
     let (is_over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..4)
+        let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
                 scope.spawn({
                     let (is_over, asked) = (&is_over, &asked);
@@ -206,8 +237,16 @@ pub fn reload(front: &Front, port: u16) {
         eventually("some requests more", || (asked.load(Ordering::Relaxed) > before + 40).then_some(()));
         is_over.store(true, Ordering::Relaxed);
         let seen = clients.into_iter().map(|client| client.join().expect("no client fails"));
-        assert_eq!(seen.collect::<Vec<_>>(), [4; 4]);
+        assert_eq!(seen.collect::<Vec<_>>(), [4; CLIENTS]);
     });
+    let (accepted, asked) = (front.accepted() as usize, asked.into_inner());
+    let is_as_it_should = match way.upstream {
+        // One for each client, and now and then one more for who comes before the last one's is free; a reload that closed them would
+        // cost as many again.
+        Upstream::Kept => accepted < 2 * CLIENTS,
+        Upstream::Closed => accepted >= asked,
+    };
+    assert!(is_as_it_should, "{asked} requests by {accepted} connections");
 }
 
 /// Asks until it is told that it is over; gives the version that answered last.
