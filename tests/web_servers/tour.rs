@@ -205,7 +205,7 @@ pub fn streaming(front: &Front, port: u16) {
 /// An answer that breaks in the middle does not look whole.
 fn failures(front: &Front, port: u16, way: Way) {
     let mut client = front.connect(port);
-    client.send(get("/cut", ""));
+    client.send(get("/cut", "Connection: close\r\n"));
     let answer = client.try_answer("GET");
     let looks_whole = matches!(&answer, Ok(answer) if answer.status == 200);
     assert_eq!(looks_whole, way.cut == Cut::Hidden, "{answer:?}");
