@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::front::Front;
-use crate::harness::{Answer, Client, eventually};
+use crate::harness::{Answer, Client, Ending, eventually};
 
 /// What a web server does in its own way.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub struct Way {
     pub cut: Cut,
     /// What becomes of its connections.
     pub upstream: Upstream,
+    /// By how much the bodies grow of clients that ask beside each other, in bytes.
+    pub body_step: usize,
 }
 
 /// What a web server does with a connection to us behind an answer.
@@ -38,22 +40,22 @@ pub enum Upstream {
 pub enum Cut {
     /// That it does.
     Seen,
-    /// Nothing: the web server takes the end of a connection for the end of an answer, whatever its Content-Length.
+    /// The same if there is a Content-Length: else the end of the connection is taken for the end of the answer.
+    ByLength,
+    /// Nothing: that is so whatever the Content-Length.
     Hidden,
 }
 
-impl Default for Way {
-    fn default() -> Way {
-        Way {
-            chunks: 200,
-            many_chunks: Some(200),
-            cut: Cut::Seen,
-            upstream: Upstream::Kept,
-            length_of_head: Some("52428800"),
-            query: "q=%41&r=a+b",
-        }
-    }
-}
+/// As most do.
+pub const USUAL: Way = Way {
+    chunks: 200,
+    many_chunks: Some(200),
+    cut: Cut::Seen,
+    upstream: Upstream::Kept,
+    body_step: 50_000,
+    length_of_head: Some("52428800"),
+    query: "q=%41&r=a+b",
+};
 
 /// A client that keeps its connection for as long as the web server does.
 struct Visitor<'a> {
@@ -87,7 +89,7 @@ impl Visitor<'_> {
 pub fn tour(front: &Front, port: u16, way: Way) {
     reuse(front, port, way);
     alone(front, port, way);
-    streaming(front, port);
+    streaming(front, port, way);
 }
 
 /// Requests of one client come by one connection, or by one each.
@@ -190,8 +192,8 @@ fn answers(visitor: &mut Visitor<'_>) {
     visitor.get("/environ", "").expect_status(200);
 }
 
-/// What the application has made arrives before it makes more.
-pub fn streaming(front: &Front, port: u16) {
+/// What the application has made arrives before it makes more, or breaks.
+pub fn streaming(front: &Front, port: u16, way: Way) {
     let mut client = front.connect(port);
     client.send(get("/stream", ""));
     assert_eq!(client.head().status, 200);
@@ -200,11 +202,23 @@ pub fn streaming(front: &Front, port: u16) {
     front.connect(port).send(get("/open", "")).answer().expect_status(200);
     let rest = client.take_until(b"second");
     assert!(rest.is_ok(), "{rest:?}");
+    let mut client = front.connect(port);
+    client.send(get("/cut_stream", "Connection: close\r\n"));
+    let head = client.head();
+    client.take_until(b"first ").unwrap_or_else(|broken| panic!("nothing streams: {broken}"));
+    front.connect(port).send(get("/open", "")).answer().expect_status(200);
+    let (rest, ending) = client.ending();
+    let looks_whole = match head.field("transfer-encoding") {
+        Some(_) => rest.ends_with(b"0\r\n\r\n"),
+        None => ending == Ending::Eof,
+    };
+    assert_eq!(looks_whole, way.cut != Cut::Seen, "{:?} {ending:?} behind {head:?}", String::from_utf8_lossy(&rest));
 }
 
 /// An answer that breaks in the middle does not look whole.
 fn failures(front: &Front, port: u16, way: Way) {
     let mut client = front.connect(port);
+    // Else some web servers wait for the next request before they close.
     client.send(get("/cut", "Connection: close\r\n"));
     let answer = client.try_answer("GET");
     let looks_whole = matches!(&answer, Ok(answer) if answer.status == 200);
@@ -222,7 +236,8 @@ pub fn reload(front: &Front, port: u16, way: Way) {
             .map(|number| {
                 scope.spawn({
                     let (is_over, asked) = (&is_over, &asked);
-                    move || ask(front, (port, number), is_over, asked)
+                    let body = vec![b'x'; number * way.body_step];
+                    move || ask(front, (port, &body), is_over, asked)
                 })
             })
             .collect();
@@ -250,13 +265,12 @@ pub fn reload(front: &Front, port: u16, way: Way) {
 }
 
 /// Asks until it is told that it is over; gives the version that answered last.
-fn ask(front: &Front, (port, number): (u16, usize), is_over: &AtomicBool, asked: &AtomicUsize) -> usize {
+fn ask(front: &Front, (port, body): (u16, &[u8]), is_over: &AtomicBool, asked: &AtomicUsize) -> usize {
     let mut client = front.connect(port);
-    let body = vec![b'x'; number * 50_000];
     let mut version = 1;
     while !is_over.load(Ordering::Relaxed) {
         let head = format!("POST /version HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {}\r\n\r\n", body.len());
-        let answer = client.send(head).send(&body).answer().expect_status(200);
+        let answer = client.send(head).send(body).answer().expect_status(200);
         version = answer.text().parse().unwrap_or_else(|_| panic!("{answer}"));
         asked.fetch_add(1, Ordering::Relaxed);
         if answer.says_close() {
