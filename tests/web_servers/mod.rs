@@ -64,7 +64,7 @@ ways! {
     apache_scgi: Apache 8083 Way {
         chunks: 411, many_chunks: None, length_of_head: None, cut: Cut::Hidden, upstream: Upstream::Closed, ..USUAL
     };
-    apache_uwsgi: Apache 8084 Way { chunks: 411, many_chunks: None, cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
+    apache_uwsgi: Apache 8084 Way { escaped_twice: 500, chunks: 411, many_chunks: None, cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
     apache_ajp: Apache 8086 Way { length_of_head: None, ..USUAL };
     haproxy_http: Haproxy 8081 USUAL;
     // It passes no body on whose length it does not know.

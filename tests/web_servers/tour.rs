@@ -1,6 +1,7 @@
 //! What every way through a web server is asked for.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -16,6 +17,8 @@ pub struct Way {
     pub many_chunks: Option<u16>,
     /// The Content-Length of an answer to HEAD whose content would have 50 MiB.
     pub length_of_head: Option<&'static str>,
+    /// The status that a path with `%252F` in it gets.
+    pub escaped_twice: u16,
     /// The query that `q=%41&r=a+b` is for the application.
     pub query: &'static str,
     /// Whether its client sees that an answer is cut.
@@ -49,6 +52,7 @@ pub enum Cut {
 /// As most do.
 pub const USUAL: Way = Way {
     chunks: 200,
+    escaped_twice: 200,
     many_chunks: Some(200),
     cut: Cut::Seen,
     upstream: Upstream::Kept,
@@ -127,7 +131,7 @@ fn environ(answer: &Answer) -> BTreeMap<String, String> {
 }
 
 fn variables(visitor: &mut Visitor<'_>, way: Way) {
-    let fields = "Cookie: a=1; b=2\r\nX-Own: one\r\nUser-Agent: tour\r\nX-Latin: caf\u{e9}\r\n";
+    let fields = "Cookie: a=1; b=2\r\nX-Own: one\r\nX-Twice: 1\r\nX-Twice: 2\r\nX-Empty:\r\nUser-Agent: tour\r\nX-Latin: caf\u{e9}\r\n";
     let address = visitor.client.local_address().ip().to_string();
     let answer = visitor.get("/environ/caf%C3%A9/a%20b+c?q=%41&r=a+b", fields).expect_status(200);
     let environ = environ(&answer);
@@ -140,9 +144,20 @@ fn variables(visitor: &mut Visitor<'_>, way: Way) {
     is("HTTP_HOST", "shop.example");
     is("HTTP_COOKIE", "a=1; b=2");
     is("HTTP_X_OWN", "one");
+    is("HTTP_X_TWICE", "1, 2");
+    // lighttpd drops what is empty.
+    assert!(environ.get("HTTP_X_EMPTY").is_none_or(String::is_empty), "{environ:#?}");
+    let server = &environ["SERVER_NAME"];
+    assert!(server == "shop.example" || server.parse::<IpAddr>().is_ok(), "{server}");
+    environ["SERVER_PORT"].parse::<u16>().unwrap_or_else(|why| panic!("{why} in {environ:#?}"));
     is("HTTP_USER_AGENT", "tour");
     is("HTTP_X_LATIN", "caf\u{c3}\u{a9}");
     is("REMOTE_ADDR", &address);
+    // Decoded once, by whoever it is.
+    let twice = visitor.get("/environ/a%252Fb", "").expect_status(way.escaped_twice);
+    if twice.status == 200 {
+        assert_eq!(self::environ(&twice)["PATH_INFO"], "/environ/a%2Fb");
+    }
 }
 
 fn uploads(visitor: &mut Visitor<'_>, way: Way) {

@@ -149,10 +149,41 @@ fn apache_and_lighttpd_are_understood() {
         "body 5 hello",
     );
     sent_by_a_server(include_bytes!("../../../../tests/data/apache/fastcgi-big"), &[], "body 20000 xxxxxxxxxx");
+    sent_by_a_server(include_bytes!("../../../../tests/data/apache/fastcgi-head"), &["REQUEST_METHOD=HEAD"], "body 0 ");
     let expected = ["1 Responder false", "PATH_INFO=/caf\\xc3\\xa9 x/a+b%2F", "HTTP_X_UNDER=u"];
     sent_by_a_server(include_bytes!("../../../../tests/data/lighttpd/fastcgi-get"), &expected, "body 0 ");
     let chunked = include_bytes!("../../../../tests/data/lighttpd/fastcgi-chunked");
     sent_by_a_server(chunked, &["CONTENT_LENGTH=5"], "body 5 hello");
+    let post = include_bytes!("../../../../tests/data/lighttpd/fastcgi-post");
+    sent_by_a_server(post, &["CONTENT_LENGTH=5"], "body 5 hello");
+    sent_by_a_server(
+        include_bytes!("../../../../tests/data/lighttpd/fastcgi-head"),
+        &["REQUEST_METHOD=HEAD"],
+        "body 0 ",
+    );
+}
+
+#[test]
+fn haproxy_is_understood() {
+    let expected = [
+        "1 Responder true",
+        "PATH_INFO=/fastcgi/caf\\xc3\\xa9 x///a+b%2F",
+        "REQUEST_URI=/fastcgi/caf%C3%A9%20x/%2F/a+b%252F?q=1&r=%20",
+        "SERVER_NAME=shop.example:8080",
+        "HTTP_COOKIE=a=1",
+        "HTTP_COOKIE=b=2",
+        "CONTENT_LENGTH=0",
+    ];
+    sent_by_a_server(include_bytes!("../../../../tests/data/haproxy/fastcgi-get"), &expected, "body 0 ");
+    let post = include_bytes!("../../../../tests/data/haproxy/fastcgi-post");
+    sent_by_a_server(post, &["CONTENT_LENGTH=5"], "body 5 hello");
+    let chunked = include_bytes!("../../../../tests/data/haproxy/fastcgi-chunked");
+    sent_by_a_server(chunked, &["CONTENT_LENGTH=5"], "body 5 hello");
+    sent_by_a_server(
+        include_bytes!("../../../../tests/data/haproxy/fastcgi-head"),
+        &["REQUEST_METHOD=HEAD"],
+        "body 0 ",
+    );
 }
 
 #[test]
@@ -165,6 +196,9 @@ fn requests_follow_each_other_on_a_kept_connection() {
     assert_eq!(bodies, expected);
     let apache = told(include_bytes!("../../../../tests/data/apache/fastcgi-keep"));
     assert!(apache.starts_with(kept) && apache.ends_with("body 20000 xxxxxxxxxx"), "{apache}");
+    let haproxy = told(include_bytes!("../../../../tests/data/haproxy/fastcgi-keep"));
+    let lines: Vec<&str> = haproxy.lines().filter(|line| line.starts_with("body") || line.ends_with(" true")).collect();
+    assert_eq!(lines, [kept, "body 5 hello", "3 Responder true", "body 0 "]);
 }
 
 #[test]
