@@ -4,6 +4,7 @@ mod ajp;
 mod cgi;
 mod engines;
 mod fastcgi;
+mod hostile;
 mod reload;
 mod streamed;
 
