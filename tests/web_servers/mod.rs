@@ -70,9 +70,9 @@ ways! {
     // It passes no body on whose length it does not know.
     haproxy_fastcgi: Haproxy 8082 Way { many_chunks: None, ..USUAL };
     haproxy_proxy_protocol: Haproxy 8085 USUAL;
-    // It writes targets anew, and keeps no connection.
-    lighttpd_fastcgi: Lighttpd 8081 Way { query: "q=A&r=a+b", upstream: Upstream::Closed, ..USUAL };
-    lighttpd_scgi: Lighttpd 8083 Way { query: "q=A&r=a+b", cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
+    // It writes targets anew, lets fields with an underscore through, and keeps no connection.
+    lighttpd_fastcgi: Lighttpd 8081 Way { query: "q=A&r=a+b", own: "one, evil", upstream: Upstream::Closed, ..USUAL };
+    lighttpd_scgi: Lighttpd 8083 Way { query: "q=A&r=a+b", own: "one, evil", cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_server_that_apache_starts_gives_all_that_http_gives() {
 #[test]
 fn a_server_that_lighttpd_starts_gives_all_that_http_gives() {
     let front = Kind::Lighttpd.with_every_answer();
-    let way = Way { query: "q=A&r=a+b", ..USUAL };
+    let way = Way { query: "q=A&r=a+b", own: "one, evil", ..USUAL };
     tour::alone(&front, 8088, way);
     tour::streaming(&front, 8088, way);
 }

@@ -17,6 +17,8 @@ pub struct Way {
     pub many_chunks: Option<u16>,
     /// The Content-Length of an answer to HEAD whose content would have 50 MiB.
     pub length_of_head: Option<&'static str>,
+    /// What `X-Own: one` is beside `X_Own: evil`.
+    pub own: &'static str,
     /// The status that a path with `%252F` in it gets.
     pub escaped_twice: u16,
     /// The query that `q=%41&r=a+b` is for the application.
@@ -53,6 +55,7 @@ pub enum Cut {
 pub const USUAL: Way = Way {
     chunks: 200,
     escaped_twice: 200,
+    own: "one",
     many_chunks: Some(200),
     cut: Cut::Seen,
     upstream: Upstream::Kept,
@@ -131,7 +134,7 @@ fn environ(answer: &Answer) -> BTreeMap<String, String> {
 }
 
 fn variables(visitor: &mut Visitor<'_>, way: Way) {
-    let fields = "Cookie: a=1; b=2\r\nX-Own: one\r\nX-Twice: 1\r\nX-Twice: 2\r\nX-Empty:\r\nUser-Agent: tour\r\nX-Latin: caf\u{e9}\r\n";
+    let fields = "Cookie: a=1; b=2\r\nX-Own: one\r\nX_Own: evil\r\nX-Twice: 1\r\nX-Twice: 2\r\nX-Empty:\r\nUser-Agent: tour\r\nX-Latin: caf\u{e9}\r\n";
     let address = visitor.client.local_address().ip().to_string();
     let answer = visitor.get("/environ/caf%C3%A9/a%20b+c?q=%41&r=a+b", fields).expect_status(200);
     let environ = environ(&answer);
@@ -143,7 +146,7 @@ fn variables(visitor: &mut Visitor<'_>, way: Way) {
     is("QUERY_STRING", way.query);
     is("HTTP_HOST", "shop.example");
     is("HTTP_COOKIE", "a=1; b=2");
-    is("HTTP_X_OWN", "one");
+    is("HTTP_X_OWN", way.own);
     is("HTTP_X_TWICE", "1, 2");
     // lighttpd drops what is empty.
     assert!(environ.get("HTTP_X_EMPTY").is_none_or(String::is_empty), "{environ:#?}");
