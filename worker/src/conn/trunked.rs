@@ -87,6 +87,10 @@ impl Connection {
         let home = self.place.as_ref().filter(|place| place.branch.is_none());
         let is_needed = home.is_some_and(|place| place.trunk.has_branches());
         if let Some(place) = home.filter(|_| is_needed) {
+            if self.turn.is_cut() {
+                // The others may go on for long.
+                place.trunk.end_cut(&self.socket, None);
+            }
             // It takes no other request, and still has to read for those that there are.
             place.trunk.set_busy();
         }
