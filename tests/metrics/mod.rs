@@ -1,6 +1,6 @@
 //! What is told of a server to those who watch it: numbers that are right, that go on over every death, and that no worker is needed for.
 
-mod page;
+pub mod page;
 mod prometheus;
 mod statsd;
 
