@@ -91,6 +91,7 @@ struct Worker {
     assignment: Option<Assignment>,
     words: Words,
     app: String,
+    generation: u64,
     recycle: Recycle,
     /// The file of the socket on which it waits for the next supervisor.
     adoption: Option<PathBuf>,
@@ -140,6 +141,7 @@ impl Workers {
             Ok(pid) => Event::Spawned { worker, pid },
             Err(error) => {
                 self.means.adoptions.iter().for_each(|adoptions| adoptions.close(worker));
+                self.forget_reliefs();
                 Event::NotSpawned { worker, why: format!("cannot spawn a worker: {}", cause(&error)) }
             }
         }
@@ -306,6 +308,7 @@ impl Workers {
         if !self.register.values().any(|other| other.app == known.app) {
             self.commons.remove(&known.app);
         }
+        self.forget_reliefs();
         self.ledger.enter(&known.app, &Counts::of(&known.scoreboard));
         let (exit, _) = known.exit?;
         known.adoption.iter().for_each(kin::remove);

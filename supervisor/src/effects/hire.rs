@@ -26,10 +26,6 @@ use crate::spawn::Standard;
 use crate::stdio::Tags;
 use crate::{bridge, environment};
 
-/// Generations whose workers may still be spawned: one that serves, and one that is to. Fewer, and a worker that is replaced has nobody to
-/// relieve, more are descriptors.
-const GENERATIONS: usize = 3;
-
 /// What all workers of one application have in common: how many connections each holds, and a bell. And those of one generation: where
 /// requests pass between them, for another may have other listeners.
 pub(super) struct Common {
@@ -53,9 +49,6 @@ impl Common {
         carrier.send(BELL, self.bell.as_fd())?;
         carrier.send(OFFERS, relief.0.as_fd())?;
         carrier.send(TAKES, relief.1.as_fd())?;
-        while self.reliefs.len() > GENERATIONS {
-            self.reliefs.pop_first();
-        }
         Ok(())
     }
 }
@@ -65,6 +58,14 @@ impl Workers {
         match self.commons.entry(app.to_owned()) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(place) => Ok(place.insert(Common::new()?)),
+        }
+    }
+
+    /// Forgets where requests passed between the workers of a generation of which none is left, or came to be.
+    pub(super) fn forget_reliefs(&mut self) {
+        for (app, common) in &mut self.commons {
+            let is_of = |known: &Worker, generation: u64| known.app == *app && known.generation == generation;
+            common.reliefs.retain(|generation, _| self.register.values().any(|known| is_of(known, *generation)));
         }
     }
 
@@ -114,6 +115,7 @@ impl Workers {
             assignment: Some(assignment),
             words: Words::NotYet,
             app: app.name.clone(),
+            generation: recruit.generation,
             recycle: app.recycle.clone(),
             adoption: adoption.map(|adoption| adoption.file),
             heartbeat: app.timeouts.heartbeat,
