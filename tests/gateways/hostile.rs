@@ -81,7 +81,7 @@ fn connect(gateways: &Gateways) -> Client {
 
 fn expect_use(client: &mut Client, id: u16) {
     client.send(request(id, KEEP_CONN, &Asked::post("/", b"123")));
-    assert_eq!(text(&answer(client, id).unwrap()), "3");
+    assert_eq!(text(&answer(client, id).expect("an answer")), "3");
 }
 
 #[test]
