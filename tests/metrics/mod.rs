@@ -55,6 +55,17 @@ impl Watched {
 }
 
 #[test]
+fn exceptions_that_the_application_lets_through_are_counted_in_every_engine() {
+    for engine in ["threads", "gevent", "eventlet", "tornado"] {
+        let watched = Watched::serve(Site::new("answers:application").engine(engine));
+        watched.server.get("/raises_before").expect_status(500);
+        watched.server.get("/raises_before").expect_status(500);
+        let page = watched.until("both", |page| page.of("exceptions_total", "") == 2.0);
+        assert_eq!(page.of("log_lines_total", "level=\"error\""), 2.0, "{engine}: an exception is an error too");
+    }
+}
+
+#[test]
 fn requests_are_counted_by_what_they_were_answered_and_how_long_they_took() {
     let watched = Watched::serve(Site::new("calls:application").app("threads: 2\ntimeouts: {request: 400ms}"));
     let server = &watched.server;

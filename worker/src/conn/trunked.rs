@@ -45,7 +45,7 @@ impl Connection {
             turn.come_by(way);
         }
         let place = Place { trunk: place.trunk.clone(), branch: Some(number) };
-        let mut connection = Connection::over(socket, seed.peer.clone(), (seed.listener, turn), seed.waits);
+        let mut connection = Connection::over(socket, seed.peer.clone(), (seed.listener, turn.into()), seed.waits);
         connection.place = Some(Box::new(place));
         connection
     }
