@@ -108,7 +108,7 @@ impl Kind {
             Kind::Nginx => vec![8081, 8082, 8083, 8084, 8085],
             Kind::Apache => vec![8081, 8082, 8083, 8084, 8086, 8087, 8088],
             Kind::Haproxy | Kind::HaproxySharing => vec![8081, 8082, 8085],
-            Kind::Lighttpd => vec![8081, 8083, 8088],
+            Kind::Lighttpd => vec![8081, 8082, 8083, 8084, 8088],
         }
     }
 

@@ -73,6 +73,8 @@ ways! {
     // It writes targets anew, lets fields with an underscore through, and keeps no connection.
     lighttpd_fastcgi: Lighttpd 8081 Way { query: "q=A&r=a+b", own: "one, evil", upstream: Upstream::Closed, ..USUAL };
     lighttpd_scgi: Lighttpd 8083 Way { query: "q=A&r=a+b", own: "one, evil", cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
+    lighttpd_http: Lighttpd 8082 Way { query: "q=A&r=a+b", upstream: Upstream::Closed, ..USUAL };
+    lighttpd_uwsgi: Lighttpd 8084 Way { query: "q=A&r=a+b", own: "one, evil", cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
 }
 
 #[test]
