@@ -126,3 +126,18 @@ fn haproxy_gives_the_same_by_other_sockets() {
 fn lighttpd_gives_the_same_by_other_sockets() {
     by_other_sockets(Kind::Lighttpd);
 }
+
+#[test]
+fn nginx_gives_the_same_without_its_buffers() {
+    let front = Kind::NginxUnbuffered.with_every_answer();
+    for (_, port, way) in WAYS.iter().filter(|(of, port, _)| *of == Kind::Nginx && *port != 8083) {
+        eprintln!("the way by {port}");
+        // By FastCGI it takes the end of a connection for that of an answer then.
+        let cut = if *port == 8082 { Cut::ByLength } else { way.cut };
+        tour::tour(&front, *port, Way { cut, ..*way });
+    }
+    // By SCGI it tells as CONTENT_LENGTH what it has read so far; the application must not take that for the body.
+    let mut client = front.connect(8083);
+    client.send("POST /count HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 1000000\r\n\r\n");
+    assert_eq!(client.answer().status, 400);
+}

@@ -43,6 +43,8 @@ struct Known {
     document: Option<Span>,
     file: Option<Span>,
     length: Option<Span>,
+    /// The client's own Content-Length, which nginx passes on beside the other one.
+    length_of_client: Option<Span>,
 }
 
 /// What a gateway gave.
@@ -74,7 +76,7 @@ pub fn fill(text: &mut Vec<u8>, given: Given<'_>, limits: Limits, head: &mut Hea
     }
     fill_line(text, &known, limits, head)?;
     fill_path(text, &known, &mut meta, head);
-    head.framing = framing(text, known.length)?;
+    head.framing = framing(text, &known)?;
     head.version = match known.protocol.map(|span| span.of(text)) {
         Some(b"HTTP/1.0") => Version::Http10,
         Some(_) | None => Version::Http11,
@@ -104,7 +106,8 @@ fn sort(text: &mut [u8], field: Field, (known, meta): (&mut Known, &mut Meta), h
             }
         }
         // nginx sends them beside the ones without HTTP_, which alone an environ has (RFC 3875 4.1.18).
-        b"HTTP_CONTENT_TYPE" | b"HTTP_CONTENT_LENGTH" => {}
+        b"HTTP_CONTENT_TYPE" => {}
+        b"HTTP_CONTENT_LENGTH" => known.length_of_client = Some(value),
         other if other.starts_with(b"HTTP_") => head.fields.push(as_field(text, field, 5)),
         // Keys with a dot are the server's own (PEP 3333).
         other if other.contains(&b'.') => {}
@@ -267,17 +270,20 @@ fn is_no_script(text: &[u8], known: &Known) -> bool {
     is_document || known.file.is_some_and(|file| file.of(text).starts_with(b"proxy:"))
 }
 
-/// RFC 3875 4.1.2; without a length there is no body, or its wire shows its end.
-fn framing(text: &[u8], length: Option<Span>) -> Result<Framing, Refusal> {
-    match length.map(|length| length.of(text)) {
-        None | Some(b"") => Ok(Framing::None),
-        Some(digits) => match decimal(digits) {
-            Ok(0) => Ok(Framing::None),
-            Ok(length) => Ok(Framing::Length(length)),
-            Err(NotANumber::Malformed) => Err(bad("CONTENT_LENGTH is no number")),
-            Err(NotANumber::TooLarge) => Err(Refusal { status: 413, why: "the CONTENT_LENGTH is beyond all limits" }),
-        },
+/// RFC 3875 4.1.2; without a length there is no body, or its wire shows its end. One that is another than the client's would lose some of its
+/// body: nginx's SCGI tells what it has read so far where it does not buffer.
+fn framing(text: &[u8], known: &Known) -> Result<Framing, Refusal> {
+    let Some(digits) = known.length.map(|length| length.of(text)).filter(|digits| !digits.is_empty()) else {
+        return Ok(Framing::None);
+    };
+    let length = decimal(digits).map_err(|fault| match fault {
+        NotANumber::Malformed => bad("CONTENT_LENGTH is no number"),
+        NotANumber::TooLarge => Refusal { status: 413, why: "the CONTENT_LENGTH is beyond all limits" },
+    })?;
+    if known.length_of_client.is_some_and(|other| decimal(other.of(text)) != Ok(length)) {
+        return Err(bad("CONTENT_LENGTH is another than the client's"));
     }
+    Ok(if length == 0 { Framing::None } else { Framing::Length(length) })
 }
 
 fn append(text: &mut Vec<u8>, bytes: &[u8]) -> Span {

@@ -128,6 +128,21 @@ fn what_cannot_be_what_it_says_is_refused() {
         let read = Reader::new(Protocol::Scgi, LIMITS).read(input.as_bytes(), &mut head);
         assert_eq!(read.map(|_| head.framing).map_err(|refusal| refusal.status), expected, "{length}");
     }
+    for (own, other, expected) in [
+        ("5", "5", Ok(Framing::Length(5))),
+        ("5", "05", Ok(Framing::Length(5))),
+        ("", "9", Ok(Framing::None)),
+        ("0", "9", Err(400)),
+        ("5", "9", Err(400)),
+        ("5", "x", Err(400)),
+        ("5", "", Err(400)),
+    ] {
+        let input = format!("CONTENT_LENGTH\0{own}\0SCGI\x001\0HTTP_CONTENT_LENGTH\0{other}\0");
+        let input = format!("{}:{input},", input.len());
+        let mut head = Head::default();
+        let read = Reader::new(Protocol::Scgi, LIMITS).read(input.as_bytes(), &mut head);
+        assert_eq!(read.map(|_| head.framing).map_err(|refusal| refusal.status), expected, "{own} and {other}");
+    }
     let meta: Vec<String> = (0..META_MAX + 3).map(|number| format!("N{number}")).collect();
     let meta: Vec<(&str, &str)> = meta.iter().map(|name| (name.as_str(), "")).collect();
     assert_eq!(head(&meta).map(|_| ()).unwrap_err().status, 431);
