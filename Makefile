@@ -88,10 +88,11 @@ $(VENV)/ready-$(VERSION): $(REQUIREMENTS)
 # A program or a module that tests need, and the package that has it. apache2-bin has all of httpd but its service.
 OTHERS := /usr/sbin/nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
     /usr/sbin/haproxy:haproxy /usr/sbin/apache2:apache2-bin /usr/sbin/lighttpd:lighttpd /usr/bin/spawn-fcgi:spawn-fcgi \
-    /usr/lib/apache2/modules/mod_fcgid.so:libapache2-mod-fcgid /usr/bin/prometheus:prometheus /usr/bin/tmux:tmux
+    /usr/lib/apache2/modules/mod_fcgid.so:libapache2-mod-fcgid /usr/bin/prometheus:prometheus /usr/bin/tmux:tmux \
+    /usr/sbin/mariadbd:mariadb-server-core
 
 # Debian starts what it installs, unless policy-rc.d says no; tests start their own.
-proxies: ## the web servers, proxies and watchers that tests put before the server
+proxies: ## the web servers, proxies, watchers and the database that tests put beside the server
 	@for pair in $(OTHERS); do \
 	    test -e $${pair%%:*} || missing="$$missing $${pair#*:}"; \
 	done; \

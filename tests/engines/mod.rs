@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::harness::{Ending, Site, eventually};
 
+mod database;
 mod greenlets;
 mod missing;
 mod native;
