@@ -8,6 +8,7 @@ use crate::harness::{Ending, Site, eventually};
 
 mod database;
 mod greenlets;
+mod handlers;
 mod missing;
 mod native;
 mod tornado;

@@ -14,8 +14,6 @@
 mod call;
 mod crew;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -23,6 +21,7 @@ use crew::Crew;
 use pyo3::prelude::*;
 
 use super::guest::{Absent, Guest};
+use super::places::Places;
 use super::runner::Runner;
 use super::slots::lock;
 use super::threads::PYTHON_PATIENCE;
@@ -42,13 +41,8 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
     watch::start(engine)?;
     Python::attach(|py| {
         let ran = python::greenlets::run(py, application, |waiting| {
-            let hands = Hands {
-                runner: Runner::new(engine.clone(), 0),
-                free: BinaryHeap::new(),
-                fresh: 0,
-                places: engine.scoreboard.threads().len(),
-                tickets: 0,
-            };
+            let (runner, places) = (Runner::new(engine.clone(), 0), Places::new(engine.scoreboard.threads().len()));
+            let hands = Hands { runner, places, tickets: 0 };
             let (engine, application) = (engine.clone(), application.clone());
             let thread = python::this_thread(py);
             let shop = Shop { engine, application, thread, waiting: Arc::new(waiting), hands: Mutex::new(hands) };
@@ -77,26 +71,12 @@ struct Shop {
 /// What does the work of one, for all of them. Only their thread takes it, and never while Python runs.
 struct Hands {
     runner: Runner,
-    /// Places below `fresh` that no call has.
-    free: BinaryHeap<Reverse<usize>>,
-    /// Places from here on were never used.
-    fresh: usize,
-    places: usize,
+    places: Places,
     /// Greenlets that were made and have not begun.
     tickets: usize,
 }
 
 impl Hands {
-    /// The lowest place that is free, so that few are ever used.
-    fn place(&mut self) -> Option<usize> {
-        if let Some(Reverse(place)) = self.free.pop() {
-            return Some(place);
-        }
-        let fresh = (self.fresh < self.places).then_some(self.fresh)?;
-        self.fresh += 1;
-        Some(fresh)
-    }
-
     /// Goes on with the call at this place, now.
     fn go_to(&mut self, place: usize) {
         self.runner.go_to(place);
@@ -106,8 +86,7 @@ impl Hands {
 
     /// How many greenlets are to be made for what stands ready.
     fn wanted(&mut self) -> usize {
-        let room = self.free.len() + self.places - self.fresh;
-        let wanted = self.runner.engine.unbegun().min(room).saturating_sub(self.tickets);
+        let wanted = self.runner.engine.unbegun().min(self.places.room()).saturating_sub(self.tickets);
         self.tickets += wanted;
         wanted
     }
@@ -134,10 +113,10 @@ impl Shop {
     fn take_up(&self) -> Option<(usize, Box<Connection>, Absent)> {
         let mut hands = self.hands();
         hands.tickets = hands.tickets.saturating_sub(1);
-        let place = hands.place()?;
+        let place = hands.places.take()?;
         let guest = self.engine.pop_unbegun().and_then(|guest| hands.runner.still_there(guest));
         let Some(mut guest) = guest else {
-            hands.free.push(Reverse(place));
+            hands.places.give_back(place);
             return None;
         };
         let runner = &mut hands.runner;
@@ -150,7 +129,7 @@ impl Shop {
         if let Some(apology) = self.engine.notice.instead_of(&guest) {
             runner.apologise(guest, &apology);
             runner.flush_batch();
-            hands.free.push(Reverse(place));
+            hands.places.give_back(place);
             return None;
         }
         runner.begin_call(Some(guest.key.index), guest.connection.heard());
@@ -188,7 +167,7 @@ impl Shop {
     fn dismiss(&self, place: usize) -> usize {
         let mut hands = self.hands();
         hands.runner.leave_loop();
-        hands.free.push(Reverse(place));
+        hands.places.give_back(place);
         hands.wanted()
     }
 }
