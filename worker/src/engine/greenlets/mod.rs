@@ -4,6 +4,7 @@
 //!   the hub comes round:   leads -> requests into the queue -> a greenlet for each that there is a place for
 //!                                -> answers that have left  -> wakes whose they are
 //!   a greenlet:            take -> (Python) the application, its items, close() -> answer, give, end, leave
+//!   small items that come at once:   are held, and leave together when the greenlet switches, ends, or has kept others waiting (held)
 //!   a client's socket is full:   the connection goes back to the poll until all has left, and the greenlet waits
 //! ```
 //!
@@ -126,6 +127,7 @@ impl Shop {
         self.engine.scoreboard.use_row(place);
         runner.begin(&mut guest);
         guest.connection.lease = Some(runner.lease());
+        guest.connection.begin_to_hold();
         if let Some(apology) = self.engine.notice.instead_of(&guest) {
             runner.apologise(guest, &apology);
             runner.flush_batch();
@@ -139,7 +141,8 @@ impl Shop {
 
     /// A stretch of a call is over: sends what it has left, if it was in time.
     fn send(&self, py: Python<'_>, what: (usize, Box<Connection>, Absent)) -> Sent {
-        let (place, connection, absent) = what;
+        let (place, mut connection, absent) = what;
+        connection.take_up();
         let mut hands = self.hands();
         let runner = &mut hands.runner;
         runner.go_to(place);
