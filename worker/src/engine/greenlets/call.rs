@@ -173,8 +173,7 @@ impl Call {
     /// What the application returned is to be closed. That may block as any call may, so the watch is to see it.
     fn begin_to_close(&mut self) {
         self.is_closing = true;
-        let mut hands = self.shop.hands();
-        hands.go_to(self.place);
+        let hands = self.shop.at(self.place);
         match &self.stage {
             Stage::Here(guest) => hands.runner.begin_call(Some(guest.key.index), guest.connection.heard()),
             Stage::Lent(_) | Stage::Leaving | Stage::Over => hands.runner.begin_call(None, Heard::All),
@@ -189,8 +188,7 @@ impl Call {
     /// The greenlet ends. Says how many others are to be made.
     fn leave(&mut self, py: Python<'_>) -> usize {
         if self.is_closing {
-            let mut hands = self.shop.hands();
-            hands.go_to(self.place);
+            let hands = self.shop.at(self.place);
             let ending = hands.runner.lease().end();
             if ending != Ending::Kept {
                 hands.runner.admit_late(py, ending);
@@ -198,8 +196,7 @@ impl Call {
         }
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Here(mut guest) => {
-                let mut hands = self.shop.hands();
-                hands.go_to(self.place);
+                let mut hands = self.shop.at(self.place);
                 guest.rest = None;
                 if !guest.connection.turn.is_answered() {
                     guest.connection.turn.fail();
@@ -350,8 +347,7 @@ impl Call {
     fn go_on(&mut self, py: Python<'_>) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Here(mut guest) => {
-                let mut hands = self.shop.hands();
-                hands.go_to(self.place);
+                let mut hands = self.shop.at(self.place);
                 if guest.rest.is_some() {
                     hands.runner.begin(&mut guest);
                     guest.rest = None;

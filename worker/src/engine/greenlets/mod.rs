@@ -58,6 +58,16 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
     Ok(())
 }
 
+/// What became of what was ready to leave.
+enum Sent {
+    /// All of it is out.
+    All(Box<Guest>),
+    /// The socket is full.
+    Full(Box<Guest>),
+    /// The connection is not the call's any more: its client is gone, or was told without it.
+    Over,
+}
+
 /// What all greenlets share.
 struct Shop {
     engine: Arc<Engine>,
@@ -97,19 +107,14 @@ impl Shop {
     fn hands(&self) -> MutexGuard<'_, Hands> {
         lock(&self.hands)
     }
-}
 
-/// What became of what was ready to leave.
-enum Sent {
-    /// All of it is out.
-    All(Box<Guest>),
-    /// The socket is full.
-    Full(Box<Guest>),
-    /// The connection is not the call's any more: its client is gone, or was told without it.
-    Over,
-}
+    /// The hands, at the call of this place.
+    fn at(&self, place: usize) -> MutexGuard<'_, Hands> {
+        let mut hands = self.hands();
+        hands.go_to(place);
+        hands
+    }
 
-impl Shop {
     /// A request from the queue that the application is to be called for, with a place for it.
     fn take_up(&self) -> Option<(usize, Box<Connection>, Absent)> {
         let mut hands = self.hands();
@@ -120,9 +125,8 @@ impl Shop {
             hands.places.give_back(place);
             return None;
         };
+        hands.go_to(place);
         let runner = &mut hands.runner;
-        runner.go_to(place);
-        runner.stamp = clock::exactly();
         runner.lease().share(self.thread);
         self.engine.scoreboard.use_row(place);
         runner.begin(&mut guest);
@@ -143,9 +147,8 @@ impl Shop {
     fn send(&self, py: Python<'_>, what: (usize, Box<Connection>, Absent)) -> Sent {
         let (place, mut connection, absent) = what;
         connection.take_up();
-        let mut hands = self.hands();
+        let mut hands = self.at(place);
         let runner = &mut hands.runner;
-        runner.go_to(place);
         let ending = runner.lease().end();
         let mut guest = absent.join(connection);
         if ending != Ending::Kept {
