@@ -161,6 +161,25 @@ fn a_request_that_takes_too_long_is_told_to_a_hook_while_every_thread_is_stuck()
 }
 
 #[test]
+fn a_check_names_the_place_of_what_has_failed() {
+    let site = Site::new("shop:application")
+        .file("shop.py", "")
+        .file("shop_hooks.py", "import nowhere\n")
+        .app("hooks: shop_hooks");
+    let expect = |key: &str, said: &str| {
+        let check = site.supervisor(&["check", "-c", "server.yaml"]);
+        let text = site.read("server.yaml");
+        let (number, line) = text.lines().enumerate().find(|(_, line)| line.contains(key)).expect("it has the key");
+        let column = line.find(key).expect("it has the key") + key.len() + 1;
+        assert_eq!(check.exit_code(), 2);
+        check.line(&format!("server.yaml:{}:{column}: {said}", number + 1));
+    };
+    expect("hooks: ", "cannot import hooks shop_hooks: ModuleNotFoundError: No module named 'nowhere'");
+    site.put("shop_hooks.py", "");
+    expect("wsgi: ", "cannot import shop:application: module shop has no attribute application");
+}
+
+#[test]
 fn a_hook_that_raises_in_the_boot_fails_it_as_the_application_would() {
     for (hook, expected) in [
         ("def worker_start(worker):\n    raise ValueError('no')\n", "worker_start of shop_hooks raised ValueError: no"),

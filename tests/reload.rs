@@ -5,10 +5,11 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::harness::{Client, Server, Site, descriptors, eventually, program};
+use crate::harness::{Client, Process, Server, Site, descriptors, eventually, program};
 
 /// Two workers that answer with the version that `deploy.py` says: 1.
 fn site() -> Site {
@@ -338,6 +339,61 @@ fn reloads_asked_for_during_a_reload_are_one_more() {
     reload(&server);
     wait_for_version(&mut server.connect(), 3);
     assert!(server.count("reloaded") <= 3, "{}", server.process().output());
+}
+
+/// The versions that clients meet who connect now.
+fn versions(server: &Server) -> BTreeSet<usize> {
+    (0..20).map(|_| version_and_pid(&mut server.connect()).0).collect()
+}
+
+#[test]
+fn who_connects_after_the_answer_to_a_reload_meets_no_old_worker() {
+    let server = site().serve();
+    for version in 2..=12 {
+        server.site().put("deploy.py", &format!("VERSION = {version}\n"));
+        reload(&server);
+        assert_eq!(versions(&server), BTreeSet::from([version]));
+    }
+}
+
+/// A reload that somebody waits for, of a server one of whose workers stands still; gives that worker too.
+fn reload_with_a_worker_that_stands_still(server: &Server) -> (Process, Pid) {
+    let old = Pid::from_raw(server.workers()[0]);
+    kill(old, Signal::SIGSTOP).expect("a worker can be stopped");
+    server.site().put("deploy.py", "VERSION = 2\n");
+    let waits = server.site().supervisor(&["reload", "--wait", "-c", "server.yaml"]);
+    waits.line("relieving: 1 old worker left");
+    (waits, old)
+}
+
+#[test]
+fn a_reload_is_over_when_the_last_old_worker_has_left_the_listeners() {
+    let server = site().serve();
+    let (waits, old) = reload_with_a_worker_that_stands_still(&server);
+    assert_eq!(server.status()["state"], "reloading");
+    assert_eq!((waits.status(), server.count("reloaded")), (None, 0), "an old worker may still accept");
+    kill(old, Signal::SIGCONT).expect("a worker can go on");
+    assert_eq!(waits.exit_code(), 0, "{}", waits.whole_output());
+    assert_eq!(versions(&server), BTreeSet::from([2]));
+    server.logged("reloaded");
+}
+
+#[test]
+fn an_old_worker_that_stands_still_holds_a_reload_no_longer_than_its_drain() {
+    let server = site().app("timeouts: {drain: 1s}").serve();
+    let (waits, _) = reload_with_a_worker_that_stands_still(&server);
+    assert_eq!(waits.exit_code(), 0, "{}", waits.whole_output());
+    server.logged("worker not drained within timeouts.drain");
+    assert_eq!(versions(&server), BTreeSet::from([2]));
+}
+
+#[test]
+fn a_reload_is_answered_though_old_workers_die_while_it_waits_for_them() {
+    let server = site().serve();
+    let (waits, old) = reload_with_a_worker_that_stands_still(&server);
+    kill(old, Signal::SIGKILL).expect("a worker can be killed");
+    assert_eq!(waits.exit_code(), 0, "{}", waits.whole_output());
+    assert_eq!(versions(&server), BTreeSet::from([2]));
 }
 
 #[test]

@@ -718,3 +718,17 @@ fn an_upgraded_supervisor_that_is_killed_is_followed_by_another() {
     wait_for_the_end(&orphaned.workers);
     stop(&orphaned.server, &next);
 }
+
+#[test]
+fn an_upgrade_waits_for_no_worker_that_told_the_supervisor_before_that_it_has_left() {
+    let server = site().app("timeouts: {drain: 1h}").serve();
+    let mut client = server.connect();
+    client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+    eventually("the call to wait", || server.site().path("waiting").exists().then_some(()));
+    let (status, said) = server.command(&["reload", "--wait"]);
+    assert_eq!(status, 0, "{said}");
+    let (status, said) = server.command(&["upgrade"]);
+    assert_eq!(status, 0, "{said}");
+    server.site().put("open", "");
+    assert!(client.answer().expect_status(200).text().starts_with("/wait 1 "), "the old worker's answer");
+}

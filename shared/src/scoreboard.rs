@@ -67,6 +67,8 @@ pub struct Counters {
     pub open: AtomicU64,
     /// Lines that were logged: critical ones, errors, warnings.
     pub logged: [AtomicU64; 3],
+    /// Exceptions of the application's that were logged; each is one of the errors too.
+    pub exceptions: AtomicU64,
     /// Whole requests that wait for a thread now.
     pub queued: AtomicU64,
     /// When the I/O loop last went round, in ms.

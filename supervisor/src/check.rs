@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use monoceros_shared::config::{self, App, Config, Error};
 use monoceros_shared::exit;
-use monoceros_shared::link::{Failure, Purpose};
+use monoceros_shared::link::{Failure, Part, Purpose};
 use monoceros_shared::log::Outlet;
 
 use crate::command::What;
@@ -70,7 +70,11 @@ pub fn check(asked: Check) -> i32 {
 }
 
 fn tell(file: Option<&Path>, app: &App, failure: &Failure) {
-    eprintln!("{}", Error::new(file, app.wsgi_place, &failure.why));
+    let place = match failure.part {
+        Part::Application => app.wsgi_place,
+        Part::Hooks => app.hooks_place,
+    };
+    eprintln!("{}", Error::new(file, place, &failure.why));
     for line in failure.detail.lines() {
         eprintln!("    {line}");
     }
@@ -161,6 +165,7 @@ fn verdict(event: Event, of: WorkerId, app: &App) -> Option<Result<Verdict, Stri
             Some(Err("the check was interrupted".into()))
         }
         Event::Loaded { .. }
+        | Event::Left { .. }
         | Event::Failed { .. }
         | Event::Exited { .. }
         | Event::Unreachable { .. }

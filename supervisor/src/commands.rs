@@ -177,6 +177,7 @@ impl Commands {
                 self.run(Occasion::WorkerExit, config, facts);
             }
             Event::Loaded { .. }
+            | Event::Left { .. }
             | Event::Failed { .. }
             | Event::Unreachable { .. }
             | Event::Start

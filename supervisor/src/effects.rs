@@ -234,6 +234,7 @@ impl Workers {
                 known.inspection = Inspection::None;
                 vec![Event::Stacks { worker, stacks }]
             }
+            News::Word(FromWorker::Left) => vec![Event::Left { worker }],
             News::Word(FromWorker::Stuck(why)) => vec![Event::Stuck { worker, why }],
             News::Ended => {
                 known.words = Words::Ended;

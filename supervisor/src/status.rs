@@ -246,7 +246,11 @@ fn state_of(status: &Status) -> State {
         ServerState::Lingering | ServerState::Stopping => return State::Stopping,
         ServerState::Parked => return State::Parked,
         ServerState::Up => State::Serving,
-        ServerState::Reading | ServerState::Binding | ServerState::Loading | ServerState::Draining => State::Reloading,
+        ServerState::Reading
+        | ServerState::Binding
+        | ServerState::Loading
+        | ServerState::Relieving
+        | ServerState::Draining => State::Reloading,
     };
     if status.apps.iter().all(|app| app.state == AppState::Serving) { state } else { State::Degraded }
 }
@@ -337,6 +341,7 @@ mod tests {
             apps: vec![shop],
             last_reload: Some(last),
             reloads: Reloads { adopted: 2, abandoned: 1 },
+            ended: None,
         }
     }
 

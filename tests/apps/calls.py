@@ -57,6 +57,11 @@ def two(name):
     return pieces()
 
 
+def cut():
+    yield b"first "
+    raise RuntimeError("it breaks in the middle")
+
+
 def endless():
     try:
         while True:
@@ -123,6 +128,9 @@ def application(environ, start_response):
     elif path == "/chunks":
         start_response("200 OK", fields)
         return two("chunks")
+    elif path == "/cut":
+        start_response("200 OK", fields)
+        return cut()
     elif path == "/close":
         start_response("200 OK", fields)
         return Closing()
@@ -146,7 +154,7 @@ def application(environ, start_response):
         return iter([b"x" * 262144] * 64)
     elif path == "/slow":
         start_response("200 OK", fields)
-        return slow(4, 0.6)
+        return slow(4, float(environ["QUERY_STRING"] or 0.6))
     elif path == "/write":
         write = start_response("200 OK", fields)
         write(b"written ")

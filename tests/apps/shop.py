@@ -83,6 +83,15 @@ def cut(environ, start_response):
     raise RuntimeError("it breaks in the middle")
 
 
+def cut_stream(environ, start_response):
+    """Breaks when somebody asks for `/open`, and has no Content-Length."""
+    opened.clear()
+    start_response("200 OK", TEXT)
+    yield b"first " + b"x" * 50000
+    opened.wait()
+    raise RuntimeError("it breaks in the middle")
+
+
 def version(environ, start_response):
     environ["wsgi.input"].read()
     start_response("200 OK", TEXT)

@@ -20,14 +20,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::page::{Block, Command, Page, lacking};
-use crate::harness::{
-    Machine, Manager, Process, Site, eventually, profile_folder, program, python, repository, within,
-};
+use crate::harness::{Machine, Manager, Process, Site, eventually, profile_folder, program, python, repository};
 
 /// Commands that are not carried out, by how they begin, and why.
 pub const NOT_CARRIED_OUT: &[(&str, &str)] = &[
@@ -66,12 +63,6 @@ const NO_SUDO: &str = "#!/bin/sh\necho 'not on this machine: the page is to be r
 
 /// What a server says when clients are answered.
 const SERVES: &[&str] = &[" serving app=", " are taken over workers="];
-
-/// Commands that change nothing, and that may be a moment early: they are repeated until they show what is promised.
-const LOOKS: &[&str] = &["curl ", "grep ", "ls "];
-
-/// How long a server that has been told something may need until each client sees it.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Hosts that stand before a port in addresses of pages.
 const HOSTS: &[&str] = &["127.0.0.1:", "localhost:", "0.0.0.0:", "[::]:", "[::1]:"];
@@ -231,8 +222,7 @@ impl<'a> Reader<'a> {
         if self.has_moved(&words) {
             return;
         }
-        let output =
-            if is_server(&words) { self.leave_open(&words, &promised) } else { self.carry_out(&words, &promised) };
+        let output = if is_server(&words) { self.leave_open(&words, &promised) } else { self.carry_out(&words) };
         if let Some(line) = lacking(&promised, &output) {
             panic!("{}:{}: $ {words}\nlacks the line\n  {line}\nand printed\n{output}", self.page.path, command.line);
         }
@@ -245,17 +235,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Runs a command to its end; gives what it printed.
-    fn carry_out(&mut self, words: &str, promised: &[String]) -> String {
-        // Who asks a server at the moment of a reload may be the last client of an old worker, and sees the new code when asking again.
-        let is_look = LOOKS.iter().any(|look| words.starts_with(look));
-        let rounds = if is_look { PATIENCE } else { Duration::ZERO };
-        let tried = within(rounds, || {
-            let process = self.start(words);
-            let (status, output) = (process.exit_code(), process.whole_output());
-            self.status = status;
-            if lacking(promised, &output).is_none() { Ok(output) } else { Err(Seen(output)) }
-        });
-        tried.unwrap_or_else(|seen| seen)
+    fn carry_out(&mut self, words: &str) -> String {
+        let process = self.start(words);
+        self.status = process.exit_code();
+        process.whole_output()
     }
 
     /// Starts a server and leaves it to itself once it serves, as promised; gives what it has printed until then.

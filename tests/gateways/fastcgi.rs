@@ -254,6 +254,30 @@ fn what_is_no_fastcgi_is_not_answered() {
     assert_eq!(text(&answer(&mut client, 1).unwrap()), "3");
 }
 
+/// How a request has ended whose answer is cut: with the exit status of a program that failed.
+const CUT: (u32, u8) = (1, REQUEST_COMPLETE);
+
+#[test]
+fn an_answer_that_is_cut_beside_others_ends_as_one_that_failed() {
+    for (engine, gateways) in Gateways::by_each_engine("calls:application", "") {
+        for paths in [["/slow?0.05", "/cut"], ["/cut", "/slow?0.05"]] {
+            let mut client = connect(&gateways);
+            client.send(
+                [request(1, KEEP_CONN, &Asked::get(paths[0])), request(2, KEEP_CONN, &Asked::get(paths[1]))].concat(),
+            );
+            let (said, first) = both(&mut client, [1, 2]);
+            let cut = usize::from(first) - 1;
+            assert_eq!((paths[cut], said[cut].status), ("/cut", CUT), "{engine}: {said:?}");
+            assert!(said[cut].stdout.ends_with(b"first "), "{engine}: {said:?}");
+            assert_eq!(
+                (text(&said[1 - cut]).as_str(), said[1 - cut].status),
+                ("0 1 2 3 ", (0, REQUEST_COMPLETE)),
+                "{engine}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_late_call_beside_others_costs_its_own_request_alone() {
     let gateways = Gateways::serve("calls:application", "threads: 3\ntimeouts: {request: 400ms}");
@@ -270,4 +294,6 @@ fn a_late_call_beside_others_costs_its_own_request_alone() {
     }
     assert!(said[0].stdout.starts_with(b"Status: 504 "), "{said:?}");
     assert!(said[1].stdout.ends_with(b"first "), "{said:?}");
+    // A 504 is a whole answer.
+    assert_eq!(said.map(|said| said.status), [(0, REQUEST_COMPLETE), CUT, (0, REQUEST_COMPLETE)]);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Client, Framing, Server, Site};
+use crate::harness::{Client, Framing, Server, Site, eventually};
 
 /// What the mirror saw of a request.
 fn mirrored(server: &Server, request: &[u8]) -> Value {
@@ -82,6 +82,21 @@ fn a_body_longer_than_memory_allows_arrives_whole() {
         client.send("186A0\r\n").send([b'x'; 100_000]).send("\r\n");
     }
     assert_eq!(client.send("0\r\n\r\n").answer().text(), "10000000");
+}
+
+#[test]
+fn the_last_answer_arrives_though_its_client_has_sent_what_nobody_asked_for() {
+    let server = Site::new("gate:application").app("threads: 2").serve();
+    let mut client = server.connect();
+    client.send("GET /wait HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    eventually("the call to have begun", || {
+        let waiting = server.get("/waiting").text().to_owned();
+        if waiting == "1" { Ok(()) } else { Err(waiting) }
+    });
+    // Nobody reads it, and a socket that is closed with such bytes forgets what it has to send.
+    client.send("and another thing");
+    server.get("/open").expect_status(200);
+    assert_eq!(client.answer().expect_status(200).text(), "0");
 }
 
 #[test]

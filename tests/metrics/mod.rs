@@ -1,6 +1,6 @@
 //! What is told of a server to those who watch it: numbers that are right, that go on over every death, and that no worker is needed for.
 
-mod page;
+pub mod page;
 mod prometheus;
 mod statsd;
 
@@ -51,6 +51,17 @@ impl Watched {
             let page = self.page();
             if holds(&page) { Ok(page) } else { Err(page.text) }
         })
+    }
+}
+
+#[test]
+fn exceptions_that_the_application_lets_through_are_counted_in_every_engine() {
+    for engine in ["threads", "gevent", "eventlet", "tornado"] {
+        let watched = Watched::serve(Site::new("answers:application").engine(engine));
+        watched.server.get("/raises_before").expect_status(500);
+        watched.server.get("/raises_before").expect_status(500);
+        let page = watched.until("both", |page| page.of("exceptions_total", "") == 2.0);
+        assert_eq!(page.of("log_lines_total", "level=\"error\""), 2.0, "{engine}: an exception is an error too");
     }
 }
 

@@ -2,10 +2,11 @@
 
 mod front;
 mod hosts;
+mod shared;
 mod tour;
 
 use front::Kind;
-use tour::Way;
+use tour::{Cut, USUAL, Upstream, Way};
 
 use crate::harness::Answer;
 
@@ -35,8 +36,7 @@ fn the_examples_tell_how_the_request_came() {
 macro_rules! ways {
     ($($name:ident: $kind:ident $port:literal $way:expr;)*) => {
         $(mod $name {
-            use super::{front::Kind, tour};
-            use super::tour::Way;
+            use super::*;
 
             #[test]
             fn all_that_http_gives_arrives() {
@@ -45,45 +45,82 @@ macro_rules! ways {
 
             #[test]
             fn a_reload_in_the_middle_fails_no_request() {
-                tour::reload(&Kind::$kind.with_every_answer(), $port);
+                tour::reload(&Kind::$kind.with_every_answer(), $port, $way);
             }
         })*
+
+        const WAYS: &[(Kind, u16, Way)] = &[$((Kind::$kind, $port, $way)),*];
     };
 }
 
 ways! {
-    nginx_http: Nginx 8081 Way::default();
-    nginx_fastcgi: Nginx 8082 Way::default();
-    nginx_scgi: Nginx 8083 Way::default();
-    nginx_uwsgi: Nginx 8084 Way::default();
-    nginx_proxy_protocol: Nginx 8085 Way::default();
-    apache_http: Apache 8081 Way::default();
-    apache_fastcgi: Apache 8082 Way { length_of_head: None, ..Way::default() };
-    apache_scgi: Apache 8083 Way { chunks: 411, many_chunks: None, length_of_head: None, cut: tour::Cut::Hidden, ..Way::default() };
-    apache_uwsgi: Apache 8084 Way { chunks: 411, many_chunks: None, ..Way::default() };
-    apache_ajp: Apache 8086 Way { length_of_head: None, ..Way::default() };
-    haproxy_http: Haproxy 8081 Way::default();
+    nginx_http: Nginx 8081 USUAL;
+    nginx_fastcgi: Nginx 8082 USUAL;
+    nginx_scgi: Nginx 8083 Way { cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
+    nginx_uwsgi: Nginx 8084 Way { cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
+    nginx_proxy_protocol: Nginx 8085 USUAL;
+    apache_http: Apache 8081 USUAL;
+    apache_fastcgi: Apache 8082 Way { length_of_head: None, ..USUAL };
+    apache_scgi: Apache 8083 Way {
+        chunks: 411, many_chunks: None, length_of_head: None, cut: Cut::Hidden, upstream: Upstream::Closed, ..USUAL
+    };
+    apache_uwsgi: Apache 8084 Way { escaped_twice: 500, chunks: 411, many_chunks: None, cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
+    apache_ajp: Apache 8086 Way { length_of_head: None, ..USUAL };
+    haproxy_http: Haproxy 8081 USUAL;
     // It passes no body on whose length it does not know.
-    haproxy_fastcgi: Haproxy 8082 Way { many_chunks: None, ..Way::default() };
-    haproxy_proxy_protocol: Haproxy 8085 Way::default();
-    // It writes targets anew.
-    lighttpd_fastcgi: Lighttpd 8081 Way { query: "q=A&r=a+b", ..Way::default() };
-    lighttpd_scgi: Lighttpd 8083 Way { query: "q=A&r=a+b", ..Way::default() };
+    haproxy_fastcgi: Haproxy 8082 Way { many_chunks: None, ..USUAL };
+    haproxy_proxy_protocol: Haproxy 8085 USUAL;
+    // It writes targets anew, lets fields with an underscore through, and keeps no connection.
+    lighttpd_fastcgi: Lighttpd 8081 Way { query: "q=A&r=a+b", own: "one, evil", upstream: Upstream::Closed, ..USUAL };
+    lighttpd_scgi: Lighttpd 8083 Way { query: "q=A&r=a+b", own: "one, evil", cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
 }
 
 #[test]
 fn a_cgi_program_of_apaches_gives_all_that_http_gives() {
     let front = Kind::Apache.with_every_answer();
-    tour::alone(&front, 8087, Way { length_of_head: None, cut: tour::Cut::Hidden, ..Way::default() });
+    tour::alone(&front, 8087, Way { length_of_head: None, cut: Cut::Hidden, ..USUAL });
 }
 
 #[test]
 fn a_server_that_apache_starts_gives_all_that_http_gives() {
     // One request at a time for each of them.
-    tour::alone(&Kind::Apache.with_every_answer(), 8088, Way::default());
+    tour::alone(&Kind::Apache.with_every_answer(), 8088, USUAL);
 }
 
 #[test]
 fn a_server_that_lighttpd_starts_gives_all_that_http_gives() {
-    tour::tour(&Kind::Lighttpd.with_every_answer(), 8088, Way { query: "q=A&r=a+b", ..Way::default() });
+    let front = Kind::Lighttpd.with_every_answer();
+    let way = Way { query: "q=A&r=a+b", own: "one, evil", ..USUAL };
+    tour::alone(&front, 8088, way);
+    tour::streaming(&front, 8088, way);
+}
+
+/// All ways of a web server by the other kind of sockets.
+fn by_other_sockets(kind: Kind) {
+    let front = kind.with_other_sockets();
+    for (_, port, way) in WAYS.iter().filter(|(of, ..)| *of == kind) {
+        eprintln!("the way by {port}");
+        // Unix sockets have no reset, which all of them hear.
+        tour::tour(&front, *port, Way { cut: Cut::Seen, ..*way });
+    }
+}
+
+#[test]
+fn nginx_gives_the_same_by_other_sockets() {
+    by_other_sockets(Kind::Nginx);
+}
+
+#[test]
+fn apache_gives_the_same_by_other_sockets() {
+    by_other_sockets(Kind::Apache);
+}
+
+#[test]
+fn haproxy_gives_the_same_by_other_sockets() {
+    by_other_sockets(Kind::Haproxy);
+}
+
+#[test]
+fn lighttpd_gives_the_same_by_other_sockets() {
+    by_other_sockets(Kind::Lighttpd);
 }

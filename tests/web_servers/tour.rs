@@ -1,11 +1,12 @@
 //! What every way through a web server is asked for.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::front::Front;
-use crate::harness::{Answer, Client, eventually};
+use crate::harness::{Answer, Client, Ending, eventually};
 
 /// What a web server does in its own way.
 #[derive(Clone, Copy, Debug)]
@@ -16,10 +17,27 @@ pub struct Way {
     pub many_chunks: Option<u16>,
     /// The Content-Length of an answer to HEAD whose content would have 50 MiB.
     pub length_of_head: Option<&'static str>,
+    /// What `X-Own: one` is beside `X_Own: evil`.
+    pub own: &'static str,
+    /// The status that a path with `%252F` in it gets.
+    pub escaped_twice: u16,
     /// The query that `q=%41&r=a+b` is for the application.
     pub query: &'static str,
     /// Whether its client sees that an answer is cut.
     pub cut: Cut,
+    /// What becomes of its connections.
+    pub upstream: Upstream,
+    /// By how much the bodies grow of clients that ask beside each other, in bytes.
+    pub body_step: usize,
+}
+
+/// What a web server does with a connection to us behind an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// The next request comes by it too.
+    Kept,
+    /// It is closed: each request has one of its own.
+    Closed,
 }
 
 /// What a client sees of an answer that breaks in the middle.
@@ -27,21 +45,24 @@ pub struct Way {
 pub enum Cut {
     /// That it does.
     Seen,
-    /// Nothing: the web server takes the end of a connection for the end of an answer, whatever its Content-Length.
+    /// The same if there is a Content-Length: else the end of the connection is taken for the end of the answer.
+    ByLength,
+    /// Nothing: that is so whatever the Content-Length.
     Hidden,
 }
 
-impl Default for Way {
-    fn default() -> Way {
-        Way {
-            chunks: 200,
-            many_chunks: Some(200),
-            cut: Cut::Seen,
-            length_of_head: Some("52428800"),
-            query: "q=%41&r=a+b",
-        }
-    }
-}
+/// As most do.
+pub const USUAL: Way = Way {
+    chunks: 200,
+    escaped_twice: 200,
+    own: "one",
+    many_chunks: Some(200),
+    cut: Cut::Seen,
+    upstream: Upstream::Kept,
+    body_step: 50_000,
+    length_of_head: Some("52428800"),
+    query: "q=%41&r=a+b",
+};
 
 /// A client that keeps its connection for as long as the web server does.
 struct Visitor<'a> {
@@ -73,8 +94,25 @@ impl Visitor<'_> {
 
 /// Every kind of request and answer, on one connection of a client's as far as the web server keeps it.
 pub fn tour(front: &Front, port: u16, way: Way) {
+    reuse(front, port, way);
     alone(front, port, way);
-    streaming(front, port);
+    streaming(front, port, way);
+}
+
+/// Requests of one client come by one connection, or by one each.
+fn reuse(front: &Front, port: u16, way: Way) {
+    const REQUESTS: u64 = 20;
+    let mut visitor = Visitor::new(front, port);
+    visitor.get("/environ", "").expect_status(200);
+    let before = front.accepted();
+    for _ in 0..REQUESTS {
+        visitor.get("/environ", "").expect_status(200);
+    }
+    let opened = match way.upstream {
+        Upstream::Kept => 0,
+        Upstream::Closed => REQUESTS,
+    };
+    assert_eq!(front.accepted() - before, opened, "connections for {REQUESTS} requests more");
 }
 
 /// All of it that one request has by itself, for a program that ends with it.
@@ -96,7 +134,7 @@ fn environ(answer: &Answer) -> BTreeMap<String, String> {
 }
 
 fn variables(visitor: &mut Visitor<'_>, way: Way) {
-    let fields = "Cookie: a=1; b=2\r\nX-Own: one\r\nUser-Agent: tour\r\nX-Latin: caf\u{e9}\r\n";
+    let fields = "Cookie: a=1; b=2\r\nX-Own: one\r\nX_Own: evil\r\nX-Twice: 1\r\nX-Twice: 2\r\nX-Empty:\r\nUser-Agent: tour\r\nX-Latin: caf\u{e9}\r\n";
     let address = visitor.client.local_address().ip().to_string();
     let answer = visitor.get("/environ/caf%C3%A9/a%20b+c?q=%41&r=a+b", fields).expect_status(200);
     let environ = environ(&answer);
@@ -108,10 +146,21 @@ fn variables(visitor: &mut Visitor<'_>, way: Way) {
     is("QUERY_STRING", way.query);
     is("HTTP_HOST", "shop.example");
     is("HTTP_COOKIE", "a=1; b=2");
-    is("HTTP_X_OWN", "one");
+    is("HTTP_X_OWN", way.own);
+    is("HTTP_X_TWICE", "1, 2");
+    // lighttpd drops what is empty.
+    assert!(environ.get("HTTP_X_EMPTY").is_none_or(String::is_empty), "{environ:#?}");
+    let server = &environ["SERVER_NAME"];
+    assert!(server == "shop.example" || server.parse::<IpAddr>().is_ok(), "{server}");
+    environ["SERVER_PORT"].parse::<u16>().unwrap_or_else(|why| panic!("{why} in {environ:#?}"));
     is("HTTP_USER_AGENT", "tour");
     is("HTTP_X_LATIN", "caf\u{c3}\u{a9}");
     is("REMOTE_ADDR", &address);
+    // Decoded once, by whoever it is.
+    let twice = visitor.get("/environ/a%252Fb", "").expect_status(way.escaped_twice);
+    if twice.status == 200 {
+        assert_eq!(self::environ(&twice)["PATH_INFO"], "/environ/a%2Fb");
+    }
 }
 
 fn uploads(visitor: &mut Visitor<'_>, way: Way) {
@@ -161,8 +210,8 @@ fn answers(visitor: &mut Visitor<'_>) {
     visitor.get("/environ", "").expect_status(200);
 }
 
-/// What the application has made arrives before it makes more.
-fn streaming(front: &Front, port: u16) {
+/// What the application has made arrives before it makes more, or breaks.
+pub fn streaming(front: &Front, port: u16, way: Way) {
     let mut client = front.connect(port);
     client.send(get("/stream", ""));
     assert_eq!(client.head().status, 200);
@@ -171,27 +220,42 @@ fn streaming(front: &Front, port: u16) {
     front.connect(port).send(get("/open", "")).answer().expect_status(200);
     let rest = client.take_until(b"second");
     assert!(rest.is_ok(), "{rest:?}");
+    let mut client = front.connect(port);
+    client.send(get("/cut_stream", "Connection: close\r\n"));
+    let head = client.head();
+    client.take_until(b"first ").unwrap_or_else(|broken| panic!("nothing streams: {broken}"));
+    front.connect(port).send(get("/open", "")).answer().expect_status(200);
+    let (rest, ending) = client.ending();
+    let looks_whole = match head.field("transfer-encoding") {
+        Some(_) => rest.ends_with(b"0\r\n\r\n"),
+        None => ending == Ending::Eof,
+    };
+    assert_eq!(looks_whole, way.cut != Cut::Seen, "{:?} {ending:?} behind {head:?}", String::from_utf8_lossy(&rest));
 }
 
 /// An answer that breaks in the middle does not look whole.
 fn failures(front: &Front, port: u16, way: Way) {
     let mut client = front.connect(port);
-    client.send(get("/cut", ""));
+    // Else some web servers wait for the next request before they close.
+    client.send(get("/cut", "Connection: close\r\n"));
     let answer = client.try_answer("GET");
     let looks_whole = matches!(&answer, Ok(answer) if answer.status == 200);
     assert_eq!(looks_whole, way.cut == Cut::Hidden, "{answer:?}");
     front.connect(port).send(get("/environ", "")).answer().expect_status(200);
 }
 
-/// Clients that ask without a pause while the server is reloaded three times: each request is answered by one version or the next.
-pub fn reload(front: &Front, port: u16) {
+/// Clients that ask without a pause while the server is reloaded three times: each request is answered by one version or the next, and
+/// a connection that the web server keeps outlives them all.
+pub fn reload(front: &Front, port: u16, way: Way) {
+    const CLIENTS: usize = 4;
     let (is_over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..4)
+        let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
                 scope.spawn({
                     let (is_over, asked) = (&is_over, &asked);
-                    move || ask(front, (port, number), is_over, asked)
+                    let body = vec![b'x'; number * way.body_step];
+                    move || ask(front, (port, &body), is_over, asked)
                 })
             })
             .collect();
@@ -206,18 +270,25 @@ pub fn reload(front: &Front, port: u16) {
         eventually("some requests more", || (asked.load(Ordering::Relaxed) > before + 40).then_some(()));
         is_over.store(true, Ordering::Relaxed);
         let seen = clients.into_iter().map(|client| client.join().expect("no client fails"));
-        assert_eq!(seen.collect::<Vec<_>>(), [4; 4]);
+        assert_eq!(seen.collect::<Vec<_>>(), [4; CLIENTS]);
     });
+    let (accepted, asked) = (front.accepted() as usize, asked.into_inner());
+    let is_as_it_should = match way.upstream {
+        // One for each client, and now and then one more for who comes before the last one's is free; a reload that closed them would
+        // cost as many again.
+        Upstream::Kept => accepted < 2 * CLIENTS,
+        Upstream::Closed => accepted >= asked,
+    };
+    assert!(is_as_it_should, "{asked} requests by {accepted} connections");
 }
 
 /// Asks until it is told that it is over; gives the version that answered last.
-fn ask(front: &Front, (port, number): (u16, usize), is_over: &AtomicBool, asked: &AtomicUsize) -> usize {
+fn ask(front: &Front, (port, body): (u16, &[u8]), is_over: &AtomicBool, asked: &AtomicUsize) -> usize {
     let mut client = front.connect(port);
-    let body = vec![b'x'; number * 50_000];
     let mut version = 1;
     while !is_over.load(Ordering::Relaxed) {
         let head = format!("POST /version HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {}\r\n\r\n", body.len());
-        let answer = client.send(head).send(&body).answer().expect_status(200);
+        let answer = client.send(head).send(body).answer().expect_status(200);
         version = answer.text().parse().unwrap_or_else(|_| panic!("{answer}"));
         asked.fetch_add(1, Ordering::Relaxed);
         if answer.says_close() {

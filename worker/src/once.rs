@@ -121,7 +121,8 @@ fn connect(assignment: &Assignment, policy: &Arc<Policy>) -> io::Result<(Box<Con
     let mut turn = Turn::new(Arc::new(limits));
     turn.come_by(policy.way(None));
     turn.speak(Protocol::Cgi);
-    let connection = Connection::new(Socket::from(OwnedFd::from(server)), Peer::Unix, 0, turn, Waits::all(PATIENCE));
+    let connection =
+        Connection::new(Socket::from(OwnedFd::from(server)), Peer::Unix, 0, turn.into(), Waits::all(PATIENCE));
     Ok((Box::new(connection), client))
 }
 

@@ -105,6 +105,11 @@ impl Output {
         self.sent == self.bytes.len() && !self.has_bulk()
     }
 
+    /// Whether a file follows the bytes at once.
+    pub fn has_file_behind(&self) -> bool {
+        self.stretch.is_some() && self.packed.is_none()
+    }
+
     /// Bytes that wait, if nothing else does.
     pub fn bytes_alone(&self) -> Option<usize> {
         (!self.has_bulk()).then(|| self.bytes.len() - self.sent)
@@ -191,10 +196,10 @@ impl Output {
 
     /// Forgets all of it, and keeps little more than so many bytes of memory.
     pub fn empty(&mut self, keep: usize) {
-        let Output { mut bytes, mut behind, .. } = std::mem::take(self);
-        empty(&mut bytes, keep);
-        empty(&mut behind, keep);
-        *self = Output { bytes, behind, ..Output::default() };
+        let Output { bytes, sent, stretch, packed, lent, behind } = self;
+        empty(bytes, keep);
+        empty(behind, keep);
+        (*sent, *stretch, *packed, *lent) = (0, None, None, None);
     }
 
     /// Gives memory back that an idle connection should not hold.

@@ -195,7 +195,11 @@ impl Worker {
     fn say_or_log(&self) -> Say {
         let (voice, log) = (self.sender.clone(), self.log.clone());
         Box::new(move |word| {
-            if let Err(error) = say(&voice, &word) {
+            // That it has left is told to the next supervisor too, so one that is gone needs no line.
+            let is_repeated = matches!(word, FromWorker::Left);
+            if let Err(error) = say(&voice, &word)
+                && !is_repeated
+            {
                 slog::warn!(log, "cannot speak to the supervisor"; "why" => %error);
             }
         })
@@ -274,12 +278,21 @@ impl Bridge {
             match Noted::around(|| channel::connect(&name)) {
                 Ok(((sender, receiver), noted)) => {
                     *self.voice.lock().unwrap_or_else(PoisonError::into_inner) = sender;
+                    self.repeat();
                     self.listen_to(&receiver);
                     // Before the receiver is closed, which it is next.
                     drop(noted);
                 }
                 Err(why) => slog::warn!(self.log, "the supervisor's words do not reach this worker"; "why" => %why),
             }
+        }
+    }
+
+    /// Tells the next supervisor what it may not have heard from the one before.
+    fn repeat(&self) {
+        if self.engine.has_left() {
+            // A supervisor that is gone by now does not want to know.
+            drop(say(&self.voice, &FromWorker::Left));
         }
     }
 

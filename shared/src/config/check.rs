@@ -131,6 +131,7 @@ impl Check<'_> {
             directory,
             virtualenv: raw.virtualenv.map(|path| self.virtualenv(&path)).transpose()?,
             python_path,
+            hooks_place: raw.hooks.as_ref().map(|module| module.place),
             hooks: raw.hooks.map(|module| module.value.0),
             environment: raw.environment.map_or_else(Default::default, |variables| variables.value.0),
             run_as: run_as(raw.user, raw.group, raw.groups)?,

@@ -111,6 +111,8 @@ pub struct App {
     pub python_path: Vec<PathBuf>,
     /// A module with hooks.
     pub hooks: Option<String>,
+    /// Where `hooks:` stands in the file.
+    pub hooks_place: Option<Place>,
     /// Added to the environment that the workers inherit.
     pub environment: BTreeMap<String, String>,
     /// Who the workers run as, if not as the supervisor.

@@ -206,9 +206,9 @@ mod tests {
         to_worker.send(&ToWorker::Drain).unwrap();
         assert!(matches!(from_supervisor.receive().unwrap(), ToWorker::Serve));
         assert!(matches!(from_supervisor.receive().unwrap(), ToWorker::Drain));
-        to_supervisor.send(&FromWorker::Failed(Failure { why: "w".into(), detail: "d".into() })).unwrap();
+        to_supervisor.send(&FromWorker::Failed(Failure::new("w", "d"))).unwrap();
         let FromWorker::Failed(failure) = from_worker.receive().unwrap() else { panic!("another word arrived") };
-        assert_eq!(failure, Failure { why: "w".into(), detail: "d".into() });
+        assert_eq!(failure, Failure::new("w", "d"));
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_message_that_would_not_fit_is_refused_and_the_channel_goes_on() {
         let ((_to_worker, from_worker), (to_supervisor, _from_supervisor)) = both();
-        let long = Failure { why: String::new(), detail: "x".repeat(MESSAGE_BYTES_MAX) };
+        let long = Failure { detail: "x".repeat(MESSAGE_BYTES_MAX), ..Failure::new("", "") };
         let error = to_supervisor.send(&FromWorker::Failed(long)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         to_supervisor.send(&FromWorker::Loaded { files: Vec::new() }).unwrap();

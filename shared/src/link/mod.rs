@@ -9,7 +9,9 @@
 //!                                                    logs, drops privileges, starts Python, imports
 //!   words:                     <-------------------- Loaded | Failed
 //!   words: Serve ----------------------------------> accepts
-//!   words: Drain ----------------------------------> finishes what it has; exits 0
+//!   words: Drain ----------------------------------> leaves the listeners
+//!   words:                     <-------------------- Left
+//!                                                    finishes what it has; exits 0
 //! ```
 //!
 //! At a reload the supervisor introduces an old worker to a new one: it makes another SOCK_SEQPACKET pair and sends its ends to
@@ -51,7 +53,7 @@ pub const KEPT: &str = "kept";
 use crate::config::{App, Log, SupervisorLoss};
 
 /// Raised with every change of the words, of what is passed beside them, or of the scoreboard's layout.
-pub const VERSION: u16 = 7;
+pub const VERSION: u16 = 8;
 
 /// What the supervisor says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,6 +83,8 @@ pub enum FromWorker {
         /// Files of the modules that it has loaded, if they were asked for; as many as fit one message.
         files: Vec<std::path::PathBuf>,
     },
+    /// It has left the listeners, and taken what waited in them: it accepts nothing any more. Said again to the next supervisor.
+    Left,
     /// The application could not be had; the worker exits next.
     Failed(Failure),
     /// The Python stacks of all threads, for people.
@@ -175,6 +179,17 @@ pub struct Failure {
     pub why: String,
     /// What helps to see it: the Python traceback, `sys.path`. Empty when there is none; cut to fit one message.
     pub detail: String,
+    /// What of the application it is about.
+    pub part: Part,
+}
+
+/// What of an application has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// What `wsgi` or `paste` names, or what all of it needs.
+    Application,
+    /// What `hooks` names.
+    Hooks,
 }
 
 /// Bytes of [`Failure::why`]: one line of a log.
@@ -191,7 +206,13 @@ impl Failure {
         Failure {
             why: without_middle(why.into(), WHY_BYTES_MAX),
             detail: without_middle(detail.into(), DETAIL_BYTES_MAX),
+            part: Part::Application,
         }
+    }
+
+    /// The same of another part.
+    pub fn of(self, part: Part) -> Self {
+        Failure { part, ..self }
     }
 }
 

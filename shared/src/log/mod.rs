@@ -37,6 +37,9 @@ use slog_async::{Async, AsyncGuard};
 use crate::config::{Log, LogFormat, LogLevel};
 pub use outlet::Outlet;
 
+/// The tag of lines that tell of an exception which the application has raised.
+pub const EXCEPTION: &str = "exception";
+
 /// The message of an access log line. Its keys: `method`, `path`, `status`, `bytes`, `ms`, `client`.
 pub const REQUEST: &str = "request";
 
@@ -95,6 +98,9 @@ impl<D: Drain<Ok = ()>> Drain for Filter<D> {
             return Ok(());
         }
         self.outlet.count(record.level());
+        if record.tag() == EXCEPTION {
+            self.outlet.count_exception();
+        }
         self.drain.log(record, values)
     }
 }

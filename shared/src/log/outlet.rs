@@ -114,6 +114,13 @@ impl Outlet {
         counts[place].fetch_add(1, Relaxed);
     }
 
+    /// A line told of an exception that the application has raised.
+    pub(super) fn count_exception(&self) {
+        if let Some(board) = self.shared.board.get() {
+            board.counters().exceptions.fetch_add(1, Relaxed);
+        }
+    }
+
     /// How many urgent lines were said before they were counted elsewhere: critical ones, errors, warnings.
     pub fn logged(&self) -> [u64; 3] {
         std::array::from_fn(|place| self.shared.logged[place].load(Relaxed))

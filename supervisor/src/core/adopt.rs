@@ -89,6 +89,7 @@ impl Core {
     pub(super) fn serve(&mut self, now: Now, index: usize, worker: WorkerId) {
         self.step(now, worker, Happening::Adopted);
         self.teams[index].has_served = true;
+        self.teams[index].losses.forget_told();
         self.introduce_orphans(index);
         self.announce(now, index, worker);
     }

@@ -36,6 +36,11 @@ pub enum Event {
         /// Which.
         worker: WorkerId,
     },
+    /// A worker has left the listeners: it accepts nothing any more.
+    Left {
+        /// Which.
+        worker: WorkerId,
+    },
     /// A worker could not, and exits next.
     Failed {
         /// Which.

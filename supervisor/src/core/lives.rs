@@ -97,7 +97,15 @@ impl Core {
         };
         let booted = !life.is_booting();
         let line = self.about(worker, Level::Error, "worker failed to boot").with("why", failure.why.as_str());
-        self.log(line.with_some("detail", failure.detail.clone()));
+        // A place that is filled again and again fails as it did, for as long as nobody mends the code.
+        let told = match self.place_of(worker) {
+            Place::Slot(index) | Place::Spare(index) => self.teams[index].losses.told_of(worker, &failure),
+            Place::Squad(_) | Place::Apology(_) | Place::Elder(_) | Place::Nowhere => None,
+        };
+        self.log(match told {
+            Some(first) => line.with("same_as_worker", first),
+            None => line.with_some("detail", failure.detail.clone()),
+        });
         self.step(now, worker, Happening::Failed);
         if !booted {
             self.boot_failed(now, self.place_of(worker), failure);
@@ -182,6 +190,7 @@ impl Core {
             Place::Slot(index) => {
                 let name = self.teams[index].name().to_owned();
                 self.fail_scalings(&name, &failure);
+                self.fail_reliefs(now, index, &failure);
                 self.teams[index].losses.last = failure.why.clone();
                 let team = &self.teams[index];
                 let gives_up = team.plan.app.on_broken_start == BrokenStart::Exit;

@@ -15,11 +15,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use monoceros_shared::link::Failure;
 use serde::{Deserialize, Serialize};
 
-use super::Now;
 use super::backoff::Jitter;
 use super::line::span;
+use super::{Now, WorkerId};
 
 /// Losses that an application may have in [`WINDOW`] however few its workers are. Fewer, and a bad minute slows what would
 /// be well again; more, and a request that kills whoever takes it has the machine busy with boots.
@@ -111,6 +112,8 @@ pub struct Losses {
     pub restarts: Restarts,
     /// The last reason, for people; empty when all was well so far.
     pub last: String,
+    /// The failure to boot that was told in full last, and whose it was, until some worker serves.
+    told: Option<(WorkerId, Failure)>,
     recent: VecDeque<Now>,
     degraded: Option<Degraded>,
 }
@@ -125,6 +128,20 @@ pub struct Degraded {
 }
 
 impl Losses {
+    /// A worker has failed to boot: which one failed in the same way before, if that was told in full.
+    pub fn told_of(&mut self, worker: WorkerId, failure: &Failure) -> Option<WorkerId> {
+        if let Some((first, _)) = self.told.as_ref().filter(|(_, told)| told == failure) {
+            return Some(*first);
+        }
+        self.told = Some((worker, failure.clone()));
+        None
+    }
+
+    /// A worker serves: what fails from now on is news.
+    pub fn forget_told(&mut self) {
+        self.told = None;
+    }
+
     /// Takes in a loss of an application that is to have so many workers. Answers with what it has become, if that is new.
     pub fn note(&mut self, now: Now, loss: Loss, wanted: usize) -> Option<&Degraded> {
         self.restarts.count(loss);

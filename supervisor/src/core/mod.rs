@@ -9,6 +9,7 @@
 //!   plan, team      what is to run; an application's workers
 //!   worker, lives   one worker's life; what each happening to it means to what it belongs to
 //!   reload, adopt   from a wish to a new generation; how it takes over
+//!   relief          until the old one accepts nothing any more
 //!   places, losses  where workers belong; what an application has lost of them
 //!   spares          workers that replace others which serve: worn (recycle) or ailing ones
 //!   scale           more or fewer workers
@@ -46,6 +47,7 @@ mod places;
 pub mod plan;
 pub mod progress;
 mod recycle;
+mod relief;
 mod reload;
 mod scale;
 mod sockets;
@@ -72,6 +74,7 @@ use heirs::Heritage;
 use line::Line;
 pub use losses::Restarts;
 use plan::{Manner, Plan};
+use relief::Relief;
 use reload::{Reload, Request};
 use scale::Scaling;
 use status::{LastReload, Reloads};
@@ -126,6 +129,10 @@ pub struct Core {
     waiting: Option<Request>,
     last_reload: Option<LastReload>,
     reloads: Reloads,
+    /// Reloads that were adopted, and whose old workers have not all left.
+    reliefs: Vec<Relief>,
+    /// When a reload was over last, be it good or bad.
+    ended: Option<Now>,
     scalings: Vec<Scaling>,
     stop_askers: Vec<Asker>,
     upgrade: Option<Upgrade>,
@@ -159,6 +166,8 @@ impl Core {
             waiting: None,
             last_reload: None,
             reloads: Reloads::default(),
+            reliefs: Vec::new(),
+            ended: None,
             scalings: Vec::new(),
             stop_askers: Vec::new(),
             upgrade: None,
@@ -177,6 +186,7 @@ impl Core {
             Event::Spawned { worker, pid } => self.spawned(worker, pid),
             Event::NotSpawned { worker, why } => self.not_spawned(now, worker, why),
             Event::Loaded { worker } => self.loaded(now, worker),
+            Event::Left { worker } => self.left(worker),
             Event::Failed { worker, failure } => self.failed(now, worker, failure),
             Event::Unreachable { worker, why } => self.unreachable(now, worker, &why),
             Event::Exited { worker, exit, last } => self.exited(now, worker, exit, last),
@@ -247,6 +257,7 @@ impl Core {
 
     /// What follows from how things are, whatever has happened.
     fn settle(&mut self, now: Now) {
+        self.end_reliefs(now);
         self.begin_reload(now);
         self.begin_upgrade(now);
         if self.phase.is_up() {

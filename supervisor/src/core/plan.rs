@@ -73,7 +73,7 @@ impl Plan {
 impl AppPlan {
     /// One that is run.
     pub fn new(app: App, log: Log, loss: Loss) -> AppPlan {
-        let like = App { workers: 0, wsgi_place: None, ..app.clone() };
+        let like = App { workers: 0, wsgi_place: None, hooks_place: None, ..app.clone() };
         AppPlan { app: Arc::new(app), fingerprint: fingerprint::of(&(like, &log, loss)), log, loss }
     }
 

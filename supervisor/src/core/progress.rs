@@ -36,6 +36,8 @@ pub enum Step {
     Binding,
     /// New workers load.
     Loading,
+    /// New workers serve, and old ones have not left the listeners.
+    Relieving,
     /// Another program is asked whether it can take over.
     Preflight,
     /// More workers are to serve, or fewer.
@@ -57,6 +59,9 @@ impl fmt::Display for Progress {
             (Step::Reading, _) => f.write_str("reading the file"),
             (Step::Binding, _) => f.write_str("binding new listeners"),
             (Step::Loading, of) => write!(f, "loading: {}", part(count, of)),
+            (Step::Relieving, _) => {
+                write!(f, "relieving: {count} old {} left", if count == 1 { "worker" } else { "workers" })
+            }
             (Step::Preflight, _) => f.write_str("asking the new program whether it can take over"),
             (Step::Scaling, of) => write!(f, "scaling: {} serve", part(count, of)),
             (Step::Lingering, _) => write!(f, "serving on for timeouts.drain_delay: {}", part(count, None)),
@@ -88,6 +93,9 @@ impl Core {
                     Some(Progress { step: Step::Loading, count, of: Some(reload.workers().count()) })
                 }
             };
+        }
+        if let Some(relief) = self.reliefs.iter().find(|relief| relief.is_for(asker)) {
+            return Some(Progress { step: Step::Relieving, count: relief.awaited(), of: None });
         }
         if self.waiting.as_ref().is_some_and(|waiting| waiting.is_for(asker)) {
             let generations = self.lives.values().filter(|life| life.is_draining()).map(|life| life.generation);

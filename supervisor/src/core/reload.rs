@@ -6,8 +6,8 @@
 //!                                     | cannot be read        | NotBound        | Failed, exit, time up, not spawned
 //!                                     +-----------------------+-----------------+--> abandoned: nothing has changed
 //!
-//!   adopted (see `adopt`): the new workers serve, the old ones are introduced to them and drain. That is part of their
-//!   lives and not of the reload: the next one may begin meanwhile.
+//!   adopted (see `adopt`): the new workers serve, the old ones are introduced to them and drain. Who asked is answered when
+//!   these accept nothing any more (see `relief`); the next reload may begin before.
 //! ```
 //!
 //! Rules
@@ -261,23 +261,20 @@ impl Core {
             Some(Reload { request, generation, stage: Stage::Loading(plan, squads) }) => {
                 self.unpark();
                 self.adopt(now, generation, plan, squads);
-                self.reloaded(now, request);
+                self.adopted(now, request);
             }
             other => self.reload = other,
         }
     }
 
-    fn reloaded(&mut self, now: Now, request: Request) {
-        let line = Line::new(Level::Info, "reloaded").with("generation", self.generation);
+    fn adopted(&mut self, now: Now, request: Request) {
+        let line = Line::new(Level::Debug, "reload adopted").with("generation", self.generation);
         self.log(line.with("cause", request.cause.to_string()));
-        for asker in request.askers {
-            let answer = Answer::Done(format!("generation {} serves", self.generation));
-            self.effects.push(Effect::Answer { asker, answer });
-        }
         self.reloads.adopted += 1;
         let outcome = Outcome::Adopted;
         let (why, detail) = (String::new(), String::new());
-        self.last_reload = Some(LastReload { outcome, why, detail, cause: request.cause, at: now });
+        self.last_reload = Some(LastReload { outcome, why, detail, cause: request.cause.clone(), at: now });
+        self.await_relief(request.cause, request.askers);
     }
 
     /// Ends the reload that runs as if it had never been.
@@ -301,7 +298,8 @@ impl Core {
             self.effects.push(Effect::Answer { asker, answer });
         }
         self.reloads.abandoned += 1;
-        let (outcome, Failure { why, detail }) = (Outcome::Abandoned, failure);
+        self.ended = Some(now);
+        let (outcome, Failure { why, detail, part: _ }) = (Outcome::Abandoned, failure);
         self.last_reload = Some(LastReload { outcome, why, detail, cause: request.cause, at: now });
     }
 

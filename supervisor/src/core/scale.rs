@@ -109,7 +109,7 @@ impl Core {
         self.scalings = waiting;
         let failed: Vec<Scaling> = failed;
         for Scaling { asker, .. } in failed {
-            let Failure { why, detail } = failure.clone();
+            let Failure { why, detail, part: _ } = failure.clone();
             self.effects.push(Effect::Answer { asker, answer: Answer::Failed { why, detail } });
         }
     }

@@ -24,6 +24,8 @@ pub struct Status {
     pub last_reload: Option<LastReload>,
     /// What came of all of them.
     pub reloads: Reloads,
+    /// When a reload was over last, be it good or bad: since the server started.
+    pub ended: Option<Duration>,
 }
 
 /// How many reloads there were, by what came of them, since the server started.
@@ -47,6 +49,8 @@ pub enum ServerState {
     Binding,
     /// A reload waits for new workers to load.
     Loading,
+    /// New workers serve; old ones may still accept.
+    Relieving,
     /// New workers serve; old ones finish what they have.
     Draining,
     /// Its workers were drained by WINCH, and its listeners stay.
@@ -147,6 +151,7 @@ impl Core {
             apps: (0..self.teams.len()).map(|index| self.app_status(now, index)).collect(),
             last_reload: self.last_reload.clone(),
             reloads: self.reloads,
+            ended: self.ended,
         }
     }
 
@@ -159,6 +164,7 @@ impl Core {
             (Phase::Up | Phase::Parked, Some(Stage::Reading)) => ServerState::Reading,
             (Phase::Up | Phase::Parked, Some(Stage::Binding(..))) => ServerState::Binding,
             (Phase::Up | Phase::Parked, Some(Stage::Loading(..))) => ServerState::Loading,
+            (Phase::Up, None) if !self.reliefs.is_empty() => ServerState::Relieving,
             (Phase::Up, None) if old_ones || self.teams.iter().any(|team| !team.elders.is_empty()) => {
                 ServerState::Draining
             }

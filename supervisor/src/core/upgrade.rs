@@ -33,7 +33,7 @@ pub struct Upgrade {
 
 #[derive(Debug)]
 enum Stage {
-    /// A reload runs.
+    /// A reload is not over.
     Waiting,
     /// The next supervisor is asked.
     Preflight {
@@ -71,7 +71,7 @@ impl Core {
     }
 
     pub(super) fn begin_upgrade(&mut self, now: Now) {
-        let reloads = self.reloads();
+        let reloads = self.reloads() || !self.reliefs.is_empty();
         if let Some(Upgrade { stage: stage @ Stage::Waiting, .. }) = &mut self.upgrade
             && !reloads
         {

@@ -94,6 +94,8 @@ pub struct Life {
     state: State,
     spawned: Now,
     adopted: Option<Now>,
+    /// Whether it has left the listeners.
+    left: bool,
 }
 
 impl Life {
@@ -101,14 +103,15 @@ impl Life {
     pub fn new(now: Now, app: AppPlan, generation: u64, wear: Wear) -> Life {
         let state = State::Booting { until: now + app.timeouts().boot };
         let (purpose, health) = (Purpose::Serve, Health::default());
-        Life { app, generation, purpose, pid: None, wear, health, state, spawned: now, adopted: None }
+        Life { app, generation, purpose, pid: None, wear, health, state, spawned: now, adopted: None, left: false }
     }
 
     /// One that another supervisor spawned and that serves, since the times of its spawn and its adoption.
     pub fn found(app: AppPlan, found: &Found, (spawned, adopted): (Now, Now), wear: Wear) -> Life {
         let (generation, pid, purpose) = (found.generation, Some(found.pid), Purpose::Serve);
         let health = Health::default();
-        Life { app, generation, purpose, pid, wear, health, state: State::Serving, spawned, adopted: Some(adopted) }
+        let (state, adopted) = (State::Serving, Some(adopted));
+        Life { app, generation, purpose, pid, wear, health, state, spawned, adopted, left: false }
     }
 
     /// It drains already, and may until then.
@@ -184,6 +187,19 @@ impl Life {
     /// Whether it accepts.
     pub fn is_serving(&self) -> bool {
         self.state == State::Serving
+    }
+
+    /// It accepts nothing any more.
+    pub fn leave(&mut self) {
+        self.left = true;
+    }
+
+    /// Whether a client that connects now may come to it: until it has left the listeners, by its own word or by a kill.
+    pub fn accepts(&self) -> bool {
+        match self.state {
+            State::Booting { .. } | State::Loaded | State::Killed => false,
+            State::Serving | State::Draining { .. } | State::Quitting { .. } => self.has_served() && !self.left,
+        }
     }
 
     /// Whether it is still to load.

@@ -13,7 +13,8 @@ use nix::unistd::AccessFlags;
 
 use super::finding::Finding;
 use super::writable;
-use crate::listen::could_bind;
+use crate::listen::{cause, could_bind};
+use crate::metrics::{endpoint, statsd};
 
 /// How long before its end a certificate is warned about: what renews them by itself does so a month before.
 const NOTICE: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -43,16 +44,35 @@ impl Running {
 pub fn findings(config: &Config, running: &Running) -> Vec<Finding> {
     let mut found = Vec::new();
     for (app, listener) in config.apps.iter().flat_map(|app| app.listen.iter().map(move |listener| (app, listener))) {
-        found.push(address(app, listener, running));
+        found.push(address(format!("{}: listen", app.name), listener, running));
         found.extend(listener.tls.as_ref().map(|tls| certificates(app, tls)));
     }
+    found.extend(config.metrics.as_ref().map(|place| metrics(place, running)));
+    found.extend(config.statsd.as_ref().map(|server| statsd(&server.address)));
     let written = [("control socket", &config.control), ("pid file", &config.pid_file), ("log file", &config.log.file)];
     found.extend(written.into_iter().filter_map(|(check, path)| Some(in_folder(check, path.as_deref()?))));
     found
 }
 
-fn address(app: &App, listener: &Listener, running: &Running) -> Finding {
-    let check = format!("{}: listen", app.name);
+/// Where the supervisor itself listens. Workers without one have nothing of that.
+fn metrics(place: &Address, running: &Running) -> Finding {
+    let orphaned = matches!(running, Running::Orphaned(_));
+    address("metrics".into(), &endpoint::listener(place), if orphaned { &Running::No } else { running })
+}
+
+/// Whether anything could be sent there. A server that is missing is no harm to ours, which tries again and again.
+fn statsd(server: &Address) -> Finding {
+    match statsd::could_reach(server) {
+        Ok(()) => Finding::ok("statsd", format!("{server} can be sent to")),
+        Err(error) => Finding::warn(
+            "statsd",
+            format!("{server} cannot be sent to: {}", cause(&error)),
+            "start what takes its datagrams there, or correct `statsd: {address: …}`; meanwhile nobody is told anything",
+        ),
+    }
+}
+
+fn address(check: String, listener: &Listener, running: &Running) -> Finding {
     let name = listener.address.to_string();
     match (could_bind(listener), running) {
         (Ok(()), _) => Finding::ok(check, format!("{name} is free")),
@@ -174,6 +194,34 @@ mod tests {
         fs::write(&path, "").unwrap();
         assert!(findings(&config, &Running::No)[0].found.contains("no socket is in the way"));
         assert!(path.exists());
+    }
+
+    #[test]
+    fn where_metrics_are_to_be_had_is_looked_at_as_where_applications_listen() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = Address::Tcp(taken.local_addr().unwrap());
+        let found = |running| metrics(&place, &running);
+        assert!(found(Running::No).found.contains("Address already in use"));
+        assert_eq!(found(Running::By(7)).verdict, Verdict::Ok);
+        assert_eq!(found(Running::Orphaned("7".into())).verdict, Verdict::Wrong, "workers do not listen there");
+        drop(taken);
+        assert_eq!(found(Running::No).verdict, Verdict::Ok);
+        let nowhere = metrics(&Address::Unix("/nowhere/at/all.sock".into()), &Running::No);
+        assert_eq!((nowhere.check.as_str(), nowhere.verdict), ("metrics", Verdict::Wrong));
+    }
+
+    #[test]
+    fn a_statsd_server_that_is_not_there_is_warned_about_where_that_can_be_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Address::Unix(folder.path().join("statsd.sock"));
+        let missing = statsd(&place);
+        assert!(missing.verdict == Verdict::Warn && missing.found.contains("No such file"), "{missing:?}");
+        let server = std::os::unix::net::UnixDatagram::bind(folder.path().join("statsd.sock")).unwrap();
+        assert_eq!(statsd(&place).verdict, Verdict::Ok);
+        drop(server);
+        assert!(statsd(&place).found.contains("Connection refused"));
+        // Of a datagram's address nobody knows whether somebody listens.
+        assert_eq!(statsd(&Address::Tcp("127.0.0.1:9".parse().unwrap())).verdict, Verdict::Ok);
     }
 
     #[test]

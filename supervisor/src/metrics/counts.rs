@@ -22,6 +22,8 @@ pub struct Counts {
     pub timeouts: u64,
     /// Lines that were logged: critical ones, errors, warnings.
     pub logged: [u64; 3],
+    /// Exceptions of the application's, which are among the errors.
+    pub exceptions: u64,
     /// Answers by their status; those that never were are left out.
     #[serde(with = "by_text")]
     pub statuses: BTreeMap<u16, u64>,
@@ -64,7 +66,8 @@ impl Counts {
     pub fn of(scoreboard: &Scoreboard) -> Counts {
         let counters = scoreboard.counters();
         let logged = std::array::from_fn(|level| counters.logged[level].load(Relaxed));
-        let mut counts = Counts { accepted: counters.accepted.load(Relaxed), logged, ..Counts::default() };
+        let (accepted, exceptions) = (counters.accepted.load(Relaxed), counters.exceptions.load(Relaxed));
+        let mut counts = Counts { accepted, logged, exceptions, ..Counts::default() };
         for tally in scoreboard.tallies() {
             counts.requests = counts.requests.wrapping_add(tally.requests.get());
             counts.refused = counts.refused.wrapping_add(tally.refused.get());
@@ -86,6 +89,7 @@ impl Counts {
         self.refused = self.refused.wrapping_add(more.refused);
         self.timeouts = self.timeouts.wrapping_add(more.timeouts);
         self.logged.iter_mut().zip(more.logged).for_each(|(ours, theirs)| *ours = ours.wrapping_add(theirs));
+        self.exceptions = self.exceptions.wrapping_add(more.exceptions);
         more.statuses.iter().for_each(|(status, count)| self.count_status(*status, *count));
         self.duration.add(&more.duration);
         self.queue.add(&more.queue);
@@ -104,6 +108,7 @@ impl Counts {
             refused: self.refused.saturating_sub(before.refused),
             timeouts: self.timeouts.saturating_sub(before.timeouts),
             logged: std::array::from_fn(|level| self.logged[level].saturating_sub(before.logged[level])),
+            exceptions: self.exceptions.saturating_sub(before.exceptions),
             statuses: self.statuses.iter().filter_map(status).collect(),
             duration: self.duration.since(&before.duration),
             queue: self.queue.since(&before.queue),

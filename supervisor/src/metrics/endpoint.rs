@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use monoceros_shared::config::Address;
+use monoceros_shared::config::{Address, Listener};
 use serde::{Deserialize, Serialize};
 use slog::{Logger, warn};
 use socket2::Socket;
@@ -80,7 +80,12 @@ pub struct Packed {
 /// # Errors
 /// As [`Bound::bind`].
 pub fn bind(address: &Address) -> Result<Bound, String> {
-    Bound::bind(&of_our_own(address.clone(), MODE))
+    Bound::bind(&listener(address))
+}
+
+/// What is bound there.
+pub fn listener(address: &Address) -> Listener {
+    of_our_own(address.clone(), MODE)
 }
 
 /// The listener as another program left it.
@@ -88,7 +93,7 @@ pub fn bind(address: &Address) -> Result<Bound, String> {
 /// # Errors
 /// When its descriptor is not there.
 pub fn unpack(packed: &Packed) -> io::Result<Bound> {
-    Ok(Bound::adopt(&of_our_own(packed.address.clone(), MODE), own(packed.raw)?, packed.earlier))
+    Ok(Bound::adopt(&listener(&packed.address), own(packed.raw)?, packed.earlier))
 }
 
 impl Endpoint {

@@ -184,6 +184,8 @@ impl Page {
         self.counter(apps, "monoceros_requests_refused_total", help, |app| app.counts.refused);
         let help = "Requests answered with 504, or cut, because the application took longer than timeouts.request.";
         self.counter(apps, "monoceros_requests_timed_out_total", help, |app| app.counts.timeouts);
+        let help = "Exceptions that the application has let through to the server; the client got a 500, or a cut.";
+        self.counter(apps, "monoceros_exceptions_total", help, |app| app.counts.exceptions);
         self.counter(apps, "monoceros_connections_accepted_total", "Connections that were accepted.", |app| {
             app.counts.accepted
         });

@@ -3,7 +3,7 @@
 //! ```text
 //!   gunicorn.requests:3|c                    gunicorn.workers:4|g            monoceros.requests.in_flight:2|g
 //!   gunicorn.request.status.200:3|c          gunicorn.backlog:0|h            monoceros.request.queue:0.05|ms|@0.25
-//!   gunicorn.request.duration:0.42|ms|@0.5   gunicorn.log.error:1|c          with tags: ...|#env:prod,app:shop
+//!   gunicorn.request.duration:0.42|ms|@0.5   gunicorn.log.exception:1|c          with tags: ...|#env:prod,app:shop
 //! ```
 //!
 //! Rules
@@ -72,7 +72,10 @@ impl Lines<'_> {
             self.counter(&format!("gunicorn.request.status.{status}"), *count);
         }
         self.timer("gunicorn.request.duration", &since.duration);
-        self.logged(since.logged);
+        // gunicorn's errors are those without a traceback.
+        let [critical, errors, warnings] = since.logged;
+        self.logged([critical, errors.saturating_sub(since.exceptions), warnings]);
+        self.counter("gunicorn.log.exception", since.exceptions);
         let workers = || apps.iter().flat_map(|app| &app.workers);
         let work = || workers().filter_map(|worker| worker.work.as_ref());
         self.gauge("gunicorn.workers", workers().filter(|worker| worker.state == "serving").count() as u64);

@@ -98,6 +98,17 @@ impl Statsd {
     }
 }
 
+/// Whether anything could be sent there: whether there is a way, and for a Unix socket whether somebody listens.
+///
+/// # Errors
+/// The kernel's, of what a datagram would come to.
+pub fn could_reach(address: &Address) -> io::Result<()> {
+    match way_to(address)? {
+        Way::Udp(socket, to) => socket.connect(to),
+        Way::Unix(socket, to) => socket.connect_addr(&to),
+    }
+}
+
 fn way_to(address: &Address) -> io::Result<Way> {
     let unix = |to: io::Result<UnixAddress>| {
         let socket = UnixDatagram::unbound()?;

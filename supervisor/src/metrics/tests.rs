@@ -192,7 +192,8 @@ fn statsd_is_told_what_has_come_by_the_names_that_gunicorn_has() {
         now.apps[0].counts.duration.buckets[0] += 10;
         now.apps[0].counts.duration.sum_ns += 500_000;
         now.apps[1].counts.statuses.insert(500, 1);
-        now.apps[1].counts.logged[1] += 1;
+        now.apps[1].counts.logged[1] += 3;
+        now.apps[1].counts.exceptions += 2;
         now.usage.logged[1] += 2;
         now
     });
@@ -203,6 +204,7 @@ fn statsd_is_told_what_has_come_by_the_names_that_gunicorn_has() {
         "prod.gunicorn.request.status.500:1|c",
         "prod.gunicorn.request.duration:0.050000|ms|@0.1",
         "prod.gunicorn.log.error:3|c",
+        "prod.gunicorn.log.exception:2|c",
         "prod.gunicorn.workers:2|g",
         "prod.gunicorn.backlog:6|h",
         "prod.monoceros.requests.in_flight:24|g",
@@ -216,6 +218,7 @@ fn statsd_is_told_what_has_come_by_the_names_that_gunicorn_has() {
         "gunicorn.requests:10|c|#canary,env:prod,app:shop",
         "gunicorn.requests:1|c|#canary,env:prod,app:blog",
         "gunicorn.log.error:1|c|#canary,env:prod,app:blog",
+        "gunicorn.log.exception:2|c|#canary,env:prod,app:blog",
         "gunicorn.log.error:2|c|#canary,env:prod",
         "gunicorn.request.duration:0.050000|ms|@0.1|#canary,env:prod,app:shop",
         "gunicorn.workers:1|g|#canary,env:prod,app:blog",

@@ -3,7 +3,7 @@
 //! ```text
 //!               every application serves, or apologises            a reload begins
 //!   Starting ------------------------------------------> Ready <--------------------> Reloading
-//!       |              READY=1                             |    READY=1: it is decided   |
+//!       |              READY=1                             |      READY=1: it is over   |
 //!       +------------------------ STOPPING=1 --------------+-----------------------------+--> Stopping
 //!
 //!   with any of them, and at each change:     STATUS=a line for people
@@ -14,7 +14,7 @@
 //! Rules
 //! * Ready means that clients are answered. An application that cannot be loaded is answered for with 503, and the unit does not
 //!   stay `activating` for ever because of it: STATUS says so. `on_broken_start: exit` is for who wants it to fail instead.
-//! * A reload is told as one from its start to its decision, be it good or bad: `systemctl reload` waits for the READY=1 that follows
+//! * A reload is told as one from its start to its end, when no old worker accepts any more or nothing has changed: `systemctl reload` waits for the READY=1 that follows
 //!   a RELOADING=1 not older than its own wish, so no two reloads are told as one.
 //! * RELOADING=1 and its MONOTONIC_USEC are in one datagram (`Type=notify-reload`).
 //! * A quorum is half of the workers that serve: one that hangs is replaced by us, and is no reason to end the others. Where none
@@ -72,8 +72,8 @@ enum Said {
 pub struct Notify {
     said: Said,
     line: String,
-    /// When the reload was decided that was told of last.
-    decided: Option<Duration>,
+    /// When the reload was over that was told of last.
+    ended: Option<Duration>,
     /// When a longer time is asked for next; none while nothing is waited for.
     extend_at: Option<Duration>,
     /// How often the manager wants to hear that we live, and when it does next.
@@ -86,7 +86,7 @@ impl Notify {
         Notify {
             said: Said::Starting,
             line: String::new(),
-            decided: None,
+            ended: None,
             extend_at: Some(now + EXTEND_EVERY),
             watchdog: watchdog.map(|period| (period, now)),
         }
@@ -116,7 +116,6 @@ impl Notify {
     }
 
     fn change(&mut self, now: Duration, status: &Status, told: &mut Vec<String>) {
-        let decided = status.last_reload.as_ref().map(|last| last.at);
         match status.state {
             ServerState::Lingering | ServerState::Stopping => {
                 if self.said != Said::Stopping {
@@ -129,17 +128,18 @@ impl Notify {
             | ServerState::Reading
             | ServerState::Binding
             | ServerState::Loading
+            | ServerState::Relieving
             | ServerState::Draining => {}
         }
         if self.said == Said::Starting {
-            self.decided = decided;
+            self.ended = status.ended;
             if !status.apps.iter().all(is_up) {
                 return;
             }
             self.say(now, Said::Ready, told);
         }
-        if self.decided != decided {
-            self.decided = decided;
+        if self.ended != status.ended {
+            self.ended = status.ended;
             // One may have begun and ended since the last look.
             if self.said == Said::Ready {
                 self.say(now, Said::Reloading, told);
@@ -189,7 +189,7 @@ impl Notify {
 
 fn is_reloading(state: ServerState) -> bool {
     match state {
-        ServerState::Reading | ServerState::Binding | ServerState::Loading => true,
+        ServerState::Reading | ServerState::Binding | ServerState::Loading | ServerState::Relieving => true,
         ServerState::Up
         | ServerState::Parked
         | ServerState::Draining
@@ -225,9 +225,11 @@ fn line(status: &Status) -> String {
         ServerState::Reading | ServerState::Binding | ServerState::Loading => {
             format!("reloading: generation {generation} serves")
         }
-        ServerState::Up | ServerState::Draining if begins => format!("starting: {serving} of {wanted} workers serve"),
+        ServerState::Up | ServerState::Relieving | ServerState::Draining if begins => {
+            format!("starting: {serving} of {wanted} workers serve")
+        }
         ServerState::Up => format!("serving: {serving} of {wanted} workers, generation {generation}"),
-        ServerState::Draining => {
+        ServerState::Relieving | ServerState::Draining => {
             format!("serving: {serving} of {wanted} workers, generation {generation}, old ones drain")
         }
     };

@@ -78,7 +78,7 @@ pub fn forward(asked: &Asked, secret: Option<&str>) -> Vec<u8> {
         }
         text(value, &mut content);
     }
-    if !query.is_empty() {
+    if asked.target.contains('?') {
         content.push(5);
         text(query, &mut content);
     }

@@ -23,6 +23,8 @@ pub struct Asked {
     pub body: Vec<u8>,
     /// Variables that the web server adds, or puts in the place of its own; an empty name there is none.
     pub variables: Vec<(String, String)>,
+    /// Variables that come behind all others, whether there is one of their name before or not.
+    pub again: Vec<(String, String)>,
 }
 
 impl Asked {
@@ -30,7 +32,7 @@ impl Asked {
     pub fn get(target: &str) -> Asked {
         let host = ("Host".to_owned(), "asked.example".to_owned());
         let (method, target) = ("GET".to_owned(), target.to_owned());
-        Asked { method, target, fields: vec![host], body: Vec::new(), variables: Vec::new() }
+        Asked { method, target, fields: vec![host], body: Vec::new(), variables: Vec::new(), again: Vec::new() }
     }
 
     /// A `POST`.
@@ -53,6 +55,12 @@ impl Asked {
     /// With a variable of the web server's own.
     pub fn variable(mut self, name: &str, value: &str) -> Asked {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With a variable once more.
+    pub fn again(mut self, name: &str, value: &str) -> Asked {
+        self.again.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -79,7 +87,8 @@ impl Asked {
         add("REMOTE_PORT", CLIENT.1.as_bytes());
         for (name, value) in &self.fields {
             let key = name.to_ascii_uppercase().replace('-', "_");
-            let key = if key == "CONTENT_TYPE" { key } else { format!("HTTP_{key}") };
+            let is_type = name.eq_ignore_ascii_case("content-type");
+            let key = if is_type { key } else { format!("HTTP_{key}") };
             add(&key, value.as_bytes());
         }
         for (name, value) in &self.variables {
@@ -88,6 +97,7 @@ impl Asked {
                 all.push((name.clone(), value.clone().into_bytes()));
             }
         }
+        all.extend(self.again.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())));
         all
     }
 }

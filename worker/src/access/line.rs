@@ -313,7 +313,7 @@ impl Told<'_> {
     fn bytes(&self) -> u64 {
         match self.source {
             Source::Connection(connection) => {
-                Some(&connection.turn).filter(|turn| turn.has_reply()).map_or(0, Turn::content_sent)
+                Some(&connection.turn).filter(|turn| turn.has_reply()).map_or(0, |turn| turn.content_sent())
             }
             Source::Memory(memo) => memo.sent,
         }

@@ -33,7 +33,7 @@ fn connection(bytes: &[u8]) -> Connection {
     let peer = Peer::Tcp(CLIENT.parse::<SocketAddr>().unwrap());
     let turn = Turn::new(Arc::new(limits));
     let mut connection =
-        Connection::new(Socket::from(OwnedFd::from(socket)), peer, 0, turn, Waits::all(Duration::from_secs(1)));
+        Connection::new(Socket::from(OwnedFd::from(socket)), peer, 0, turn.into(), Waits::all(Duration::from_secs(1)));
     let turn = &mut connection.turn;
     turn.receive(bytes, &MOMENT);
     if turn.next() == crate::turn::Next::Call {

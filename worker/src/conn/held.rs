@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use socket2::Socket;
 
+use super::send::Behind;
 use super::{Connection, Flushed, sealed, send};
 use crate::output::Output;
 use crate::tls::Session;
@@ -62,7 +63,7 @@ impl Holder {
             held.is_sent = true;
             // A client that is gone is noticed by whoever sends next.
             let _ = match &held.session {
-                None => send::send(&held.socket, &mut held.output),
+                None => send::send(&held.socket, &mut held.output, Behind::Anything),
                 Some(session) => sealed::send(&held.socket, session, &mut held.output),
             };
         }

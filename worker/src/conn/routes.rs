@@ -32,6 +32,8 @@ pub(super) struct State {
 pub(super) struct Home {
     pub id: Option<u16>,
     pub is_aborted: bool,
+    /// The web server was told that its answer is cut. No other request follows.
+    pub is_cut: bool,
     /// The slot that its edges come to.
     pub place: Option<u32>,
 }

@@ -9,17 +9,36 @@ use socket2::Socket;
 use super::Flushed;
 use crate::output::{Output, Piece};
 
+/// What comes behind the bytes that are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// That is not known.
+    Anything,
+    /// More, or the end of the connection, at once: one packet has room for both. TCP keeps the bytes back for some 200 ms if it does not come.
+    More,
+}
+
+impl Behind {
+    fn flags(self) -> i32 {
+        match self {
+            Behind::Anything => libc::MSG_NOSIGNAL,
+            Behind::More => libc::MSG_NOSIGNAL | libc::MSG_MORE,
+        }
+    }
+}
+
 /// Sends bytes and files as far as the socket takes them. Says whether any went.
-pub(super) fn send(socket: &Socket, output: &mut Output) -> (Flushed, bool) {
+pub(super) fn send(socket: &Socket, output: &mut Output, behind: Behind) -> (Flushed, bool) {
     let mut moved = false;
     loop {
+        let flags = if output.has_file_behind() { Behind::More.flags() } else { behind.flags() };
         let sent = if let Some(two) = output.front_two() {
-            socket.send_vectored_with_flags(&two, libc::MSG_NOSIGNAL)
+            socket.send_vectored_with_flags(&two, flags)
         } else {
             match output.front() {
                 Piece::Nothing => return (Flushed::All, moved),
                 Piece::Broken => return (Flushed::Gone, moved),
-                Piece::Bytes(bytes) => socket.send_with_flags(bytes, libc::MSG_NOSIGNAL),
+                Piece::Bytes(bytes) => socket.send_with_flags(bytes, flags),
                 Piece::Stretch(stretch) => send_file(socket, &stretch.file, stretch.offset, stretch.length),
             }
         };

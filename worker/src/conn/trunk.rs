@@ -13,7 +13,8 @@
 //! * No branch ends the socket. The home does, when it is the last.
 //!
 //! Known faults: while the application reads the home's body itself (`body: stream`) others get what comes only when it reads, and the bodies of
-//! branches are read before their calls. A branch that is cut short is ended as a whole one is, for only the end of the connection could say that.
+//! branches are read before their calls. That an answer is cut only the end of the connection says so that every web server hears it, and others
+//! share that: see [`Trunk::end_cut`].
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -189,10 +190,13 @@ impl Trunk {
         Tended::More
     }
 
-    /// Ends a request of which there is no more, though it is not complete.
-    pub fn end_request(&self, socket: &Socket, branch: Option<Number>) {
+    /// Ends a request of which there is no more, though it is not complete: as one that failed, and without the end of its stream.
+    pub fn end_cut(&self, socket: &Socket, branch: Option<Number>) {
+        if branch.is_none() && std::mem::replace(&mut self.lock().home.is_cut, true) {
+            return;
+        }
         let mut words = Vec::new();
-        answer::end(branch.map_or_else(|| self.home(), |branch| branch.id), Status::Complete, &mut words);
+        answer::end(branch.map_or_else(|| self.home(), |branch| branch.id), Status::Cut, &mut words);
         self.tell(socket, branch, &words);
     }
 

@@ -45,7 +45,7 @@ impl Connection {
             turn.come_by(way);
         }
         let place = Place { trunk: place.trunk.clone(), branch: Some(number) };
-        let mut connection = Connection::over(socket, seed.peer.clone(), (seed.listener, turn), seed.waits);
+        let mut connection = Connection::over(socket, seed.peer.clone(), (seed.listener, turn.into()), seed.waits);
         connection.place = Some(Box::new(place));
         connection
     }
@@ -87,6 +87,10 @@ impl Connection {
         let home = self.place.as_ref().filter(|place| place.branch.is_none());
         let is_needed = home.is_some_and(|place| place.trunk.has_branches());
         if let Some(place) = home.filter(|_| is_needed) {
+            if self.turn.is_cut() {
+                // The others may go on for long.
+                place.trunk.end_cut(&self.socket, None);
+            }
             // It takes no other request, and still has to read for those that there are.
             place.trunk.set_busy();
         }

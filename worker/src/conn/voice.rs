@@ -48,11 +48,11 @@ impl Voice {
         }
     }
 
-    /// Ends a request of whose answer there is no more, so that it does not look complete; where others share the connection by its end alone.
+    /// Ends a request of whose answer there is no more, so that it does not look complete; where others share the connection, by its own end alone.
     pub fn cut(&self, farewell: Farewell) {
         match &self.place {
             Some(place) if self.is_shared() => {
-                place.trunk.end_request(&self.socket, place.branch);
+                place.trunk.end_cut(&self.socket, place.branch);
             }
             Some(_) | None => self.say(farewell),
         }

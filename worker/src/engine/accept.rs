@@ -8,7 +8,7 @@ use super::listen::Accepted;
 use super::runner::Runner;
 use super::slots::Room;
 use crate::conn::Connection;
-use crate::turn::{Farewell, Turn};
+use crate::turn::{Farewell, Seat};
 
 /// How long accepting pauses when descriptors or memory have run out, in milliseconds. Less spins, more makes clients wait
 /// though there is room again.
@@ -84,7 +84,8 @@ impl Runner {
                 return Ok(Reception::NoRoom);
             }
         };
-        let turn = self.spares.pop().unwrap_or_else(|| Turn::new(self.engine.settings.limits.clone()));
+        let mut turn = Seat::new(self.engine.settings.limits.clone(), 0);
+        self.seat(&mut turn);
         let mut connection = Connection::new(socket, peer, index, turn, self.engine.settings.waits);
         if !self.engine.settings.doors.let_in(&mut connection) {
             self.engine.slots.leave(key);

@@ -57,7 +57,7 @@ impl Runner {
     pub(super) fn apologise(&mut self, mut guest: Box<Guest>, apology: &Apology) {
         let answered = apology.answer(&mut guest.connection.turn);
         debug_assert_eq!(answered, Ok(()));
-        let flushed = guest.connection.flush();
+        let flushed = guest.flush();
         self.leave(guest, flushed);
     }
 }
@@ -251,7 +251,7 @@ mod tests {
             let mut turn = turn();
             turn.receive(format!("GET / HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n").as_bytes(), &MOMENT);
             let connection =
-                Connection::new(socket, Peer::Unix, 0, turn, Waits::all(std::time::Duration::from_secs(1)));
+                Connection::new(socket, Peer::Unix, 0, turn.into(), Waits::all(std::time::Duration::from_secs(1)));
             (Guest::new(Key::default(), connection), client)
         };
         let notice = Notice::default();

@@ -121,7 +121,7 @@ impl Runner {
             return;
         };
         if guest.connection.turn.is_cut() {
-            place.trunk.end_request(&guest.connection.voice().socket, Some(number));
+            place.trunk.end_cut(&guest.connection.voice().socket, Some(number));
         }
         let home = place.trunk.leave(number);
         let edge = Edge { readable: false, hangup: false, writable: true };

@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use monoceros_shared::link::fd::{Carrier, Taken};
-use monoceros_shared::link::{HEIR, INHERITANCE, LOG};
+use monoceros_shared::link::{FromWorker, HEIR, INHERITANCE, LOG};
 use monoceros_shared::tls::Parcel;
 
 use super::Engine;
@@ -43,6 +43,17 @@ impl Engine {
         if self.drain_ends.compare_exchange(0, end, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.watch.wake();
         }
+    }
+
+    /// Tells the supervisor that nobody is accepted here any more.
+    pub(super) fn say_left(&self) {
+        self.left.store(true, Ordering::Release);
+        (self.say)(FromWorker::Left);
+    }
+
+    /// Whether the supervisor was told so.
+    pub fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
     }
 
     /// A tenth of `timeouts.drain`. The supervisor counts from when it said the word, we from when we heard it.
@@ -170,6 +181,7 @@ impl Runner {
             }
         }
         self.engine.drained.store(true, Ordering::SeqCst);
+        self.engine.say_left();
         self.engine.end_if_empty();
         Ok(())
     }

@@ -6,7 +6,7 @@ use monoceros_shared::config::Timeouts;
 
 use super::slots::Key;
 use crate::access::line::Took;
-use crate::conn::Connection;
+use crate::conn::{Connection, Flushed};
 use crate::python::Rest;
 use crate::turn::Patience;
 
@@ -129,6 +129,11 @@ impl Guest {
             times: None,
             why: None,
         })
+    }
+
+    /// Sends what is ready, for whoever settles it at once. The end of the connection goes with it, if nothing is to come before that.
+    pub fn flush(&mut self) -> Flushed {
+        if self.rest.is_none() { self.connection.flush_and_go_on() } else { self.connection.flush() }
     }
 
     /// The connection, to be lent, and what is left. It has no rest, and goes on.

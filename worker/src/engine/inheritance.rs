@@ -19,7 +19,7 @@ use super::runner::Runner;
 use super::slots::{Key, Room};
 use crate::conn::{Connection, Peer};
 use crate::descriptors;
-use crate::turn::Turn;
+use crate::turn::Seat;
 
 /// Connections taken at once from one giver, and so the replies in one packet. More makes our own clients wait.
 const TAKEN_MAX: usize = 64;
@@ -126,7 +126,7 @@ impl Runner {
         if self.engine.settings.doors.protocol(listener) != estate.protocol {
             return None;
         }
-        let turn = Turn::inherit(self.engine.settings.limits.clone(), estate.served);
+        let turn = Seat::new(self.engine.settings.limits.clone(), estate.served);
         let mut connection = Connection::new(Socket::from(socket), peer, listener, turn, self.engine.settings.waits);
         self.engine.settings.doors.let_on(&mut connection, &estate.relayed, estate.input);
         if estate.relayed != Relayed::Awaited && !estate.input.is_empty() {

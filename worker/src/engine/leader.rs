@@ -26,7 +26,7 @@ use crate::turn::{Farewell, Patience};
 
 /// Events taken from the kernel at once. More makes the first call of a batch wait longer for the rest to be read, fewer
 /// costs more waits.
-const EVENTS_MAX: usize = 128;
+pub(super) const EVENTS_MAX: usize = 128;
 
 /// Connections looked at for their deadlines at one turn. Fewer make a crowd of connections cost more turns, more let everybody else wait.
 const LOOKS_MAX: usize = 256;

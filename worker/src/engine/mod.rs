@@ -130,6 +130,8 @@ pub struct Engine {
     is_native: AtomicBool,
     /// The listeners are left, and what waited in them is taken.
     drained: AtomicBool,
+    /// That was said to the supervisor.
+    left: AtomicBool,
     /// Workers that may still hand connections over to us.
     givers: AtomicUsize,
     /// Connections whose call nobody believes in any more.
@@ -202,6 +204,7 @@ impl Engine {
             adopted: AtomicBool::new(false),
             is_native: AtomicBool::new(false),
             drained: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             givers: AtomicUsize::new(0),
             stuck: AtomicUsize::new(0),
             drain_ends: AtomicU64::new(0),

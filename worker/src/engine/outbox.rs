@@ -87,7 +87,7 @@ impl Runner {
         let guests = self.engine.outbox.take();
         let is_any = !guests.is_empty();
         for mut guest in guests {
-            match guest.connection.flush() {
+            match guest.flush() {
                 // It is to be closed, and that is not to wait for all other work.
                 Flushed::All if guest.rest.is_some() => self.engine.queue_first(Task::Serve(guest)),
                 flushed => self.go_on(guest, flushed),

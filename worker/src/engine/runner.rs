@@ -7,12 +7,13 @@ use std::time::Duration;
 use monoceros_shared::scoreboard::Tally;
 
 use super::guest::{Guest, LINGER};
+use super::leader::EVENTS_MAX;
 use super::slots::Parking;
 use super::{Engine, Mode, Task};
 use crate::clock::{self, Clock};
 use crate::conn::{Edge, Flushed, Standing};
 use crate::lease::Lease;
-use crate::turn::{Farewell, Moment, Turn};
+use crate::turn::{Farewell, Moment, Seat, Turn};
 
 /// Bytes read at once. Less costs large uploads more reads, more costs each thread memory.
 const SCRATCH: usize = 64 * 1024;
@@ -21,8 +22,9 @@ const SCRATCH: usize = 64 * 1024;
 /// waiting, fewer costs it more looks at the poll.
 const FILES_MAX: usize = 16;
 
-/// Turns of ended connections that are kept for others. Fewer costs the heap more work where connections come and go, more is memory.
-const SPARES_MAX: usize = 32;
+/// Turns without a connection that are kept for others: as many as one look at the poll can ask for. Fewer costs the heap more work, more
+/// is memory that is never used.
+const SPARES_MAX: usize = EVENTS_MAX;
 
 /// The number of a runner that makes no calls.
 pub(super) const HANDS: usize = usize::MAX;
@@ -43,8 +45,9 @@ pub struct Runner {
     pub(super) scratch: Box<[u8]>,
     /// Work found while leading, on its way to the queue.
     pub(super) batch: Vec<Task>,
-    /// Turns of connections that have ended, for those that come.
-    pub(super) spares: Vec<Turn>,
+    /// Turns of connections that are idle or have ended, for those that have something to do.
+    #[expect(clippy::vec_box, reason = "they go from seat to seat in their boxes: a turn is much to be moved")]
+    spares: Vec<Box<Turn>>,
 }
 
 impl Runner {
@@ -127,6 +130,7 @@ impl Runner {
     pub(super) fn settle(&mut self, mut guest: Box<Guest>) {
         let mut files = 0;
         loop {
+            self.seat(&mut guest.connection.turn);
             if guest.connection.place().is_some() {
                 self.tend_trunk(&mut guest);
                 self.heed_abort(&mut guest);
@@ -218,12 +222,32 @@ impl Runner {
             self.close(guest, Farewell::Reset);
             return Parking::Parked;
         }
+        if !is_leaving {
+            let turn = guest.connection.turn.rise();
+            self.spare(turn);
+        }
         let parking = self.engine.slots.park(guest);
         if matches!(parking, Parking::Parked) && !is_leaving && self.engine.is_leaving() {
             // The drain began between our look and the slot, and may have passed by it while the connection was still ours.
             return self.engine.slots.wake(key.index as usize, Edge::default()).map_or(parking, Parking::Woken);
         }
         parking
+    }
+
+    /// Gives a connection that has something to do its turn, with memory that another has left.
+    pub(super) fn seat(&mut self, seat: &mut Seat) {
+        if seat.is_vacant()
+            && let Some(turn) = self.spares.pop()
+        {
+            seat.sit(turn);
+        }
+    }
+
+    /// Keeps a turn that is nobody's.
+    fn spare(&mut self, turn: Option<Box<Turn>>) {
+        if self.spares.len() < SPARES_MAX {
+            self.spares.extend(turn);
+        }
     }
 
     pub(super) fn linger(&mut self, guest: &mut Guest) {
@@ -241,7 +265,9 @@ impl Runner {
         }
         self.tell_end(&mut guest);
         // To close its only descriptor ends a connection and takes it out of the poll; children that the application forks have none.
-        if farewell != Farewell::Close || !guest.connection.is_plain() {
+        if farewell == Farewell::Close && guest.connection.is_plain() {
+            guest.connection.let_go();
+        } else {
             self.engine.deregister(&mut guest);
             guest.connection.say(farewell);
         }
@@ -256,9 +282,8 @@ impl Runner {
         let key = guest.key;
         if !guest.connection.is_branch() {
             self.engine.count_closed();
-            if self.spares.len() < SPARES_MAX {
-                self.spares.push(guest.connection.bequeath());
-            }
+            let turn = guest.connection.turn.vacate();
+            self.spare(turn);
         }
         drop(guest);
         self.engine.slots.leave(key);

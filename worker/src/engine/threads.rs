@@ -131,7 +131,7 @@ impl Runner {
             if self.engine.may_wait(&mut guest, began) {
                 return self.defer(guest);
             }
-            let flushed = guest.connection.flush();
+            let flushed = guest.flush();
             if flushed != Flushed::All || !self.goes_on(&guest, piece) {
                 return self.leave(guest, flushed);
             }

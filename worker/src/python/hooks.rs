@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use monoceros_shared::config::App;
-use monoceros_shared::link::{Assignment, Failure};
+use monoceros_shared::link::{Assignment, Failure, Part};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple};
 use slog::{Logger, error, warn};
@@ -86,9 +86,9 @@ impl Hooks {
             let (name, log) = (name.clone(), log.clone());
             Ok(Hooks { ours: ours.into_any().unbind(), name, functions: functions.unbind(), worker, log })
         };
-        load().map(Some).map_err(|raised| Failure {
-            why: format!("cannot import hooks {name}: {}", exception::one_line(py, &raised)),
-            detail: exception::traceback(py, &raised),
+        load().map(Some).map_err(|raised| {
+            let why = format!("cannot import hooks {name}: {}", exception::one_line(py, &raised));
+            Failure::new(why, exception::traceback(py, &raised)).of(Part::Hooks)
         })
     }
 
@@ -152,9 +152,9 @@ impl Hooks {
     }
 
     fn call_in_boot(&self, py: Python<'_>, hook: &str) -> Result<(), Failure> {
-        self.call(py, hook).map_err(|raised| Failure {
-            why: format!("cannot begin: {hook} of {} raised {}", self.name, exception::one_line(py, &raised)),
-            detail: exception::traceback(py, &raised),
+        self.call(py, hook).map_err(|raised| {
+            let why = format!("cannot begin: {hook} of {} raised {}", self.name, exception::one_line(py, &raised));
+            Failure::new(why, exception::traceback(py, &raised)).of(Part::Hooks)
         })
     }
 

@@ -21,9 +21,8 @@ const NAMED_MAX: usize = 10;
 /// # Errors
 /// When the import raises or exits, the attribute is missing, the factory raises, or there is nothing callable in the end.
 pub fn application(py: Python<'_>, app: &App) -> Result<Py<PyAny>, Failure> {
-    find(py, app).map_err(|fault| Failure {
-        why: format!("cannot import {}: {}", app.wsgi, fault.cause),
-        detail: cut(&detail(py, fault.traceback)),
+    find(py, app).map_err(|fault| {
+        Failure::new(format!("cannot import {}: {}", app.wsgi, fault.cause), cut(&detail(py, fault.traceback)))
     })
 }
 

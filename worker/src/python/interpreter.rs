@@ -39,9 +39,9 @@ pub fn start(app: &App) -> Result<(), Failure> {
     leave_faults_to_python();
     let python = executable(app);
     let argv = [c"monoceros".to_owned(), c_string(app.wsgi.to_string().as_bytes())?];
-    initialize(&c_string(python.as_os_str().as_bytes())?, &argv).map_err(|cause| Failure {
-        why: format!("cannot start Python: {cause}"),
-        detail: format!("sys.executable was to be {}\nbuilt for Python {VERSION}", python.display()),
+    initialize(&c_string(python.as_os_str().as_bytes())?, &argv).map_err(|cause| {
+        let detail = format!("sys.executable was to be {}\nbuilt for Python {VERSION}", python.display());
+        Failure::new(format!("cannot start Python: {cause}"), detail)
     })
 }
 
@@ -70,9 +70,8 @@ fn home() -> Option<PathBuf> {
 }
 
 fn c_string(bytes: &[u8]) -> Result<CString, Failure> {
-    CString::new(bytes).map_err(|_| Failure {
-        why: format!("cannot start Python: {} has a NUL in it", String::from_utf8_lossy(bytes)),
-        detail: String::new(),
+    CString::new(bytes).map_err(|_| {
+        Failure::new(format!("cannot start Python: {} has a NUL in it", String::from_utf8_lossy(bytes)), "")
     })
 }
 
@@ -198,9 +197,8 @@ pub fn set_switch_interval(py: Python<'_>, app: &App) -> Result<(), Failure> {
 /// # Errors
 /// When the folder is no virtualenv, or one of another `major.minor`.
 pub fn check_virtualenv(root: &Path) -> Result<(), Failure> {
-    let failure = |cause: String, detail: String| Failure {
-        why: format!("cannot use virtualenv {}: {cause}", root.display()),
-        detail,
+    let failure = |cause: String, detail: String| {
+        Failure::new(format!("cannot use virtualenv {}: {cause}", root.display()), detail)
     };
     let text = std::fs::read_to_string(root.join("pyvenv.cfg"))
         .map_err(|error| failure(format!("cannot read its pyvenv.cfg: {error}"), remedy(root, VERSION)))?;

@@ -15,6 +15,7 @@
 //! * Once Content-Length is reached the iterable is asked once more, so that a generator runs to its end, and then left.
 //!   HEAD, 204 and 304 have no content: there the first item that is not empty ends it.
 
+use monoceros_shared::log::EXCEPTION;
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -260,7 +261,7 @@ impl Application {
         } else if let Some(witness) = &self.witness {
             witness.note(py, what.1);
         } else {
-            error!(self.log, "the application failed"; "request" => request, "traceback" => exception::traceback(py, what.1));
+            error!(self.log, #EXCEPTION, "the application failed"; "request" => request, "traceback" => exception::traceback(py, what.1));
         }
         turn.fail();
     }
@@ -269,7 +270,7 @@ impl Application {
     pub fn note_failed_close(&self, py: Python<'_>, error: &PyErr) {
         fork::leave_if_child(py, Some(error));
         if !deadline::is_request_timeout(error, py) {
-            error!(self.log, "close() of the application's iterable failed"; "traceback" => exception::traceback(py, error));
+            error!(self.log, #EXCEPTION, "close() of the application's iterable failed"; "traceback" => exception::traceback(py, error));
         }
     }
 

@@ -107,10 +107,8 @@ fn load_with(
     if let Some(root) = &app.virtualenv {
         interpreter::check_virtualenv(root)?;
     }
-    std::env::set_current_dir(&app.directory).map_err(|error| Failure {
-        why: format!("cannot enter directory {}: {error}", app.directory.display()),
-        detail: String::new(),
-    })?;
+    std::env::set_current_dir(&app.directory)
+        .map_err(|error| Failure::new(format!("cannot enter directory {}: {error}", app.directory.display()), ""))?;
     interpreter::start(app)?;
     watch_over()?;
     Python::attach(|py| {
@@ -119,9 +117,8 @@ fn load_with(
         if let Err(error) = interpreter::write_line_by_line(py) {
             slog::warn!(log, "what is printed may come late"; "why" => error::one_line(py, &error));
         }
-        let unprepared = |error: PyErr| Failure {
-            why: format!("cannot prepare Python: {}", error::one_line(py, &error)),
-            detail: traceback(py, &error),
+        let unprepared = |error: PyErr| {
+            Failure::new(format!("cannot prepare Python: {}", error::one_line(py, &error)), traceback(py, &error))
         };
         prepare(py).map_err(unprepared)?;
         import::prepare(py, app).map_err(unprepared)?;

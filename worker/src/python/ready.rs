@@ -151,7 +151,7 @@ fn connect() -> io::Result<(Box<Connection>, UnixStream)> {
     };
     let peer = Peer::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let turn = Turn::new(Arc::new(limits));
-    let connection = Connection::new(Socket::from(OwnedFd::from(server)), peer, 0, turn, Waits::all(PATIENCE));
+    let connection = Connection::new(Socket::from(OwnedFd::from(server)), peer, 0, turn.into(), Waits::all(PATIENCE));
     Ok((Box::new(connection), client))
 }
 

@@ -16,6 +16,7 @@ mod answering;
 mod reading;
 mod renewal;
 mod reply;
+mod seat;
 mod streaming;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use renewal::Spare;
 use reply::Reply;
+pub use seat::Seat;
 pub use streaming::Fed;
 
 use monoceros_shared::config::Bodies;
@@ -221,12 +223,6 @@ impl Turn {
         }
     }
 
-    /// The turn of a connection that another worker has begun: it has served so many requests. What was read of the next one is to be
-    /// received again, once it is known how it came.
-    pub fn inherit(limits: Arc<Limits>, served: u64) -> Turn {
-        Turn { served, ..Turn::new(limits) }
-    }
-
     /// How its answers are put.
     pub fn manner(&self) -> Manner {
         match &self.wire {
@@ -292,6 +288,11 @@ impl Turn {
             Phase::Answered(Ending::Close) => Next::End(Farewell::Close),
             Phase::Refused => Next::End(Farewell::Linger),
         }
+    }
+
+    /// Whether the connection ends well when all that is ready has left.
+    pub fn is_to_end(&self) -> bool {
+        matches!(self.phase, Phase::Answered(Ending::Close) | Phase::Refused)
     }
 
     /// A client that did not ask for the close may have sent its next request already.

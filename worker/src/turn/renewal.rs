@@ -3,11 +3,15 @@
 //! A connection for each request asked the heap for a dozen blocks, and gave them back. The lengths are 0 here, and safe code reads nothing behind
 //! a length, so nobody sees what somebody else has sent.
 
-use super::{Turn, Wire};
+use super::{Phase, Turn, Wire};
+use crate::body::Body;
 use crate::heap::empty;
+use crate::identity::Identity;
+use crate::origin::Origin;
 use crate::wire::Head;
 use crate::wire::gateway::head::Meta;
 use crate::wire::gateway::{self, Protocol};
+use crate::wire::http::head;
 
 /// What of a gateway's turn the next one can use.
 pub(super) struct Spare {
@@ -16,20 +20,49 @@ pub(super) struct Spare {
 }
 
 impl Turn {
-    /// The first turn of another connection, with the memory of this one.
-    pub fn renew(self) -> Turn {
-        let keep = self.limits.idle_buffer_max;
-        let (mut input, mut output, mut reply) = (self.input, self.output, self.reply);
-        let Head { mut fields, meta, .. } = self.head;
-        empty(&mut input, keep);
-        empty(&mut fields, keep);
+    /// Forgets its connection and keeps the memory: it is the first turn of another.
+    pub fn renew(&mut self) {
+        // Each field has its line, so that one that is added is not forgotten.
+        let Turn {
+            limits,
+            phase,
+            input,
+            start,
+            unread,
+            wire,
+            head,
+            body_at,
+            bodies,
+            fed,
+            fault,
+            body,
+            reply,
+            output,
+            served,
+            last,
+            refusal,
+            way,
+            origin,
+            identity,
+            has_head,
+            complained,
+            spare,
+        } = self;
+        let keep = limits.idle_buffer_max;
+        empty(input, keep);
         output.empty(keep);
         reply.empty(keep);
-        let spare = match self.wire {
-            Wire::Http(_) => self.spare,
-            Wire::Gateway(reader) => Some(Spare { reader, meta }),
-        };
-        Turn { input, head: Head { fields, ..Head::default() }, reply, output, spare, ..Turn::new(self.limits) }
+        empty(&mut head.fields, keep);
+        let Head { fields, meta, .. } = std::mem::take(head);
+        head.fields = fields;
+        match std::mem::replace(wire, Wire::Http(head::Reader::new(limits.head))) {
+            Wire::Http(_) => {}
+            Wire::Gateway(reader) => *spare = Some(Spare { reader, meta }),
+        }
+        (*phase, *start, *unread, *body_at) = (Phase::Head, 0, 0, 0);
+        (*bodies, *fed, *fault, *body) = (None, 0, None, Body::Empty);
+        (*served, *last, *refusal, *way) = (0, false, None, None);
+        (*origin, *identity, *has_head, *complained) = (Origin::default(), Identity::None, false, false);
     }
 
     /// A gateway sends its requests, and speaks this.

@@ -15,7 +15,7 @@ fn checked(folder: &Folder, text: &str) -> Checked {
 
 /// As it is compared: what only tells of places is left out.
 fn without_places(mut config: Config) -> Config {
-    config.apps.iter_mut().for_each(|app| app.wsgi_place = None);
+    config.apps.iter_mut().for_each(|app| (app.wsgi_place, app.hooks_place) = (None, None));
     config
 }
 

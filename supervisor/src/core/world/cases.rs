@@ -115,6 +115,31 @@ fn a_failed_boot_says_why_and_what_comes_next() {
 }
 
 #[test]
+fn a_boot_that_fails_as_the_one_before_is_told_without_its_traceback() {
+    let mut core = Core::new(one(2), 1);
+    let _ = core.handle(NOW, Event::Start);
+    let keys = |effects: &[Effect]| {
+        let Effect::Log(line) = &effects[0] else { panic!("{effects:?}") };
+        line.keys
+            .iter()
+            .map(|(key, _)| *key)
+            .filter(|key| ["detail", "same_as_worker"].contains(key))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&fails(&mut core, 1)), ["detail"]);
+    assert_eq!(keys(&fails(&mut core, 2)), ["same_as_worker"]);
+    let _ = exits(&mut core, 1, Exit::Code(1));
+    let next = spawned(&core.handle(core.deadline().unwrap(), Event::Tick))[0];
+    let other = Failure::new("cannot import a:b", "another traceback");
+    assert_eq!(keys(&core.handle(NOW, Event::Failed { worker: next, failure: other })), ["detail"]);
+    let _ = exits(&mut core, 2, Exit::Code(1));
+    let effects = core.handle(core.deadline().unwrap(), Event::Tick);
+    let _ = load(&mut core, &effects);
+    let effects = exits(&mut core, spawned(&effects)[0], Exit::Code(1));
+    assert_eq!(keys(&fails(&mut core, spawned(&effects)[0])), ["detail"], "it has served meanwhile");
+}
+
+#[test]
 fn a_drain_that_words_cannot_ask_for_is_asked_for_by_signal() {
     let mut core = serving(&one(1));
     let _ = want(&mut core, Wish::Stop(Stop::Graceful));
@@ -142,7 +167,12 @@ fn new_workers_serve_before_old_ones_are_introduced_to_them_and_drain() {
     assert!(moves(&core.handle(NOW, Event::Loaded { worker: 4 })).is_empty(), "adopted before all have loaded");
     let effects = core.handle(NOW, Event::Loaded { worker: 3 });
     assert_eq!(moves(&effects), ["serve 3", "serve 4", "1 to 4", "drain 1", "2 to 3", "drain 2"]);
+    assert_eq!(answers(&effects), [], "an old worker may still accept");
+    assert_eq!(core.status(NOW).state, ServerState::Relieving);
+    assert_eq!(answers(&core.handle(NOW, Event::Left { worker: 1 })), []);
+    let effects = core.handle(NOW, Event::Left { worker: 2 });
     assert_eq!(answers(&effects), [Answer::Done("generation 2 serves".into())]);
+    assert_eq!(messages(&effects), ["reloaded"]);
     assert_eq!(core.status(NOW).state, ServerState::Draining);
     let _ = exits(&mut core, 1, Exit::Code(0));
     assert!(spawned(&exits(&mut core, 2, Exit::Code(0))).is_empty(), "an old worker is replaced");
@@ -517,6 +547,7 @@ fn a_stop_ends_the_reload_that_runs_and_the_one_that_waits() {
 fn a_place_in_the_file_is_no_difference() {
     let plan = one(1);
     let mut moved = App::clone(&plan.apps[0].app);
+    moved.hooks_place = Some(monoceros_shared::config::Place { line: 9, column: 9 });
     moved.wsgi_place = Some(monoceros_shared::config::Place { line: 9, column: 9 });
     let mut core = serving(&plan);
     let mut new = plan;

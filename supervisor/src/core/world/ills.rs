@@ -295,6 +295,10 @@ fn who_waits_can_see_how_far_it_is() {
     let _ = core.handle(NOW, Event::Wanted { wish: Wish::Reload { cause: Cause::Command }, asker: Some(8) });
     assert_eq!(core.progress(8).unwrap().to_string(), "waiting for the reload that runs");
     let _ = core.handle(NOW, Event::Loaded { worker: 4 });
+    assert_eq!(told(&core), "relieving: 2 old workers left");
+    let _ = core.handle(NOW, Event::Left { worker: 1 });
+    assert_eq!(told(&core), "relieving: 1 old worker left");
+    let _ = core.handle(NOW, Event::Left { worker: 2 });
     assert_eq!(told(&core), "");
     let _ = core.handle(NOW, Event::ConfigRead(Err("no".into())));
     let effects = want(&mut core, Wish::Scale { app: "a".into(), to: Scale::To(3) });

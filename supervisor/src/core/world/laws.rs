@@ -9,7 +9,7 @@ use monoceros_shared::link::Purpose;
 
 use super::super::line::{Level, Line, Value};
 use super::super::status::{AppState, Reloads, ServerState};
-use super::super::{Effect, Event, Now, Phase, QUIT_GRACE, Word, WorkerId};
+use super::super::{Answer, Effect, Event, Now, Phase, QUIT_GRACE, Word, WorkerId};
 use super::{DRAIN, DRAIN_DELAY, Doing, Process, SLOWEST_KILL, World};
 
 /// What the core has said and asked for, as far as laws are about it.
@@ -22,6 +22,8 @@ pub struct Told {
     /// Reloads that have been decided.
     decided: u64,
     generations: BTreeSet<u64>,
+    /// Who is to make room for each generation that was adopted.
+    leaving: BTreeMap<u64, Vec<WorkerId>>,
     /// A supervisor knew nothing of what was before.
     lost: bool,
 }
@@ -47,7 +49,7 @@ impl Told {
                 assert_eq!(self.running.replace(generation()), None, "two reloads at once");
                 self.fills.push(now);
             }
-            "reloaded" | "reload abandoned" => {
+            "reload adopted" | "reload abandoned" => {
                 assert!(self.running.take().is_some(), "{} of none", line.message);
                 self.decided += 1;
                 self.fills.push(now);
@@ -156,7 +158,7 @@ impl World {
         let other_cause = matches!(event, Event::Unreachable { .. } | Event::Tick | Event::Wanted { .. })
             || self.core.phase != Phase::Up;
         // Another may have been adopted in the same instant.
-        if other_cause || says("reloaded") || !says("reload abandoned") {
+        if other_cause || says("reload adopted") || !says("reload abandoned") {
             return;
         }
         for effect in effects {
@@ -169,6 +171,36 @@ impl World {
             let is_mended = matches!((event, effect), (Event::Exited { .. }, Effect::Introduce { .. }));
             assert!(is_mended || !matches!(effect, Effect::Introduce { .. } | Effect::Adjust { .. }), "{effect:?}");
         }
+    }
+
+    /// Who is told that a generation serves meets no older one: whoever was to make room for it accepts nothing any more.
+    pub fn law_of_relief(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if matches!(effect, Effect::Log(line) if line.message == "reload adopted") {
+                self.told.leaving.insert(self.core.generation, self.outdated());
+            }
+        }
+        for effect in effects {
+            let Effect::Answer { answer: Answer::Done(said), .. } = effect else { continue };
+            let Some(generation) = said.strip_prefix("generation ").and_then(|said| said.strip_suffix(" serves"))
+            else {
+                continue;
+            };
+            let generation: u64 = generation.parse().expect("a number");
+            let leaving = self.told.leaving.get(&generation).expect("it was adopted");
+            let late = leaving.iter().find(|worker| self.processes[worker].accepts());
+            assert_eq!(late, None, "generation {generation} is said to serve, and this worker still accepts");
+        }
+    }
+
+    /// Workers that accept, and run what their application does not any more.
+    fn outdated(&self) -> Vec<WorkerId> {
+        let is_current = |process: &Process| {
+            let team = self.core.teams.iter().find(|team| team.name() == process.app());
+            team.is_some_and(|team| team.generation == process.recruit.generation)
+        };
+        let outdated = self.processes.iter().filter(|(_, process)| process.accepts() && !is_current(process));
+        outdated.map(|(worker, _)| *worker).collect()
     }
 
     /// Whoever hands its connections over has an heir that lives, or there is none to be had.

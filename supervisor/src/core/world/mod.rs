@@ -14,6 +14,7 @@
 mod cases;
 mod ills;
 mod laws;
+mod reliefs;
 mod story;
 mod succession;
 
@@ -69,6 +70,8 @@ struct Process {
     unknown: bool,
     /// Whether it stands still, and hears nothing.
     deaf: bool,
+    /// Whether it has left the listeners.
+    left: bool,
     /// Whom it was told to hand its connections to.
     heir: Option<WorkerId>,
 }
@@ -83,6 +86,7 @@ impl Process {
             appointed: false,
             unknown: false,
             deaf: false,
+            left: false,
             heir: None,
         }
     }
@@ -93,6 +97,11 @@ impl Process {
 
     fn apologises(&self) -> bool {
         matches!(self.recruit.purpose, Purpose::Apologise(_))
+    }
+
+    /// Whether a client may come to it.
+    fn accepts(&self) -> bool {
+        self.served && !self.left && !self.killed && self.doing != Doing::Dead
     }
 
     /// Whether it serves the application, as far as anybody has been told.
@@ -108,6 +117,8 @@ enum Turn {
     Load(WorkerId),
     Fail(WorkerId),
     Die(WorkerId, Exit),
+    /// It leaves the listeners.
+    Leave(WorkerId),
     Do(Deed),
     Read,
     Bind(Vec<Listener>),
@@ -234,6 +245,7 @@ impl World {
             }
             Turn::Fail(worker) => self.fail(worker),
             Turn::Die(worker, exit) => self.die(worker, exit),
+            Turn::Leave(worker) => self.left(worker),
             Turn::Succeed(legacy) => self.succeed(*legacy),
             Turn::Nothing => {}
             Turn::Do(deed) => self.do_(deed),
@@ -287,6 +299,15 @@ impl World {
             self.die_within(worker, longest, Exit::Code(1));
         }
         self.tell(Event::Failed { worker, failure: Failure::new("cannot import", "Traceback") });
+    }
+
+    /// A worker leaves the listeners, and says so, be it to a supervisor that is gone by then.
+    fn left(&mut self, worker: WorkerId) {
+        let process = self.processes.get_mut(&worker).unwrap();
+        if process.doing == Doing::Leaving && !process.deaf {
+            process.left = true;
+            self.tell(Event::Left { worker });
+        }
     }
 
     fn do_(&mut self, deed: Deed) {
@@ -346,10 +367,11 @@ impl World {
             eprintln!("{:?} {event:?}\n    {effects:?}", self.now);
         }
         self.law_of_abandonment(&event, &effects);
-        for effect in effects {
+        for effect in effects.clone() {
             self.law_of_effects(&effect);
             self.take(effect);
         }
+        self.law_of_relief(&effects);
         if let Some(askers) = self.leaving.take() {
             self.upgrade(askers);
         }
@@ -472,6 +494,8 @@ impl World {
             self.become_(worker, Doing::Hanging);
         } else if self.processes[&worker].doing != Doing::Dead {
             self.become_(worker, Doing::Leaving);
+            let wait = self.dice.until(longest / 4);
+            self.after(wait, Turn::Leave(worker));
             self.die_within(worker, longest, Exit::Code(0));
         }
     }

@@ -109,6 +109,11 @@ impl World {
         self.vacant = false;
         self.bury_the_unknown();
         self.tell(Event::Start);
+        // Each says again what may not have been heard.
+        let left = remains.found.keys().copied().filter(|worker| self.processes[worker].left);
+        for worker in left.collect::<Vec<_>>() {
+            self.tell(Event::Left { worker });
+        }
     }
 
     fn written(&self) -> Legacy {
@@ -148,6 +153,7 @@ impl World {
                 Turn::Load(_)
                 | Turn::Fail(_)
                 | Turn::Die(..)
+                | Turn::Leave(_)
                 | Turn::Do(_)
                 | Turn::Observe
                 | Turn::Ail
@@ -166,7 +172,7 @@ impl World {
         let unknown: BTreeSet<WorkerId> = self.processes.keys().copied().filter(|worker| *worker > last).collect();
         self.processes.retain(|worker, _| !unknown.contains(worker));
         for turn in self.turns.values_mut() {
-            if matches!(turn, Turn::Load(worker) | Turn::Fail(worker) | Turn::Die(worker, _) if unknown.contains(worker))
+            if matches!(turn, Turn::Load(worker) | Turn::Fail(worker) | Turn::Die(worker, _) | Turn::Leave(worker) if unknown.contains(worker))
             {
                 *turn = Turn::Nothing;
             }

@@ -26,7 +26,15 @@ fn app(state: AppState, workers: &[&str]) -> AppStatus {
 }
 
 fn status(state: ServerState, app: AppStatus) -> Status {
-    Status { state, generation: 1, age: S, apps: vec![app], last_reload: None, reloads: Reloads::default() }
+    Status {
+        state,
+        generation: 1,
+        age: S,
+        apps: vec![app],
+        last_reload: None,
+        reloads: Reloads::default(),
+        ended: None,
+    }
 }
 
 fn up() -> Status {
@@ -44,7 +52,7 @@ fn reloading() -> Status {
 fn decided(status: Status, outcome: Outcome, at: u64) -> Status {
     let why = "cannot import shop:app: SyntaxError\nline 2".to_owned();
     let last = LastReload { outcome, why, detail: String::new(), cause: Cause::Signal, at: S * at as u32 };
-    Status { last_reload: Some(last), ..status }
+    Status { ended: Some(last.at), last_reload: Some(last), ..status }
 }
 
 /// What is told of a view, without STATUS.
@@ -92,7 +100,7 @@ fn one_worker_that_cannot_be_had_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn a_reload_is_told_from_its_start_to_its_decision() {
+fn a_reload_is_told_from_its_start_to_its_end() {
     for outcome in [Outcome::Adopted, Outcome::Abandoned] {
         let mut notify = ready();
         assert_eq!(look(&mut notify, 7, &reloading()), ["RELOADING=1\nMONOTONIC_USEC=7000000"]);
@@ -100,6 +108,15 @@ fn a_reload_is_told_from_its_start_to_its_decision() {
         assert_eq!(look(&mut notify, 9, &decided(up(), outcome, 2)), ["READY=1"]);
         assert!(look(&mut notify, 10, &decided(up(), outcome, 2)).is_empty());
     }
+}
+
+#[test]
+fn a_reload_is_not_over_before_the_old_workers_have_left() {
+    let mut notify = ready();
+    look(&mut notify, 7, &reloading());
+    let adopted = Status { state: ServerState::Relieving, ended: None, ..decided(up(), Outcome::Adopted, 8) };
+    assert!(look(&mut notify, 8, &adopted).is_empty());
+    assert_eq!(look(&mut notify, 9, &decided(up(), Outcome::Adopted, 9)), ["READY=1"]);
 }
 
 #[test]

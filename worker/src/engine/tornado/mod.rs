@@ -149,6 +149,11 @@ impl Crew {
         ends.saturating_sub(clock::now()) as f64 / 1000.0
     }
 
+    /// Nobody is accepted any more.
+    fn has_left(&self) {
+        self.engine.say_left();
+    }
+
     /// Nobody is left.
     fn is_empty(&self) {
         self.engine.drained.store(true, Ordering::SeqCst);

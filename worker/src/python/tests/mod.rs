@@ -133,7 +133,7 @@ fn connect(peer: Peer) -> (Box<Connection>, UnixStream) {
     };
     let socket = socket2::Socket::from(std::os::fd::OwnedFd::from(server));
     let turn = Turn::new(Arc::new(limits));
-    let connection = Connection::new(socket, peer, 0, turn, Waits::all(Duration::from_secs(10)));
+    let connection = Connection::new(socket, peer, 0, turn.into(), Waits::all(Duration::from_secs(10)));
     (Box::new(connection), client)
 }
 

@@ -352,6 +352,7 @@ class Native:
             self.empty_listeners()
         for listener in self.listeners:
             listener.close()
+        self.crew.has_left()
         # The next head on each connection, and those that are not out, say that they are the last.
         self.server.conn_params.no_keep_alive = True
         self.drain_began = self.now()

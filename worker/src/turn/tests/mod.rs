@@ -1,5 +1,6 @@
 //! Turns fed by bytes, however cut, and answered by hand.
 
+mod seat;
 mod streaming;
 
 use std::sync::Arc;
@@ -227,7 +228,7 @@ fn a_whole_request_that_nobody_began_travels_as_the_bytes_that_it_came_as() {
                 // It may come home too.
                 turn.receive(&[], &MOMENT);
                 assert_eq!(turn.next(), Next::Call);
-                let mut heir = Turn::inherit(Arc::new(limits()), turn.served());
+                let mut heir = Seat::new(Arc::new(limits()), turn.served());
                 heir.receive(stream.as_bytes(), &MOMENT);
                 assert_eq!((heir.next(), heir.served()), (Next::Call, 0));
                 assert_eq!(heir.take_body().length(), turn.take_body().length());
@@ -273,12 +274,13 @@ fn what_an_ended_connection_leaves_changes_nothing_for_the_next() {
             } else {
                 serve_by(&mut old, &[before]);
             }
-            let mut new = old.renew();
+            old.renew();
+            let mut new = old;
             assert!(new.is_idle() && new.unread().is_empty() && new.served() == 0 && !new.has_head(), "{before:?}");
             assert_eq!((new.status(), new.has_begun(), new.is_head_out()), (0, false, false));
             for next in ends {
                 assert_eq!(serve_by(&mut new, &[next]), serve(&[next]), "{next:?} behind {before:?}");
-                new = new.renew();
+                new.renew();
             }
             let mut fresh = turn();
             fresh.speak(Protocol::Scgi);

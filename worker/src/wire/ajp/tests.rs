@@ -136,6 +136,10 @@ body 0 ";
     assert_eq!(told(include_bytes!("../../../../tests/data/apache/ajp-get")), expected);
     let post = told(include_bytes!("../../../../tests/data/apache/ajp-post"));
     assert!(post.ends_with("Length(5)\nbody 5 hello"), "{post}");
+    let head = told(include_bytes!("../../../../tests/data/apache/ajp-head"));
+    assert!(head.contains("\nREQUEST_METHOD=HEAD\n") && head.ends_with("\nbody 0 "), "{head}");
+    let ping = told(include_bytes!("../../../../tests/data/apache/ajp-ping"));
+    assert!(ping.starts_with("ping\n") && ping.ends_with("body 20000 xxxxxxxxxx"), "{ping}");
 }
 
 #[test]
@@ -168,6 +172,10 @@ fn requests_follow_each_other_and_pings() {
 fn lighttpd_is_understood_where_it_keeps_to_the_protocol() {
     let get = told(include_bytes!("../../../../tests/data/lighttpd/ajp-get"));
     assert!(get.contains("\nREQUEST_METHOD=GET\nREQUEST_URI=/ajp?q=1&r=%20\n"), "{get}");
+    let head = told(include_bytes!("../../../../tests/data/lighttpd/ajp-head"));
+    // Behind a request without content it sends a packet of none.
+    let end = "\nbody 0 \n400 a packet is empty where a request must be";
+    assert!(head.contains("\nREQUEST_METHOD=HEAD\n") && head.ends_with(end), "{head}");
     // Its content has no second length.
     let post = why(include_bytes!("../../../../tests/data/lighttpd/ajp-post"));
     assert_eq!(post, "400 a packet of the body has not the length that it says");

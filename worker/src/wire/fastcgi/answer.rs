@@ -26,13 +26,28 @@ pub enum Stream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It is answered, or its abort is heard.
-    Complete = 0,
+    Complete,
+    /// Its answer ends in the middle. The protocol has no word for that, so it is the exit status of a CGI program that failed (6.2).
+    Cut,
     /// A second request came on a connection that has one at a time.
-    CannotMultiplex = 1,
+    CannotMultiplex,
     /// There is no room for it.
-    Overloaded = 2,
+    Overloaded,
     /// The role is none that we have.
-    UnknownRole = 3,
+    UnknownRole,
+}
+
+impl Status {
+    /// appStatus, as far as it is not 0, and protocolStatus.
+    fn codes(self) -> (u8, u8) {
+        match self {
+            Status::Complete => (0, 0),
+            Status::Cut => (1, 0),
+            Status::CannotMultiplex => (0, 1),
+            Status::Overloaded => (0, 2),
+            Status::UnknownRole => (0, 3),
+        }
+    }
 }
 
 impl Stream {
@@ -69,10 +84,11 @@ pub fn close_stream(stream: Stream, id: u16, out: &mut Vec<u8>) {
     Header::padded(stream.kind(), id, 0).write(out);
 }
 
-/// Ends a request: END_REQUEST, with the exit status of a program that has done its work.
+/// Ends a request: END_REQUEST.
 pub fn end(id: u16, status: Status, out: &mut Vec<u8>) {
     Header::padded(Kind::EndRequest, id, 8).write(out);
-    out.extend_from_slice(&[0, 0, 0, 0, status as u8, 0, 0, 0]);
+    let (of_application, of_protocol) = status.codes();
+    out.extend_from_slice(&[0, 0, 0, of_application, of_protocol, 0, 0, 0]);
 }
 
 /// What the connection can tell of the program (FastCGI 1.0, 4.1).

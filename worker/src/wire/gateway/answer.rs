@@ -127,14 +127,6 @@ impl Manner {
             }),
         }
     }
-
-    /// Whether a cut answer is seen to be one.
-    pub fn shows_its_end(self) -> bool {
-        match self {
-            Manner::Http | Manner::Cgi | Manner::Uwsgi => false,
-            Manner::FastCgi(_) | Manner::Ajp => true,
-        }
-    }
 }
 
 /// Puts what `out` has from `start` on into records of STDOUT.

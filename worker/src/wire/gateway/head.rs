@@ -5,6 +5,7 @@
 //! * SCRIPT_NAME and PATH_INFO were decoded by the gateway and are not decoded again. Gateways differ in what they send: where PATH_INFO
 //!   is absent it is what follows SCRIPT_NAME in REQUEST_URI, decoded once. nginx (by its `fastcgi_params`) and Apache's
 //!   `mod_proxy_*` name the whole path as SCRIPT_NAME, for they know no script: see [`is_no_script`].
+//! * A SERVER_NAME or SERVER_PORT that is empty is not told, and a port in SERVER_NAME is none of its name.
 //! * What is absent is what it is for the simplest request: `GET / HTTP/1.1`.
 
 use super::Limits;
@@ -115,6 +116,10 @@ fn sort(text: &mut [u8], field: Field, (known, meta): (&mut Known, &mut Meta), h
                 b"SCRIPT_FILENAME" => known.file = Some(value),
                 b"REMOTE_ADDR" => meta.client.0 = value,
                 b"REMOTE_PORT" => meta.client.1 = value,
+                // nginx sends one that is empty where its server has no name, and an environ has none that is (PEP 3333).
+                b"SERVER_NAME" | b"SERVER_PORT" if value.is_empty() => return Ok(()),
+                // HAProxy sends the Host field, in which there may be a port (RFC 3875 4.1.14 has none).
+                b"SERVER_NAME" => return Ok(meta.variables.push(Field { name, value: without_port(value, text) })),
                 b"HTTPS" => {
                     let value = value.of(text);
                     meta.is_https = value == b"1" || value.eq_ignore_ascii_case(b"on");
@@ -125,6 +130,16 @@ fn sort(text: &mut [u8], field: Field, (known, meta): (&mut Known, &mut Meta), h
         }
     }
     Ok(())
+}
+
+/// A name without the port behind it, if there is one. The colons of an IPv6 literal are within it.
+fn without_port(name: Span, text: &[u8]) -> Span {
+    let bytes = name.of(text);
+    let colon =
+        memchr::memchr(b':', bytes).filter(|first| bytes[*first..].iter().filter(|byte| **byte == b':').count() == 1);
+    let literal = bytes.starts_with(b"[").then(|| memchr::memchr(b']', bytes)).flatten().map(|end| end + 1);
+    let end = literal.or(colon).filter(|end| *end > 0).unwrap_or(bytes.len());
+    Span::new(name.range().start, name.range().start + end)
 }
 
 /// One, and a valid one; empty when the client has no name for us (RFC 9112 3.2).

@@ -103,6 +103,29 @@ fn fields_are_fields_again_and_the_rest_is_passed_on() {
 }
 
 #[test]
+fn the_server_has_a_name_without_a_port_or_none_is_told() {
+    let name = |value: &str| {
+        let (head, text) = head(&[("SERVER_NAME", value), ("SERVER_PORT", "")]).unwrap();
+        let variables = head.meta.unwrap().variables;
+        let told = |field: &Field| String::from_utf8_lossy(field.value.of(&text)).into_owned();
+        // The other one is SCGI.
+        variables[1..].iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(name(""), [""; 0]);
+    for (value, expected) in [
+        ("shop.example", "shop.example"),
+        ("shop.example:8080", "shop.example"),
+        ("192.0.2.1:80", "192.0.2.1"),
+        ("[::1]:80", "[::1]"),
+        ("[::1]", "[::1]"),
+        ("::1", "::1"),
+        (":80", ":80"),
+    ] {
+        assert_eq!(name(value), [expected], "{value}");
+    }
+}
+
+#[test]
 fn what_cannot_be_what_it_says_is_refused() {
     let long = format!("/{}", "x".repeat(100));
     type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'static str);

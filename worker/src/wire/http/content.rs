@@ -123,9 +123,15 @@ impl Content {
         self.after
     }
 
-    /// Whether a client can tell a cut from the end: by Content-Length or the last chunk. Without either only a reset can.
+    /// Whether a client can tell a cut from the end: by Content-Length, by the last chunk, by AJP's last packet. Else only a reset can say it:
+    /// Apache's SCGI takes the end of a connection for that of an answer whatever its Content-Length, and nginx's FastCGI, where it does not
+    /// buffer, whether END_REQUEST has come or not.
     pub fn shows_its_end(&self) -> bool {
-        self.framing != Framing::UntilClose || self.manner.shows_its_end()
+        match self.manner {
+            Manner::Http => self.framing != Framing::UntilClose,
+            Manner::Cgi | Manner::Uwsgi | Manner::FastCgi(_) => false,
+            Manner::Ajp => true,
+        }
     }
 
     /// How many bytes may still be sent: by Content-Length, or 0 where there must be no content. `None` when only the application knows.

@@ -56,6 +56,19 @@ fn why(bytes: &[u8]) -> &'static str {
 }
 
 #[test]
+fn nginx_and_haproxy_are_understood() {
+    for (bytes, expected) in [
+        (&include_bytes!("../../../../tests/data/nginx/proxy-1-get")[..], tcp("127.0.0.1:60498", "127.0.66.1:7013")),
+        (&include_bytes!("../../../../tests/data/haproxy/proxy-1-get")[..], tcp("127.0.0.1:60008", "127.0.66.1:7003")),
+        (&include_bytes!("../../../../tests/data/haproxy/proxy-2-get")[..], tcp("127.0.0.1:57616", "127.0.66.1:7004")),
+    ] {
+        let (header, rest) = outcome(bytes).unwrap().expect("a whole header");
+        assert_eq!(header.said, expected);
+        assert!(rest.starts_with(b"GET /http/"), "{}", rest.escape_ascii());
+    }
+}
+
+#[test]
 fn a_line_tells_the_client() {
     let four = tcp("192.0.2.1:4711", "198.51.100.1:443");
     assert_eq!(said(b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n"), four);

@@ -80,7 +80,8 @@ fn check(input: &[u8], variables: &[Field]) -> Result<(), Refusal> {
     }
     let mut names: Vec<&[u8]> = variables.iter().map(name).collect();
     names.sort_unstable();
-    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+    // nginx (before 1.23) makes a variable of each field, of repeated ones too, which mean what they do in HTTP.
+    if names.windows(2).any(|pair| pair[0] == pair[1] && !pair[0].starts_with(b"HTTP_")) {
         return Err(bad("there are two variables of one name"));
     }
     let is_scgi = variables.iter().any(|field| name(field) == b"SCGI" && field.value.of(input) == b"1");

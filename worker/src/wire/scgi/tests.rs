@@ -62,6 +62,7 @@ fn whatever_is_not_by_the_letter_is_refused() {
         (&netstring(&[length]), "the variable SCGI is not 1"),
         (&netstring(&[length, ("SCGI", "2")]), "the variable SCGI is not 1"),
         (&netstring(&[length, scgi, ("A", "1"), ("A", "1")]), "there are two variables of one name"),
+        (&netstring(&[length, ("HTTP_A", "1"), length, scgi]), "there are two variables of one name"),
         (&netstring(&[length, scgi, ("", "1")]), "a variable has no name"),
         (&netstring(&[length, scgi, ("A B", "1")]), "the name of a variable has a byte that no name has"),
         (&netstring(&[length, scgi, ("HTTP_A", "1\r\n2")]), "a field value has a control character"),
@@ -85,4 +86,56 @@ fn limits_are_kept_as_soon_as_they_can_be() {
     };
     assert!(matches!(status(&with(6)), Ok(Some(_))));
     assert_eq!(status(&with(7)), Err(431));
+}
+
+/// What a real server sent, by its variables and its body; and that it says nothing before it is whole.
+fn sent_by_a_server(bytes: &[u8], expected: &[&str], body: &[u8]) {
+    const WIDE: Limits = Limits { count_max: 60, bytes_max: 2000 };
+    let outcome = |input: &[u8]| {
+        let mut variables = Vec::new();
+        let taken = read(input, WIDE, &mut variables).expect("it is by the letter");
+        let text = |span: Span| span.of(input).escape_ascii().to_string();
+        let line = |field: &Field| format!("{}={}", text(field.name), text(field.value));
+        taken.map(|taken| (variables.iter().map(line).collect::<Vec<_>>(), taken))
+    };
+    let (variables, taken) = outcome(bytes).expect("a whole netstring");
+    for expected in expected {
+        assert!(variables.iter().any(|variable| variable == expected), "{expected} in {variables:#?}");
+    }
+    assert_eq!(&bytes[taken..], body);
+    for cut in 0..bytes.len() {
+        let known = (cut >= taken).then(|| (variables.clone(), taken));
+        assert_eq!(outcome(&bytes[..cut]), known, "cut at {cut}");
+    }
+}
+
+#[test]
+fn nginx_is_understood() {
+    let expected = [
+        "REQUEST_URI=/scgi/caf%C3%A9%20x/%2F/a+b%252F?q=1&r=%20",
+        "HTTP_COOKIE=a=1",
+        "HTTP_COOKIE=b=2",
+        "HTTP_X_TWICE=1",
+        "HTTP_X_TWICE=2",
+        "HTTP_X_EMPTY=",
+    ];
+    sent_by_a_server(include_bytes!("../../../../tests/data/nginx/scgi-get"), &expected, b"");
+    sent_by_a_server(include_bytes!("../../../../tests/data/nginx/scgi-post"), &["CONTENT_LENGTH=5"], b"hello");
+    sent_by_a_server(include_bytes!("../../../../tests/data/nginx/scgi-chunked"), &["CONTENT_LENGTH=5"], b"hello");
+    let stream = include_bytes!("../../../../tests/data/nginx/scgi-stream");
+    sent_by_a_server(stream, &["CONTENT_LENGTH=5", "HTTP_TRANSFER_ENCODING=chunked"], b"hello");
+    sent_by_a_server(include_bytes!("../../../../tests/data/nginx/scgi-head"), &["REQUEST_METHOD=HEAD"], b"");
+}
+
+#[test]
+fn apache_and_lighttpd_are_understood() {
+    let expected = ["REQUEST_URI=/scgi/caf%C3%A9%20x/a+b%252F?q=1&r=%20", "HTTP_COOKIE=a=1, b=2", "HTTP_X_TWICE=1, 2"];
+    sent_by_a_server(include_bytes!("../../../../tests/data/apache/scgi-get"), &expected, b"");
+    sent_by_a_server(include_bytes!("../../../../tests/data/apache/scgi-post"), &["CONTENT_LENGTH=5"], b"hello");
+    sent_by_a_server(include_bytes!("../../../../tests/data/apache/scgi-head"), &["REQUEST_METHOD=HEAD"], b"");
+    let expected = ["REQUEST_URI=/scgi/caf%C3%A9%20x/%2F/a+b%252F?q=1&r=%20", "SCRIPT_NAME=/scgi", "HTTP_X_TWICE=1, 2"];
+    sent_by_a_server(include_bytes!("../../../../tests/data/lighttpd/scgi-get"), &expected, b"");
+    sent_by_a_server(include_bytes!("../../../../tests/data/lighttpd/scgi-post"), &["CONTENT_LENGTH=5"], b"hello");
+    sent_by_a_server(include_bytes!("../../../../tests/data/lighttpd/scgi-chunked"), &["CONTENT_LENGTH=5"], b"hello");
+    sent_by_a_server(include_bytes!("../../../../tests/data/lighttpd/scgi-head"), &["REQUEST_METHOD=HEAD"], b"");
 }

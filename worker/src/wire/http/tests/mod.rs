@@ -5,6 +5,7 @@ mod body;
 mod cases;
 mod framing;
 mod head;
+mod proxies;
 mod random;
 
 use super::{body as wire_body, head as wire_head};
