@@ -30,7 +30,7 @@ touch $@
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run build deb wheel wheels test lint unit reference venv proxies systemd bench slow chaos leaks conformance fuzz clean
+.PHONY: help run build deb wheel wheels test lint unit reference venv proxies systemd bench slow neighbours chaos leaks conformance fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -116,6 +116,9 @@ bench: build proxies $(BENCH_VENV)/ready-$(VERSION) ## what a request costs, bes
 slow: build ## the latency of good clients beside 5,000 that hardly send (FLAGS=--help)
 	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }
 	@$(PYTHON) tests/bench/slow.py --programs $(TARGET)/release $(FLAGS)
+
+neighbours: build $(BENCH_VENV)/ready-$(VERSION) ## the latency of quick requests beside slow ones, and beside granian and gunicorn (FLAGS=--help)
+	@$(PYTHON) tests/bench/neighbours.py --programs $(TARGET)/release --rivals $(BENCH_VENV) $(FLAGS)
 
 chaos: build venv $(BENCH_VENV)/ready-$(VERSION) ## 200 reloads, broken ones too, under load, by each engine, and beside gunicorn and granian
 	cargo test --release --package monoceros-tests --test all -- --ignored --nocapture --test-threads=1 \

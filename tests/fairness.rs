@@ -38,6 +38,57 @@ fn clients_that_keep_their_connections_are_shared_by_all_workers() {
     assert_fair(&served(&server));
 }
 
+/// Clients that keep their connections, each with the worker that has it.
+fn kept_clients(server: &Server, count: usize) -> Vec<(Client, i32)> {
+    let mut clients: Vec<Client> = (0..count).map(|_| server.connect()).collect();
+    let told = clients.iter_mut().map(pid_by).collect::<Vec<_>>();
+    clients.into_iter().zip(told).collect()
+}
+
+/// Which worker answers.
+fn pid_by(client: &mut Client) -> i32 {
+    let answer = client.get("/pid").expect_status(200);
+    answer.text().trim_start_matches("/pid ").parse().expect("a number")
+}
+
+#[test]
+fn who_keeps_a_connection_to_a_busy_worker_is_served_by_a_free_one() {
+    let server = Site::new("turnstile:application").app("workers: 2").serve();
+    let mut clients = kept_clients(&server, 12);
+    let (mut holder, busy) = clients.pop().expect("there are twelve");
+    holder.send("GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    eventually("the call", || server.site().read("calls").contains("/wait").then_some(()));
+    assert!(clients.iter().any(|(_, pid)| *pid == busy), "all clients are with one worker");
+    // All of them twice: the second time they are where they were served the first time. A body travels too.
+    for (client, _) in &mut clients {
+        assert_ne!(pid_by(client), busy);
+        assert_eq!(client.post("/echo", &[b'x'; 1000]).expect_status(200).body.len(), 1005);
+        assert_ne!(pid_by(client), busy);
+    }
+    // Two requests behind each other come back in their order.
+    let (client, _) = &mut clients[0];
+    client.send("GET /one HTTP/1.1\r\nHost: localhost\r\n\r\nGET /two HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!((client.answer().text(), client.answer().text()), ("/one", "/two"));
+    server.site().put("open", "");
+    holder.answer().expect_status(200);
+}
+
+#[test]
+fn a_request_that_no_sibling_takes_comes_home_and_is_answered_in_time() {
+    let server = Site::new("turnstile:application").app("workers: 2\ntimeouts: {queue: 1s}").serve();
+    let mut clients = kept_clients(&server, 12);
+    let (mut holder, busy) = clients.pop().expect("there are twelve");
+    // It seems to be free, and never takes anything.
+    let other = clients.iter().map(|(_, pid)| *pid).find(|pid| *pid != busy).expect("there are two workers");
+    crate::harness::stop(other);
+    holder.send("GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    eventually("the call", || server.site().read("calls").contains("/wait").then_some(()));
+    let (client, _) = clients.iter_mut().find(|(_, pid)| *pid == busy).expect("it has several");
+    client.get("/quick").expect_status(503);
+    server.site().put("open", "");
+    holder.answer().expect_status(200);
+}
+
 #[test]
 fn nobody_waits_for_a_worker_that_is_busy_or_gone() {
     let server = Site::new("turnstile:application").app("workers: 2").serve();

@@ -1,5 +1,6 @@
-"""`/wait` waits until there is a file `open` beside this one; every call leaves a line in the file `calls`."""
+"""`/wait` waits until there is a file `open` beside this one; `/pid` says which process it is; every call leaves a line in the file `calls`."""
 
+import os
 import pathlib
 import threading
 
@@ -14,5 +15,7 @@ def application(environ, start_response):
     while path == "/wait" and not (FOLDER / "open").exists():
         tick.wait(0.005)
     body = environ["wsgi.input"].read()
+    if path == "/pid":
+        body = b" %d" % os.getpid()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(path) + len(body)))])
     return [path.encode(), body]

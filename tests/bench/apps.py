@@ -8,6 +8,7 @@ PLAIN = ("Content-Type", "text/plain; charset=utf-8")
 MEGABYTE = bytes(1024 * 1024)
 CHUNK = b"x" * 1000
 SLEEP_SECONDS = 0.01
+SLOW_SECONDS = 0.5
 
 
 def hello(environ, start_response):
@@ -49,6 +50,13 @@ def stream(environ, start_response):
 def sleep(environ, start_response):
     """Waits as for a database."""
     time.sleep(SLEEP_SECONDS)
+    return hello(environ, start_response)
+
+
+def neighbours(environ, start_response):
+    """Quick, but for who asks for what is slow."""
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(SLOW_SECONDS)
     return hello(environ, start_response)
 
 

@@ -81,7 +81,7 @@ def pyruvate(tools, task):
 
 
 def granian(tools, task):
-    options = ["--interface", "wsgi", "--workers", "1", "--blocking-threads", str(task.threads), "--no-ws"]
+    options = ["--interface", "wsgi", "--workers", str(task.workers), "--blocking-threads", str(task.threads), "--no-ws"]
     if task.is_tls:
         options += ["--ssl-certificate", "own.pem", "--ssl-keyfile", "own.key"]
     listen = ["--log-level", "warning", "--host", "127.0.0.1", "--port", str(task.port), "--backlog", "4096"]
@@ -92,7 +92,7 @@ def uwsgi(tools, task):
     # Its row of streams is empty: on a connection that is kept it gives an answer without a length no end.
     sockets = {"http": "--http11-socket", "fastcgi": "--fastcgi-socket", "scgi": "--scgi-socket", "uwsgi": "--uwsgi-socket"}
     listen = [sockets[task.protocol], task.address, "--so-keepalive"]
-    options = ["--master", "--processes", "1", "--threads", str(task.threads), "--disable-logging", "--listen", "100"]
+    options = ["--master", "--processes", str(task.workers), "--threads", str(task.threads), "--disable-logging", "--listen", "100"]
     virtualenv = ["--virtualenv", tools.rivals, "--need-app", "--die-on-term", "--buffer-size", "65535"]
     # It looks for a callable where a module that makes it when it is asked for has none; but it calls what ends so.
     factory = "_application()" if task.app in ("flask", "django") else ""
@@ -116,7 +116,7 @@ def gunicorn(*options):
         more = ["--threads", str(task.threads)] if "gthread" in options else []
         tls = ["--certfile", "own.pem", "--keyfile", "own.key"] if task.is_tls else []
         more += ["--protocol", task.protocol]
-        listen = ["--workers", "1", "--log-level", "warning", "--bind", task.address, "--worker-connections", "20000"]
+        listen = ["--workers", str(task.workers), "--log-level", "warning", "--bind", task.address, "--worker-connections", "20000"]
         return [tools.rivals / "bin/gunicorn", *options, *more, *tls, *listen, task.wsgi]
 
     return command

@@ -2,7 +2,7 @@
 
 Each server runs one worker on CPU 0, and wrk asks from CPU 1. In every round each of them is started afresh, warmed up, and loaded in turn,
 so that whatever the machine does to one it does to all; the medians of the rounds are printed. The figure to look at is the CPU time per
-request: requests per second also measure the client. Beside the servers stand two floors: the bare call of the application in a loop of
+request: requests per second also measure the client. Beside the servers stand floors: the bare call of the application in a loop of
 Python's, and our own worker answering without Python.
 
 CPU time is that of all the server's processes over the load phase, divided by the requests that wrk counted. A rival that closes its
@@ -23,6 +23,7 @@ from servers import OURS, SERVERS, YARDSTICK, Task
 WARM_UP_SECONDS = 1
 WITHOUT_PYTHON = "(no Python)"
 BARE_CALL = "(bare call)"
+BARE_THREADS = "(bare threads)"
 
 # The CPU time of a call in µs: an environ, the call, and what it gives.
 CALLS = """\
@@ -41,6 +42,26 @@ while time.process_time() - began < 0.5:
             pass
     count += 100
 print((time.process_time() - began) / count * 1e6)
+"""
+
+# The CPU time of a call in µs, and calls per second, of threads that do nothing else: how late this machine wakes who sleeps.
+CALLS_OF_THREADS = """\
+import sys, threading, time, apps
+application, count, seconds = getattr(apps, sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+end = time.monotonic() + seconds
+def call_on():
+    calls = 0
+    while time.monotonic() < end:
+        application({}, lambda status, headers, exc_info=None: None)
+        calls += 1
+    totals.append(calls)
+totals, threads = [], [threading.Thread(target=call_on) for _ in range(count)]
+began = time.process_time()
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print((time.process_time() - began) / sum(totals) * 1e6, sum(totals) / seconds)
 """
 
 
@@ -94,10 +115,22 @@ def bare_call(row, arguments, folder):
     return (float(output), 0, 0, 0, 0, 0, 0, 0)
 
 
+def bare_threads(row, arguments, folder):
+    """The CPU µs of the application called by threads of Python's alone, and how often they do."""
+    python, seconds = arguments.rivals / "bin/python", arguments.seconds
+    command = machine.pinned(0, [python, "-c", CALLS_OF_THREADS, row.app, str(row.threads), str(seconds)])
+    output = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    cost, rate = map(float, output.split())
+    return (cost, rate, 0, 0, 0, 0, 0, 0)
+
+
+FLOORS = {BARE_CALL: bare_call, BARE_THREADS: bare_threads}
+
+
 def contestants(row, arguments):
     names = [name for name in arguments.servers if SERVERS[name].can(row)]
     floors = [BARE_CALL, WITHOUT_PYTHON] if row.app == "hello" and not row.is_tls and not row.idle and not row.behind_nginx else []
-    return names + floors
+    return names + floors + ([BARE_THREADS] if row.ideal else [])
 
 
 def print_row(row, measured):
@@ -112,8 +145,9 @@ def print_row(row, measured):
         last = f" {idle:11.0f}" if row.idle else ""
         figures = f"{rate:12.0f} {p50:8.0f} {p99:8.0f} {failed:7.0f} {size:8.1f} {start:9.0f}{last}"
         print(f"{name:38} {cost:14.2f} {ratio} {figures if name != BARE_CALL else ''}")
-    if row.ideal and OURS in medians:
+    if row.ideal and {OURS, BARE_THREADS} <= set(medians):
         print(f"{'of the ideal':38} {medians[OURS][1] / row.ideal:14.3f}")
+        print(f"{'of what bare threads do':38} {medians[OURS][1] / medians[BARE_THREADS][1]:14.3f}")
     if {OURS, BARE_CALL, WITHOUT_PYTHON} <= set(medians):
         floor = medians[BARE_CALL][0] + medians[WITHOUT_PYTHON][0]
         print(f"{OURS + ' to the sum of the floors':38} {medians[OURS][0] / floor:14.2f}")
@@ -131,7 +165,7 @@ def main():
                 for name in names:
                     print(f"{row.title}: round {number} of {arguments.rounds}: {name}", file=sys.stderr)
                     try:
-                        take = bare_call if name == BARE_CALL else functools.partial(measure, name)
+                        take = FLOORS.get(name, functools.partial(measure, name))
                         measured[name].append(take(row, arguments, folder))
                     except subprocess.CalledProcessError:
                         print(f"{name} does not serve this row", file=sys.stderr)

@@ -122,6 +122,34 @@ fn an_underscore_in_a_name_is_a_hyphen_where_the_web_server_lets_it_through_as_a
 }
 
 #[test]
+fn the_server_has_a_name_without_a_port_and_one_that_is_empty_is_none() {
+    let gateways = Gateways::serve("mirror:application", "");
+    for wire in [Wire::Scgi, Wire::Uwsgi, Wire::FastCgi] {
+        let listener = gateways.address(wire);
+        let by = |name: &str, port: &str| {
+            let asked = Asked::get("/").variable("SERVER_NAME", name).variable("SERVER_PORT", port);
+            // Those behind them are where they were.
+            let told = told(&gateways.asked(wire, &asked), "SERVER_NAME SERVER_PORT REMOTE_ADDR REMOTE_PORT");
+            told.strip_suffix(" 192.0.2.7 4711").unwrap_or_else(|| panic!("{told}")).to_owned()
+        };
+        for _ in 0..2 {
+            assert_eq!(by("", ""), format!("{} {}", listener.ip(), listener.port()), "{wire:?}");
+            for (name, expected) in [
+                ("shop.example", "shop.example"),
+                ("shop.example:8080", "shop.example"),
+                ("192.0.2.1:80", "192.0.2.1"),
+                ("[::1]:80", "[::1]"),
+                ("[::1]", "[::1]"),
+                ("::1", "::1"),
+                (":80", ":80"),
+            ] {
+                assert_eq!(by(name, "81"), format!("{expected} 81"), "{wire:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_mount_means_the_same_by_every_wire() {
     let gateways = Gateways::serve("mirror:application", "mount: /app");
     for (target, path) in [("/app", ""), ("/app/", "/"), ("/app/a%2Fb", "/a/b"), ("/%61pp/x", "/x")] {

@@ -18,7 +18,7 @@ fn text(said: &Said) -> String {
 fn what_a_client_says_of_framing_and_proxies_by_fields_like_variables_is_nothing() {
     let gateways = Gateways::serve("mirror:application", "");
     let asked = Asked::post("/", b"four")
-        .field("Content_Length", "9")
+        .field("Content_Length", "4")
         .field("Content_Type", "text/evil")
         .field("Transfer_Encoding", "chunked")
         .field("Proxy", "http://evil.example");
@@ -30,6 +30,19 @@ fn what_a_client_says_of_framing_and_proxies_by_fields_like_variables_is_nothing
             assert!(!environ.contains_key(key), "{key} by {wire:?}");
         }
         assert!(answer.text().contains("\"body\": \"four\""), "{wire:?}: {answer}");
+    }
+}
+
+#[test]
+fn a_length_that_is_another_than_the_clients_is_refused_for_some_of_the_body_would_be_lost() {
+    let gateways = Gateways::serve("mirror:counted", "");
+    for wire in [Wire::Scgi, Wire::Uwsgi, Wire::FastCgi] {
+        for (own, clients) in [("0", "4"), ("4", "9")] {
+            let asked =
+                Asked::post("/", b"four").variable("CONTENT_LENGTH", own).variable("HTTP_CONTENT_LENGTH", clients);
+            let asked = Asked { body: asked.body[..own.parse().unwrap()].to_vec(), ..asked };
+            assert_eq!(gateways.asked(wire, &asked).status, 400, "{own} and {clients} by {wire:?}");
+        }
     }
 }
 
@@ -81,7 +94,7 @@ fn connect(gateways: &Gateways) -> Client {
 
 fn expect_use(client: &mut Client, id: u16) {
     client.send(request(id, KEEP_CONN, &Asked::post("/", b"123")));
-    assert_eq!(text(&answer(client, id).unwrap()), "3");
+    assert_eq!(text(&answer(client, id).expect("an answer")), "3");
 }
 
 #[test]

@@ -271,6 +271,17 @@ fn an_answer_that_breaks_off_never_looks_complete() {
 }
 
 #[test]
+fn an_answer_whose_time_is_over_never_looks_complete() {
+    let gateways = Gateways::serve("calls:application", "threads: 4\ntimeouts: {request: 300ms}");
+    for wire in GATEWAYS {
+        let mut client = Client::connect(gateways.address(*wire));
+        let broken = wire.ask(&mut client, &Asked::get("/chunks")).expect_err("it is not complete").to_string();
+        let expected = if *wire == Wire::Ajp { "" } else { "Reset after" };
+        assert!(broken.starts_with(expected), "{wire:?}: {broken}");
+    }
+}
+
+#[test]
 fn a_listener_may_choose_its_peers() {
     let site = Site::new("mirror:counted");
     let (open, closed) = (site.listen(), site.another_address());

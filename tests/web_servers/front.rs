@@ -14,6 +14,8 @@ use crate::metrics::page::Page;
 pub enum Kind {
     /// nginx, behind `examples/behind-nginx`.
     Nginx,
+    /// The same, which passes on requests and answers as they come.
+    NginxUnbuffered,
     /// Apache httpd, behind `examples/behind-apache`.
     Apache,
     /// HAProxy, behind `examples/behind-haproxy`.
@@ -49,7 +51,7 @@ const METRICS: u16 = 9100;
 impl Kind {
     fn example(self) -> &'static str {
         match self {
-            Kind::Nginx => "behind-nginx",
+            Kind::Nginx | Kind::NginxUnbuffered => "behind-nginx",
             Kind::Apache => "behind-apache",
             Kind::Haproxy | Kind::HaproxySharing | Kind::Lighttpd => "behind-haproxy",
         }
@@ -105,20 +107,22 @@ impl Kind {
     /// The ports that it listens on.
     fn ports(self) -> Vec<u16> {
         match self {
-            Kind::Nginx => vec![8081, 8082, 8083, 8084, 8085],
+            Kind::Nginx | Kind::NginxUnbuffered => vec![8081, 8082, 8083, 8084, 8085],
             Kind::Apache => vec![8081, 8082, 8083, 8084, 8086, 8087, 8088],
             Kind::Haproxy | Kind::HaproxySharing => vec![8081, 8082, 8085],
-            Kind::Lighttpd => vec![8081, 8083, 8088],
+            Kind::Lighttpd => vec![8081, 8082, 8083, 8084, 8088],
         }
     }
 
     fn start(self, site: &Site, places: &Places) -> Process {
         let (program, text, options) = match self {
-            Kind::Nginx => {
+            Kind::Nginx | Kind::NginxUnbuffered => {
                 for file in ["fastcgi_params", "scgi_params", "uwsgi_params"] {
                     fs::copy(Path::new("/etc/nginx").join(file), site.path(file)).expect("nginx has parameters");
                 }
-                ("nginx", include_str!("nginx.conf").to_owned(), "-e stderr -c FILE")
+                let text = include_str!("nginx.conf");
+                let text = if self == Kind::Nginx { text.to_owned() } else { unbuffered(text) };
+                ("nginx", text, "-e stderr -c FILE")
             }
             Kind::Apache => {
                 let listen = self.ports().iter().map(|port| format!("Listen 127.0.0.1:{port}\n")).collect::<String>();
@@ -164,6 +168,13 @@ impl Front {
             });
         }
     }
+}
+
+/// nginx's configuration without its buffers.
+fn unbuffered(text: &str) -> String {
+    let off = ["proxy", "fastcgi", "scgi", "uwsgi"]
+        .map(|protocol| format!("    {protocol}_buffering off;\n    {protocol}_request_buffering off;\n"));
+    text.replacen("http {\n", &format!("http {{\n{}", off.concat()), 1)
 }
 
 /// HAProxy's configuration with requests beside each other on one connection, and little patience.

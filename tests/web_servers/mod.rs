@@ -73,6 +73,8 @@ ways! {
     // It writes targets anew, lets fields with an underscore through, and keeps no connection.
     lighttpd_fastcgi: Lighttpd 8081 Way { query: "q=A&r=a+b", own: "one, evil", upstream: Upstream::Closed, ..USUAL };
     lighttpd_scgi: Lighttpd 8083 Way { query: "q=A&r=a+b", own: "one, evil", cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
+    lighttpd_http: Lighttpd 8082 Way { query: "q=A&r=a+b", upstream: Upstream::Closed, ..USUAL };
+    lighttpd_uwsgi: Lighttpd 8084 Way { query: "q=A&r=a+b", own: "one, evil", cut: Cut::ByLength, upstream: Upstream::Closed, ..USUAL };
 }
 
 #[test]
@@ -123,4 +125,19 @@ fn haproxy_gives_the_same_by_other_sockets() {
 #[test]
 fn lighttpd_gives_the_same_by_other_sockets() {
     by_other_sockets(Kind::Lighttpd);
+}
+
+#[test]
+fn nginx_gives_the_same_without_its_buffers() {
+    let front = Kind::NginxUnbuffered.with_every_answer();
+    for (_, port, way) in WAYS.iter().filter(|(of, port, _)| *of == Kind::Nginx && *port != 8083) {
+        eprintln!("the way by {port}");
+        // By FastCGI it takes the end of a connection for that of an answer then.
+        let cut = if *port == 8082 { Cut::ByLength } else { way.cut };
+        tour::tour(&front, *port, Way { cut, ..*way });
+    }
+    // By SCGI it tells as CONTENT_LENGTH what it has read so far; the application must not take that for the body.
+    let mut client = front.connect(8083);
+    client.send("POST /count HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 1000000\r\n\r\n");
+    assert_eq!(client.answer().status, 400);
 }

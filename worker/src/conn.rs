@@ -240,7 +240,7 @@ impl Connection {
             return self.flush_sealed();
         }
         if self.place.is_some() {
-            return self.flush_on_trunk();
+            return self.flush_on_trunk(behind);
         }
         let (flushed, moved) = send::send(&self.socket, self.turn.output(), behind);
         self.is_corked |= moved && behind == Behind::More;

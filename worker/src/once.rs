@@ -115,7 +115,7 @@ fn connect(assignment: &Assignment, policy: &Arc<Policy>) -> io::Result<(Box<Con
         body: body::Limits { body_bytes_max: limits.body_bytes_max, trailer_bytes_max: 0 },
         bodies: Bodies::Buffer,
         body_memory_max: limits.body_memory_max,
-        idle_buffer_max: 0,
+        kept_buffer_max: 0,
         ending: Arc::default(),
     };
     let mut turn = Turn::new(Arc::new(limits));

@@ -46,15 +46,23 @@ impl std::fmt::Debug for Lent {
     }
 }
 
-/// Bytes and files on their way out.
+/// What is more than bytes of ours.
+#[derive(Debug, Default)]
+enum Bulk {
+    #[default]
+    Nothing,
+    File(Stretch),
+    /// A file that is put into packets.
+    Packed(Stretch, Manner),
+    Lent(Lent),
+}
+
+/// Bytes, files and loans on their way out.
 #[derive(Debug, Default)]
 pub struct Output {
     bytes: Vec<u8>,
     sent: usize,
-    stretch: Option<Stretch>,
-    /// How the stretch is put into packets, if it is.
-    packed: Option<Manner>,
-    lent: Option<Lent>,
+    bulk: Bulk,
     behind: Vec<u8>,
 }
 
@@ -79,25 +87,27 @@ impl Output {
 
     /// Queues a part of a file behind the bytes.
     pub fn push(&mut self, stretch: Stretch) {
-        assert!(!self.has_bulk(), "the item before was not sent yet");
-        self.stretch = Some(stretch);
-    }
-
-    /// Queues the first `length` bytes of a loan behind the bytes, without a copy.
-    pub fn push_lent(&mut self, loan: Loan, length: usize) {
-        assert!(!self.has_bulk(), "the item before was not sent yet");
-        self.lent = Some(Lent { loan, sent: 0, end: length });
-    }
-
-    /// Whether something else than bytes waits.
-    pub fn has_bulk(&self) -> bool {
-        self.stretch.is_some() || self.lent.is_some()
+        self.put(Bulk::File(stretch));
     }
 
     /// The same in packets, as this manner has them.
     pub fn push_packed(&mut self, stretch: Stretch, manner: Manner) {
-        self.push(stretch);
-        self.packed = Some(manner);
+        self.put(Bulk::Packed(stretch, manner));
+    }
+
+    /// Queues the first `length` bytes of a loan behind the bytes, without a copy.
+    pub fn push_lent(&mut self, loan: Loan, length: usize) {
+        self.put(Bulk::Lent(Lent { loan, sent: 0, end: length }));
+    }
+
+    fn put(&mut self, bulk: Bulk) {
+        assert!(!self.has_bulk(), "the item before was not sent yet");
+        self.bulk = bulk;
+    }
+
+    /// Whether something else than bytes waits.
+    pub fn has_bulk(&self) -> bool {
+        !matches!(self.bulk, Bulk::Nothing)
     }
 
     /// Whether all has left.
@@ -107,7 +117,7 @@ impl Output {
 
     /// Whether a file follows the bytes at once.
     pub fn has_file_behind(&self) -> bool {
-        self.stretch.is_some() && self.packed.is_none()
+        matches!(self.bulk, Bulk::File(_))
     }
 
     /// Bytes that wait, if nothing else does.
@@ -121,21 +131,25 @@ impl Output {
         if self.sent < self.bytes.len() {
             return Piece::Bytes(&self.bytes[self.sent..]);
         }
-        if let Some(manner) = self.packed {
-            return if self.pack(manner) { Piece::Bytes(&self.bytes[self.sent..]) } else { Piece::Broken };
+        if matches!(self.bulk, Bulk::Packed(..)) {
+            return if self.pack() { Piece::Bytes(&self.bytes[self.sent..]) } else { Piece::Broken };
         }
-        match (&self.lent, &mut self.stretch) {
-            (Some(lent), _) => Piece::Bytes(lent.rest()),
-            (None, Some(stretch)) => Piece::Stretch(stretch),
-            (None, None) => Piece::Nothing,
+        match &mut self.bulk {
+            Bulk::Nothing | Bulk::Packed(..) => Piece::Nothing,
+            Bulk::File(stretch) => Piece::Stretch(stretch),
+            Bulk::Lent(lent) => Piece::Bytes(lent.rest()),
         }
     }
 
     /// The bytes and the loan behind them, if there are both, so that one call sends them.
     #[inline]
     pub fn front_two(&self) -> Option<[IoSlice<'_>; 2]> {
-        let lent = self.lent.as_ref().filter(|_| self.sent < self.bytes.len())?;
-        Some([IoSlice::new(&self.bytes[self.sent..]), IoSlice::new(lent.rest())])
+        match &self.bulk {
+            Bulk::Lent(lent) if self.sent < self.bytes.len() => {
+                Some([IoSlice::new(&self.bytes[self.sent..]), IoSlice::new(lent.rest())])
+            }
+            Bulk::Nothing | Bulk::File(_) | Bulk::Packed(..) | Bulk::Lent(_) => None,
+        }
     }
 
     /// So many bytes of the last piece have left, or of two.
@@ -143,31 +157,31 @@ impl Output {
         let own = count.min(self.bytes.len() - self.sent);
         self.sent += own;
         let count = count - own;
-        let is_over = match (&mut self.lent, &mut self.stretch) {
-            (Some(lent), _) => {
-                lent.sent += count;
-                lent.sent == lent.end
-            }
-            (None, Some(stretch)) => {
+        let is_over = match &mut self.bulk {
+            Bulk::Nothing | Bulk::Packed(..) => false,
+            Bulk::File(stretch) => {
                 stretch.offset += count as u64;
                 stretch.length -= count as u64;
                 stretch.length == 0
             }
-            (None, None) => false,
+            Bulk::Lent(lent) => {
+                lent.sent += count;
+                lent.sent == lent.end
+            }
         };
         if self.sent == self.bytes.len() {
             self.bytes.clear();
             self.sent = 0;
             if is_over {
-                (self.stretch, self.lent) = (None, None);
+                self.bulk = Bulk::Nothing;
                 std::mem::swap(&mut self.bytes, &mut self.behind);
             }
         }
     }
 
     /// Puts the next of the file into packets. Says whether it could be had.
-    fn pack(&mut self, manner: Manner) -> bool {
-        let Some(stretch) = &mut self.stretch else { return false };
+    fn pack(&mut self) -> bool {
+        let Bulk::Packed(stretch, manner) = &mut self.bulk else { return false };
         let mut content = vec![0; stretch.length.min(PACKED_BYTES) as usize];
         if stretch.file.read_exact_at(&mut content, stretch.offset).is_err() {
             return false;
@@ -183,7 +197,7 @@ impl Output {
             rest = behind;
         }
         if stretch.length == 0 {
-            (self.stretch, self.packed) = (None, None);
+            self.bulk = Bulk::Nothing;
             self.bytes.append(&mut self.behind);
         }
         true
@@ -196,10 +210,10 @@ impl Output {
 
     /// Forgets all of it, and keeps little more than so many bytes of memory.
     pub fn empty(&mut self, keep: usize) {
-        let Output { bytes, sent, stretch, packed, lent, behind } = self;
+        let Output { bytes, sent, bulk, behind } = self;
         empty(bytes, keep);
         empty(behind, keep);
-        (*sent, *stretch, *packed, *lent) = (0, None, None, None);
+        (*sent, *bulk) = (0, Bulk::Nothing);
     }
 
     /// Gives memory back that an idle connection should not hold.

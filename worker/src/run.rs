@@ -12,8 +12,8 @@ use std::thread;
 use monoceros_shared::link::channel::{self, Receiver, Sender};
 use monoceros_shared::link::fd::Carrier;
 use monoceros_shared::link::{
-    ADOPTION, Adoption, Assignment, BELL, Failure, FromWorker, LOG, Output, Purpose, SCOREBOARD, TABLE, ToWorker,
-    VERSION, fitting,
+    ADOPTION, Adoption, Assignment, BELL, Failure, FromWorker, LOG, OFFERS, Output, Purpose, SCOREBOARD, TABLE, TAKES,
+    ToWorker, VERSION, fitting,
 };
 use monoceros_shared::log::{self, Outlet};
 use monoceros_shared::scoreboard::Scoreboard;
@@ -28,6 +28,7 @@ use crate::access::Access;
 use crate::access::line::Form;
 use crate::descriptors::Noted;
 use crate::engine::pulse::Heart;
+use crate::engine::relief::Relief;
 use crate::engine::siblings::Siblings;
 use crate::engine::{Engine, Entrance, Leave, Mode, Parts, Say, apology, greenlets, threads, tornado};
 use crate::keeper::Keeper;
@@ -136,7 +137,7 @@ impl Worker {
         let keeper = Keeper::new(self.receive_output()?)?;
         let scoreboard = Arc::new(Scoreboard::open(receive(&self.carrier, SCOREBOARD)?)?);
         self.outlet.count_on(&scoreboard);
-        let siblings = Siblings::new(receive(&self.carrier, TABLE)?, receive(&self.carrier, BELL)?)?;
+        let (siblings, relief) = self.receive_siblings()?;
         let listeners = self.receive_listeners()?;
         let form = Form::new(&self.assignment);
         let access = form.map(|form| Access::start(form, &self.outlet, &self.log)).transpose()?;
@@ -150,6 +151,7 @@ impl Worker {
             channels,
             scoreboard,
             siblings,
+            relief,
             log: self.log.clone(),
             outlet: self.outlet,
             keeper,
@@ -222,6 +224,14 @@ impl Worker {
                 Ok(Some([out?, err?]))
             }
         }
+    }
+
+    /// How it shares clients with the others, and, if it is to serve the application, requests.
+    fn receive_siblings(&self) -> io::Result<(Siblings, Option<Relief>)> {
+        let get = |name| receive(&self.carrier, name);
+        let siblings = Siblings::new(get(TABLE)?, get(BELL)?)?;
+        let relief = Relief::new(get(OFFERS)?, get(TAKES)?)?;
+        Ok((siblings, matches!(self.assignment.purpose, Purpose::Serve).then_some(relief)))
     }
 
     /// The listeners, in the assignment's order, and behind them what those of TLS need.

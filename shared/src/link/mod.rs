@@ -36,6 +36,10 @@ pub const SCOREBOARD: &str = "scoreboard";
 pub const TABLE: &str = "table";
 /// The name under which a worker gets the bell that it and its siblings ring for each other: an eventfd.
 pub const BELL: &str = "bell";
+/// The name under which a worker gets the end of a socket on which it offers requests to its siblings that it has no thread for.
+pub const OFFERS: &str = "offers";
+/// The name under which it gets the other end, from which whoever has a thread takes them.
+pub const TAKES: &str = "takes";
 /// The name under which a worker gets the socket on which it waits for its next supervisor.
 pub const ADOPTION: &str = "adoption";
 /// What the name of a channel begins with that takes the place of the one before: the rest is for [`channel::connect`].
@@ -53,7 +57,7 @@ pub const KEPT: &str = "kept";
 use crate::config::{App, Log, SupervisorLoss};
 
 /// Raised with every change of the words, of what is passed beside them, or of the scoreboard's layout.
-pub const VERSION: u16 = 8;
+pub const VERSION: u16 = 9;
 
 /// What the supervisor says.
 #[derive(Debug, Serialize, Deserialize)]

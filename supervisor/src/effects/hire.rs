@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   door + carrier + scoreboard + pipes -> process
-//!   on the carrier: greeting, log, read ends of the pipes, scoreboard, table and bell, listeners, their certificates, where it waits for the next supervisor
+//!   on the carrier: greeting, log, read ends of the pipes, scoreboard, table, bell and relief, listeners, their certificates, where it waits for the next supervisor
 //! ```
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use monoceros_shared::config::App;
 use monoceros_shared::link::channel::Door;
 use monoceros_shared::link::fd::{Carrier, Greeting};
-use monoceros_shared::link::{ADOPTION, Adoption, Assignment, BELL, LOG, SCOREBOARD, TABLE};
+use monoceros_shared::link::{ADOPTION, Adoption, Assignment, BELL, LOG, OFFERS, SCOREBOARD, TABLE, TAKES};
 use monoceros_shared::scoreboard::{Scoreboard, Size};
 use monoceros_shared::stdio::Stream;
 use monoceros_shared::table;
@@ -26,21 +26,42 @@ use crate::spawn::Standard;
 use crate::stdio::Tags;
 use crate::{bridge, environment};
 
-/// What all workers of one application have in common: how many connections each holds, and a bell.
+/// Generations whose workers may still be spawned: one that serves, and one that is to. Fewer, and a worker that is replaced has nobody to
+/// relieve, more are descriptors.
+const GENERATIONS: usize = 3;
+
+/// What all workers of one application have in common: how many connections each holds, and a bell. And those of one generation: where
+/// requests pass between them, for another may have other listeners.
 pub(super) struct Common {
     table: OwnedFd,
     bell: EventFd,
+    reliefs: BTreeMap<u64, (Carrier, Carrier)>,
 }
 
 impl Common {
     fn new() -> io::Result<Common> {
         let bell = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Common { table: table::create()?, bell })
+        Ok(Common { table: table::create()?, bell, reliefs: BTreeMap::new() })
+    }
+
+    fn pass_on(&mut self, generation: u64, carrier: &Carrier) -> io::Result<()> {
+        let relief = match self.reliefs.entry(generation) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(Carrier::pair()?),
+        };
+        carrier.send(TABLE, self.table.as_fd())?;
+        carrier.send(BELL, self.bell.as_fd())?;
+        carrier.send(OFFERS, relief.0.as_fd())?;
+        carrier.send(TAKES, relief.1.as_fd())?;
+        while self.reliefs.len() > GENERATIONS {
+            self.reliefs.pop_first();
+        }
+        Ok(())
     }
 }
 
 impl Workers {
-    fn common(&mut self, app: &str) -> io::Result<&Common> {
+    fn common(&mut self, app: &str) -> io::Result<&mut Common> {
         match self.commons.entry(app.to_owned()) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(place) => Ok(place.insert(Common::new()?)),
@@ -61,9 +82,7 @@ impl Workers {
             carrier.send(stream.name(), end.as_fd())?;
         }
         carrier.send(SCOREBOARD, memory.as_fd())?;
-        let common = self.common(&app.name)?;
-        carrier.send(TABLE, common.table.as_fd())?;
-        carrier.send(BELL, common.bell.as_fd())?;
+        self.common(&app.name)?.pass_on(recruit.generation, &carrier)?;
         for listener in listeners {
             carrier.send(&listener.name, listener.as_fd())?;
         }

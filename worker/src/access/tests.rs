@@ -26,7 +26,7 @@ fn connection(bytes: &[u8]) -> Connection {
         body: body::Limits { body_bytes_max: 10, trailer_bytes_max: 4096 },
         bodies: Bodies::Buffer,
         body_memory_max: 64,
-        idle_buffer_max: 4096,
+        kept_buffer_max: 4096,
         ending: Arc::default(),
     };
     let (socket, _) = UnixStream::pair().unwrap();

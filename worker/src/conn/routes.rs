@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 
 use socket2::Socket;
 
+use super::send::Behind;
 use super::trunk::{Caller, Written};
 use crate::output::{Output, Piece};
 use crate::turn::{Moment, Turn};
@@ -106,7 +107,7 @@ impl State {
     }
 
     /// Writes what a request has ready, and before it what is owed.
-    pub fn write(&mut self, socket: &Socket, output: &mut Output) -> Written {
+    pub fn write(&mut self, socket: &Socket, output: &mut Output, behind: Behind) -> Written {
         loop {
             let written = self.pay(socket);
             if written != Written::All {
@@ -118,7 +119,7 @@ impl State {
                 // Files are in records too, so there are no stretches.
                 Piece::Stretch(_) | Piece::Broken => return Written::Gone,
             };
-            match send(socket, bytes) {
+            match send(socket, bytes, behind) {
                 Ok(count) => {
                     let end = end_of_record(bytes, count);
                     self.rest.extend_from_slice(&bytes[count..end]);
@@ -166,7 +167,7 @@ impl State {
 
     pub fn pay(&mut self, socket: &Socket) -> Written {
         while self.written < self.rest.len() {
-            match send(socket, &self.rest[self.written..]) {
+            match send(socket, &self.rest[self.written..], Behind::Anything) {
                 Ok(count) => self.written += count,
                 Err(error) => return error,
             }
@@ -178,9 +179,9 @@ impl State {
 }
 
 /// Writes some.
-fn send(socket: &Socket, bytes: &[u8]) -> Result<usize, Written> {
+fn send(socket: &Socket, bytes: &[u8], behind: Behind) -> Result<usize, Written> {
     loop {
-        match socket.send_with_flags(bytes, libc::MSG_NOSIGNAL) {
+        match socket.send_with_flags(bytes, behind.flags()) {
             Ok(count) => return Ok(count),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if is_full(&error) => return Err(Written::Full),

@@ -19,7 +19,7 @@ pub(super) enum Behind {
 }
 
 impl Behind {
-    fn flags(self) -> i32 {
+    pub(super) fn flags(self) -> i32 {
         match self {
             Behind::Anything => libc::MSG_NOSIGNAL,
             Behind::More => libc::MSG_NOSIGNAL | libc::MSG_MORE,

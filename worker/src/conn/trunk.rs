@@ -24,6 +24,7 @@ use socket2::Socket;
 
 pub use super::routes::Number;
 use super::routes::{Branch, State, is_full};
+use super::send::Behind;
 use super::{Peer, READS_MAX, Waits};
 use crate::origin::Way;
 use crate::turn::{Limits, Moment, Turn};
@@ -202,9 +203,9 @@ impl Trunk {
 
     /// Writes what a request has ready, in whole records. With the last of an answer the request is over: the web server may use its
     /// number again as soon as it has read that.
-    pub fn flush(&self, socket: &Socket, branch: Option<Number>, turn: &mut Turn) -> Written {
+    pub(super) fn flush(&self, socket: &Socket, branch: Option<Number>, turn: &mut Turn, behind: Behind) -> Written {
         let mut state = self.lock();
-        let written = state.write(socket, turn.output());
+        let written = state.write(socket, turn.output(), behind);
         match written {
             Written::Full => state.branch(branch).into_iter().for_each(|branch| branch.waits = true),
             Written::All if turn.is_answered() => state.finish(branch),

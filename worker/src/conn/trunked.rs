@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::send::Behind;
 use super::trunk::{Mail, Number, Seed, Tended, Trunk, Written};
 use super::{Connection, Flushed};
 use monoceros_shared::config::Bodies;
@@ -168,9 +169,11 @@ impl Connection {
     }
 
     /// Sends what the turn has ready, in whole records.
-    pub(super) fn flush_on_trunk(&mut self) -> Flushed {
+    pub(super) fn flush_on_trunk(&mut self, behind: Behind) -> Flushed {
+        // Where others share the connection it does not end behind this answer.
+        let behind = if behind == Behind::More && self.is_shared() { Behind::Anything } else { behind };
         let Some(place) = &self.place else { return Flushed::All };
-        match place.trunk.flush(&self.socket, place.branch, &mut self.turn) {
+        match place.trunk.flush(&self.socket, place.branch, &mut self.turn, behind) {
             Written::All => {
                 self.moved = true;
                 Flushed::All

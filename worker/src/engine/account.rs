@@ -32,7 +32,10 @@ pub(super) const LEFT_EARLY: &str = "the client left before it had the whole ans
 impl Runner {
     /// The request of this connection is whole.
     pub(super) fn arrive(&self, guest: &mut Guest) {
-        guest.arrived = self.stamp;
+        // It may have been whole in another worker before.
+        if guest.arrived == 0 {
+            guest.arrived = self.stamp;
+        }
         guest.times = self.engine.access.as_ref().map(|_| Times::now());
     }
 

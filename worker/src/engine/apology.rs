@@ -168,7 +168,7 @@ mod tests {
             body: body::Limits { body_bytes_max: 1 << 20, trailer_bytes_max: 4096 },
             bodies: Bodies::Buffer,
             body_memory_max: 64,
-            idle_buffer_max: 4096,
+            kept_buffer_max: 4096,
             ending: Arc::default(),
         }))
     }

@@ -12,6 +12,7 @@
 //! shorter, with 504 as if the application had it (see `crowd`). In a drain it goes to the heir, for nobody here may ever be free.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::guest::Guest;
 use super::queue::unbegun;
 use super::slots::lock;
 use super::watch::{Found, Watchman};
-use super::{Engine, Mode, Task, growth, watch};
+use super::{Engine, Mode, Task, growth, relief, watch};
 use crate::clock;
 
 /// How soon another try is made to hand over requests for which the heir had no room. Less spins, more makes them wait.
@@ -59,19 +60,24 @@ impl Watchman {
         engine.deputy.store(true, Ordering::SeqCst);
         engine.led.store(true, Ordering::SeqCst);
         engine.siblings.be_busy();
+        self.or_break_off(leader.leave_siblings());
         // A foreign loop that comes round asks us to step down.
         engine.foreign.ring();
+        let mut is_seeking = false;
         while engine.deputy.load(Ordering::SeqCst) && !engine.mode_is(Mode::Done) {
             let mut patience = self.until_next(clock::now()).min(engine.watch.hold_patience(watch::TICK_ALONE));
             if self.tend_queue() {
                 patience = patience.min(RETRY);
             }
+            if std::mem::take(&mut is_seeking) {
+                patience = patience.min(relief::LOOK_AGAIN);
+            }
             if engine.growth.may_grow() && !engine.is_queue_empty() {
                 patience = patience.min(growth::PATIENCE);
             }
-            if let Err(error) = self.hands.lead(&mut leader, Some(patience)) {
-                engine.break_off(&error);
-            }
+            let led = self.hands.lead(&mut leader, Some(patience));
+            self.or_break_off(led);
+            is_seeking = self.hands.seek_relief(&mut leader);
             if self.look() == Found::NobodyFree {
                 self.grow(clock::now());
             }
@@ -81,11 +87,18 @@ impl Watchman {
         leader.aside = leader.aside.map(|_| 0);
         engine.deputy.store(false, Ordering::SeqCst);
         engine.led.store(false, Ordering::SeqCst);
+        self.or_break_off(self.hands.join_siblings(&mut leader));
         drop(leader);
         // The lock orders this after the look of a runner that is about to rest.
         drop(lock(&engine.ready));
         engine.idle.notify_one();
         engine.foreign.ring();
+    }
+
+    fn or_break_off(&self, done: io::Result<()>) {
+        if let Err(error) = done {
+            self.engine.break_off(&error);
+        }
     }
 
     /// Ends or passes on what waits in the queue in vain. Says whether some is still to be passed on.

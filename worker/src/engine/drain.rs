@@ -155,6 +155,7 @@ impl Runner {
         for guest in self.engine.slots.take_parked() {
             self.settle(guest);
         }
+        self.relieve_all(leader);
         self.empty_listeners(leader)
     }
 

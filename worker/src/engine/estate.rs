@@ -1,7 +1,7 @@
 //! A connection as it travels from one worker to another: one packet, with the socket itself beside it.
 //!
 //! ```text
-//!   giver -> taker   FORM | postcard(listener, protocol, peer, relayed, served, input) + the socket
+//!   giver -> taker   FORM | postcard(listener, protocol, peer, relayed, served, arrived, input) + the socket
 //!   taker -> giver   one byte for each, in their order: TAKEN or REFUSED; several in a packet
 //! ```
 //!
@@ -13,13 +13,15 @@ use std::net::SocketAddr;
 use monoceros_shared::config::Protocol;
 use serde::{Deserialize, Serialize};
 
+use super::guest::Guest;
+use super::settings::Settings;
 use crate::conn::{Connection, Peer};
 use crate::origin::Scheme;
 use crate::relay::Relay;
 use crate::turn::INPUT_TRAVELS_MAX;
 
 /// The first byte of a packet; another form of it gets another.
-const FORM: u8 = 3;
+const FORM: u8 = 4;
 
 /// Replied for a connection that the taker has now.
 pub const TAKEN: u8 = 1;
@@ -42,6 +44,8 @@ pub struct Estate<'a> {
     pub relayed: Relayed,
     /// Requests that it was served.
     pub served: u64,
+    /// When its next request was whole, by [`crate::clock::exactly`]; 0 if it is not.
+    pub arrived: u64,
     /// What was read of its next request, or of its PROXY header while that is awaited.
     pub input: &'a [u8],
 }
@@ -76,6 +80,21 @@ impl Relayed {
 }
 
 impl<'a> Estate<'a> {
+    /// What of a guest travels.
+    pub fn of(guest: &'a Guest, settings: &'a Settings) -> Estate<'a> {
+        let connection = &guest.connection;
+        let (relayed, input) = Relayed::of(connection);
+        Estate {
+            listener: &settings.listeners[connection.listener],
+            protocol: settings.doors.protocol(connection.listener),
+            peer: address(&connection.peer),
+            relayed,
+            served: connection.turn.served(),
+            arrived: guest.arrived,
+            input,
+        }
+    }
+
     /// As a packet.
     pub fn packed(&self) -> Vec<u8> {
         let packet = postcard::to_extend(self, vec![FORM]);
@@ -92,7 +111,7 @@ impl<'a> Estate<'a> {
 }
 
 /// A peer as it travels.
-pub fn address(peer: &Peer) -> Option<SocketAddr> {
+fn address(peer: &Peer) -> Option<SocketAddr> {
     match peer {
         Peer::Tcp(address) => Some(*address),
         Peer::Unix => None,
@@ -111,16 +130,17 @@ mod tests {
             peer: None,
             relayed: Relayed::No,
             served: 300,
+            arrived: 5,
             input: b"GE",
         };
-        assert_eq!(estate.packed(), b"\x03\x03a:1\x00\x00\x00\xac\x02\x02GE");
+        assert_eq!(estate.packed(), b"\x04\x03a:1\x00\x00\x00\xac\x02\x05\x02GE");
         assert_eq!(Estate::unpacked(&estate.packed()), Some(estate));
     }
 
     #[test]
     fn a_packet_of_another_form_is_not_misread() {
         for packet in
-            [&b""[..], b"\x02\x03a:1\x00\x00\xac\x02\x02GE", b"\x03\x03a:1\x00\x00\x00\xac\x02\x03GE", b"\x03"]
+            [&b""[..], b"\x03\x03a:1\x00\x00\x00\xac\x02\x02GE", b"\x04\x03a:1\x00\x00\x00\xac\x02\x05\x03GE", b"\x04"]
         {
             assert_eq!(Estate::unpacked(packet), None);
         }

@@ -21,7 +21,7 @@ use mio::{Interest, Registry};
 use monoceros_shared::link::fd::{Carrier, Taken};
 
 use super::Engine;
-use super::estate::{Estate, Relayed, TAKEN, address};
+use super::estate::{Estate, TAKEN};
 use super::guest::Guest;
 use super::leader::HEIR;
 use super::runner::Runner;
@@ -84,17 +84,8 @@ impl Heir {
 
     /// Gives it a connection that is out of the poll.
     fn give(&mut self, guest: Box<Guest>, settings: &Settings) -> Offer {
-        let connection = &guest.connection;
-        let (relayed, input) = Relayed::of(connection);
-        let estate = Estate {
-            listener: &settings.listeners[connection.listener],
-            protocol: settings.doors.protocol(connection.listener),
-            peer: address(&connection.peer),
-            relayed,
-            served: connection.turn.served(),
-            input,
-        };
-        match self.carrier.give(&estate.packed(), Some(connection.descriptor())) {
+        let packet = Estate::of(&guest, settings).packed();
+        match self.carrier.give(&packet, Some(guest.connection.descriptor())) {
             Ok(()) => {
                 self.given.push_back(guest);
                 Offer::Given
@@ -214,7 +205,7 @@ impl Runner {
     }
 
     /// A connection that was to go stays for now.
-    fn back_into_poll(&mut self, mut guest: Box<Guest>) -> Option<Box<Guest>> {
+    pub(super) fn back_into_poll(&mut self, mut guest: Box<Guest>) -> Option<Box<Guest>> {
         match self.engine.register(&mut guest) {
             Ok(()) => Some(guest),
             Err(_) => {

@@ -115,7 +115,7 @@ impl Runner {
     }
 
     /// A connection that goes on here, if it can.
-    fn settle_in(&mut self, key: Key, packet: &[u8], socket: OwnedFd) -> Option<Box<Guest>> {
+    pub(super) fn settle_in(&mut self, key: Key, packet: &[u8], socket: OwnedFd) -> Option<Box<Guest>> {
         let estate = Estate::unpacked(packet)?;
         let listener = self.engine.settings.listeners.iter().position(|name| name == estate.listener)?;
         // What came in plain was to a listener that is encrypted now.
@@ -133,6 +133,7 @@ impl Runner {
             connection.turn.receive(estate.input, &self.moment);
         }
         let mut guest = Guest::new(key, connection);
+        guest.arrived = estate.arrived;
         self.engine.slots.know(&guest);
         self.engine.wait_for(&mut guest, self.moment.now).ok()?;
         self.engine.count_inherited();

@@ -18,8 +18,9 @@ use super::Mode;
 use super::guest::Guest;
 use super::inheritance::Inheritances;
 use super::listen::{self, Listener};
+use super::relief::Relief;
 use super::runner::Runner;
-use super::slots::{Look, lock};
+use super::slots::{Look, Room, lock};
 use crate::clock;
 use crate::conn::Edge;
 use crate::turn::{Farewell, Patience};
@@ -46,6 +47,8 @@ const ALARM: Token = Token(usize::MAX - 2);
 pub(super) const CARRIER: Token = Token(usize::MAX - 3);
 /// The worker that takes our connections over.
 pub(super) const HEIR: Token = Token(usize::MAX - 4);
+/// A sibling has more requests than threads.
+pub(super) const RELIEF: Token = Token(usize::MAX - 6);
 /// The first of those that hand connections over to us; the others' count up. Connections have their slots' numbers, of 32 bits.
 pub(super) const INHERITANCE: usize = 1 << 33;
 /// The first listener's.
@@ -58,6 +61,8 @@ pub struct Leader {
     pub(super) epoll: Epoll,
     events: Events,
     pub(super) listeners: Vec<Listener>,
+    /// What passes between us and our siblings, if we are to serve.
+    pub(super) relief: Option<Relief>,
     /// The next deadline, as a descriptor, so that a foreign event loop that waits on the poll wakes for it too.
     timer: TimerFd,
     armed: u64,
@@ -83,7 +88,7 @@ pub struct Leader {
 impl Leader {
     /// A poll that watches the alarms, its timer and its waker, and no listener yet.
     pub fn new(
-        listeners: Vec<Listener>,
+        (listeners, relief): (Vec<Listener>, Option<Relief>),
         carrier: Arc<Carrier>,
         alarm: OwnedFd,
     ) -> io::Result<(Leader, Registry, Waker)> {
@@ -99,6 +104,7 @@ impl Leader {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             listeners,
+            relief,
             timer,
             armed: u64::MAX,
             carrier: Some(carrier),
@@ -115,9 +121,15 @@ impl Leader {
         Ok((leader, registry, waker))
     }
 
-    /// Leaves the listeners, until it joins them again.
+    /// Leaves the listeners and the siblings' requests, until it joins them again.
     pub(super) fn part(&mut self) -> io::Result<()> {
+        self.leave_siblings()?;
         self.listeners.iter_mut().try_for_each(|listener| listener.part(&self.epoll))
+    }
+
+    /// Leaves the siblings' requests to others.
+    pub(super) fn leave_siblings(&mut self) -> io::Result<()> {
+        self.relief.as_mut().map_or(Ok(()), |relief| relief.part(&self.epoll))
     }
 
     /// Lets the timer come at the next deadline, if it would come later.
@@ -172,6 +184,10 @@ impl Runner {
             }
             TIMER => self.look_at_deadlines(leader),
             BELL => self.hear_bell(leader),
+            RELIEF => {
+                self.relieve_sibling(leader, Room::Usual);
+                Ok(())
+            }
             CARRIER => self.take_delivery(leader),
             HEIR => {
                 self.hear_heir();
@@ -221,7 +237,16 @@ impl Runner {
         for (index, listener) in leader.listeners.iter_mut().enumerate().filter(|_| leader.joined) {
             listener.join(&leader.epoll, LISTENER + index)?;
         }
-        Ok(())
+        self.join_siblings(leader)
+    }
+
+    /// Takes requests of siblings' from now on, if a thread of ours is free.
+    pub(super) fn join_siblings(&self, leader: &mut Leader) -> io::Result<()> {
+        let has_time = leader.joined && !leader.draining && !self.engine.deputy.load(Ordering::SeqCst);
+        match leader.relief.as_mut().filter(|_| has_time) {
+            Some(relief) => relief.join(&leader.epoll),
+            None => Ok(()),
+        }
     }
 
     fn look_at_deadlines(&mut self, leader: &mut Leader) -> io::Result<()> {

@@ -13,9 +13,9 @@ use crate::origin::Policy;
 use crate::turn::Limits;
 use crate::wire::{Refusal, http};
 
-/// Buffer that an idle connection may keep, in bytes. Less costs most clients an allocation for each request, more costs memory
-/// for each idle client.
-const IDLE_BUFFER_MAX: usize = 1024;
+/// Bytes of each buffer that are kept for the next request. Less costs clients with many cookies allocations for each request, more is memory for
+/// each turn that waits for one, and each idle connection of a gateway.
+const KEPT_BUFFER_MAX: usize = 8192;
 
 /// What the config says to the engine.
 pub(super) struct Settings {
@@ -92,7 +92,7 @@ fn limits(app: &App) -> Limits {
         body: http::body::Limits { body_bytes_max: limits.body_bytes_max, trailer_bytes_max: limits.header_bytes_max },
         bodies: app.body,
         body_memory_max: limits.body_memory_max,
-        idle_buffer_max: IDLE_BUFFER_MAX,
+        kept_buffer_max: KEPT_BUFFER_MAX,
         ending: Arc::default(),
     }
 }

@@ -108,9 +108,19 @@ impl Siblings {
             return false;
         }
         let open = self.weight(open);
+        self.is_any(place, |least| open > least + least / 8 + 1)
+    }
+
+    /// Whether a sibling may have a thread that is free.
+    pub(super) fn is_another_free(&self) -> bool {
+        let place = self.place.load(Ordering::Relaxed);
+        place != NOWHERE && self.is_any(place, |open| open < TOO_MANY)
+    }
+
+    /// Whether this is so of a sibling that lives: of the one with the fewest connections.
+    fn is_any(&self, place: usize, is_so: impl Fn(usize) -> bool) -> bool {
         while let Some(other) = self.table.least_of_others(place) {
-            let least = other.open as usize;
-            if open <= least + least / 8 + 1 {
+            if !is_so(other.open as usize) {
                 return false;
             }
             let process = i32::try_from(other.pid).map(Pid::from_raw);

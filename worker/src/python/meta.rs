@@ -1,5 +1,6 @@
 //! What a gateway's variables are in environ: themselves, once, as latin-1; but for SCRIPT_NAME and PATH_INFO, which `mount` may divide
-//! another way.
+//! another way, and for SERVER_NAME and SERVER_PORT, which are never empty (PEP 3333): nginx sends a name that is where its server has none. Nor
+//! has a SERVER_NAME a port (RFC 3875 4.1.14): HAProxy sends what the Host field has.
 //!
 //! A web server sends the same names in the same order with each request, and mostly the same values. So keys and values are remembered
 //! by their place, and a variable that is as it was costs a comparison.
@@ -41,13 +42,15 @@ impl Variables {
     /// When Python has no memory.
     pub fn set(&self, environ: &Bound<'_, PyDict>, meta: &Meta, bytes: &[u8]) -> PyResult<()> {
         let py = environ.py();
-        for (place, variable) in meta.variables.iter().enumerate() {
-            let (name, value) = (variable.name.of(bytes), variable.value.of(bytes));
+        let variables = meta.variables.iter().map(|variable| (variable.name.of(bytes), variable.value.of(bytes)));
+        let told =
+            variables.filter(|(name, value)| !value.is_empty() || !matches!(*name, b"SERVER_NAME" | b"SERVER_PORT"));
+        for (place, (name, value)) in told.enumerate() {
             let (key, text) = match self.known(py, place, (name, value)) {
                 (Some(key), Some(text)) => (key, text),
                 (key, _) => {
                     let key = key.map_or_else(|| latin1::decode(py, name), Ok)?;
-                    let text = latin1::decode(py, value)?;
+                    let text = latin1::decode(py, if name == b"SERVER_NAME" { without_port(value) } else { value })?;
                     self.remember(place, (name, &key), (value, &text));
                     (key, text)
                 }
@@ -88,6 +91,15 @@ impl Variables {
             *old = new;
         }
     }
+}
+
+/// A name without the port behind it, if there is one. The colons of an IPv6 literal are within it.
+fn without_port(name: &[u8]) -> &[u8] {
+    let end = match name.first() {
+        Some(b'[') => memchr::memchr(b']', name).map(|end| end + 1),
+        Some(_) | None => memchr::memchr(b':', name).filter(|at| memchr::memrchr(b':', name) == Some(*at)),
+    };
+    end.filter(|end| *end > 0).map_or(name, |end| &name[..end])
 }
 
 /// Sets SCRIPT_NAME and PATH_INFO: as the gateway divides the path, if the mount allows it, and else as the mount does.

@@ -146,7 +146,7 @@ fn connect() -> io::Result<(Box<Connection>, UnixStream)> {
         body: body::Limits { body_bytes_max: 0, trailer_bytes_max: 0 },
         bodies: Bodies::Buffer,
         body_memory_max: 0,
-        idle_buffer_max: 0,
+        kept_buffer_max: 0,
         ending: Arc::default(),
     };
     let peer = Peer::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));

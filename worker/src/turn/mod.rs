@@ -52,8 +52,8 @@ pub struct Limits {
     pub bodies: Bodies,
     /// Bytes of a body kept in memory.
     pub body_memory_max: usize,
-    /// Bytes of buffer that an idle connection may keep. Less costs an allocation per request, more costs memory per idle client.
-    pub idle_buffer_max: usize,
+    /// Bytes of each buffer that a turn keeps for the next request.
+    pub kept_buffer_max: usize,
     /// Set when the server ends: every answer whose head is not out says so, and is the last of its connection.
     pub ending: Arc<AtomicBool>,
 }

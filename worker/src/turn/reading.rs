@@ -41,9 +41,9 @@ impl Turn {
         if self.start < self.input.len() {
             return self.advance(moment);
         }
-        empty(&mut self.input, self.limits.idle_buffer_max);
+        empty(&mut self.input, self.limits.kept_buffer_max);
         (self.start, self.unread) = (0, 0);
-        self.output.shrink(self.limits.idle_buffer_max);
+        self.output.shrink(self.limits.kept_buffer_max);
     }
 
     /// Whether it takes what comes for its request.

@@ -48,7 +48,7 @@ impl Turn {
             complained,
             spare,
         } = self;
-        let keep = limits.idle_buffer_max;
+        let keep = limits.kept_buffer_max;
         empty(input, keep);
         output.empty(keep);
         reply.empty(keep);
@@ -73,7 +73,7 @@ impl Turn {
             None => Box::new(gateway::Reader::new(protocol, limits)),
             Some(spare) => {
                 self.head.meta = spare.meta;
-                spare.reader.renew(protocol, limits, self.limits.idle_buffer_max)
+                spare.reader.renew(protocol, limits, self.limits.kept_buffer_max)
             }
         });
     }

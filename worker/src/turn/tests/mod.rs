@@ -17,7 +17,7 @@ fn limits() -> Limits {
         body: body::Limits { body_bytes_max: 40, trailer_bytes_max: 100 },
         bodies: Bodies::Buffer,
         body_memory_max: 8,
-        idle_buffer_max: 64,
+        kept_buffer_max: 64,
         ending: Arc::default(),
     }
 }

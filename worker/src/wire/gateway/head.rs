@@ -5,7 +5,6 @@
 //! * SCRIPT_NAME and PATH_INFO were decoded by the gateway and are not decoded again. Gateways differ in what they send: where PATH_INFO
 //!   is absent it is what follows SCRIPT_NAME in REQUEST_URI, decoded once. nginx (by its `fastcgi_params`) and Apache's
 //!   `mod_proxy_*` name the whole path as SCRIPT_NAME, for they know no script: see [`is_no_script`].
-//! * A SERVER_NAME or SERVER_PORT that is empty is not told, and a port in SERVER_NAME is none of its name.
 //! * What is absent is what it is for the simplest request: `GET / HTTP/1.1`.
 
 use super::Limits;
@@ -44,6 +43,8 @@ struct Known {
     document: Option<Span>,
     file: Option<Span>,
     length: Option<Span>,
+    /// The client's own Content-Length, which nginx passes on beside the other one.
+    length_of_client: Option<Span>,
 }
 
 /// What a gateway gave.
@@ -75,7 +76,7 @@ pub fn fill(text: &mut Vec<u8>, given: Given<'_>, limits: Limits, head: &mut Hea
     }
     fill_line(text, &known, limits, head)?;
     fill_path(text, &known, &mut meta, head);
-    head.framing = framing(text, known.length)?;
+    head.framing = framing(text, &known)?;
     head.version = match known.protocol.map(|span| span.of(text)) {
         Some(b"HTTP/1.0") => Version::Http10,
         Some(_) | None => Version::Http11,
@@ -105,7 +106,8 @@ fn sort(text: &mut [u8], field: Field, (known, meta): (&mut Known, &mut Meta), h
             }
         }
         // nginx sends them beside the ones without HTTP_, which alone an environ has (RFC 3875 4.1.18).
-        b"HTTP_CONTENT_TYPE" | b"HTTP_CONTENT_LENGTH" => {}
+        b"HTTP_CONTENT_TYPE" => {}
+        b"HTTP_CONTENT_LENGTH" => known.length_of_client = Some(value),
         other if other.starts_with(b"HTTP_") => head.fields.push(as_field(text, field, 5)),
         // Keys with a dot are the server's own (PEP 3333).
         other if other.contains(&b'.') => {}
@@ -116,10 +118,6 @@ fn sort(text: &mut [u8], field: Field, (known, meta): (&mut Known, &mut Meta), h
                 b"SCRIPT_FILENAME" => known.file = Some(value),
                 b"REMOTE_ADDR" => meta.client.0 = value,
                 b"REMOTE_PORT" => meta.client.1 = value,
-                // nginx sends one that is empty where its server has no name, and an environ has none that is (PEP 3333).
-                b"SERVER_NAME" | b"SERVER_PORT" if value.is_empty() => return Ok(()),
-                // HAProxy sends the Host field, in which there may be a port (RFC 3875 4.1.14 has none).
-                b"SERVER_NAME" => return Ok(meta.variables.push(Field { name, value: without_port(value, text) })),
                 b"HTTPS" => {
                     let value = value.of(text);
                     meta.is_https = value == b"1" || value.eq_ignore_ascii_case(b"on");
@@ -130,16 +128,6 @@ fn sort(text: &mut [u8], field: Field, (known, meta): (&mut Known, &mut Meta), h
         }
     }
     Ok(())
-}
-
-/// A name without the port behind it, if there is one. The colons of an IPv6 literal are within it.
-fn without_port(name: Span, text: &[u8]) -> Span {
-    let bytes = name.of(text);
-    let colon =
-        memchr::memchr(b':', bytes).filter(|first| bytes[*first..].iter().filter(|byte| **byte == b':').count() == 1);
-    let literal = bytes.starts_with(b"[").then(|| memchr::memchr(b']', bytes)).flatten().map(|end| end + 1);
-    let end = literal.or(colon).filter(|end| *end > 0).unwrap_or(bytes.len());
-    Span::new(name.range().start, name.range().start + end)
 }
 
 /// One, and a valid one; empty when the client has no name for us (RFC 9112 3.2).
@@ -282,17 +270,20 @@ fn is_no_script(text: &[u8], known: &Known) -> bool {
     is_document || known.file.is_some_and(|file| file.of(text).starts_with(b"proxy:"))
 }
 
-/// RFC 3875 4.1.2; without a length there is no body, or its wire shows its end.
-fn framing(text: &[u8], length: Option<Span>) -> Result<Framing, Refusal> {
-    match length.map(|length| length.of(text)) {
-        None | Some(b"") => Ok(Framing::None),
-        Some(digits) => match decimal(digits) {
-            Ok(0) => Ok(Framing::None),
-            Ok(length) => Ok(Framing::Length(length)),
-            Err(NotANumber::Malformed) => Err(bad("CONTENT_LENGTH is no number")),
-            Err(NotANumber::TooLarge) => Err(Refusal { status: 413, why: "the CONTENT_LENGTH is beyond all limits" }),
-        },
+/// RFC 3875 4.1.2; without a length there is no body, or its wire shows its end. One that is another than the client's would lose some of its
+/// body: nginx's SCGI tells what it has read so far where it does not buffer.
+fn framing(text: &[u8], known: &Known) -> Result<Framing, Refusal> {
+    let Some(digits) = known.length.map(|length| length.of(text)).filter(|digits| !digits.is_empty()) else {
+        return Ok(Framing::None);
+    };
+    let length = decimal(digits).map_err(|fault| match fault {
+        NotANumber::Malformed => bad("CONTENT_LENGTH is no number"),
+        NotANumber::TooLarge => Refusal { status: 413, why: "the CONTENT_LENGTH is beyond all limits" },
+    })?;
+    if known.length_of_client.is_some_and(|other| decimal(other.of(text)) != Ok(length)) {
+        return Err(bad("CONTENT_LENGTH is another than the client's"));
     }
+    Ok(if length == 0 { Framing::None } else { Framing::Length(length) })
 }
 
 fn append(text: &mut Vec<u8>, bytes: &[u8]) -> Span {

@@ -103,29 +103,6 @@ fn fields_are_fields_again_and_the_rest_is_passed_on() {
 }
 
 #[test]
-fn the_server_has_a_name_without_a_port_or_none_is_told() {
-    let name = |value: &str| {
-        let (head, text) = head(&[("SERVER_NAME", value), ("SERVER_PORT", "")]).unwrap();
-        let variables = head.meta.unwrap().variables;
-        let told = |field: &Field| String::from_utf8_lossy(field.value.of(&text)).into_owned();
-        // The other one is SCGI.
-        variables[1..].iter().map(told).collect::<Vec<_>>()
-    };
-    assert_eq!(name(""), [""; 0]);
-    for (value, expected) in [
-        ("shop.example", "shop.example"),
-        ("shop.example:8080", "shop.example"),
-        ("192.0.2.1:80", "192.0.2.1"),
-        ("[::1]:80", "[::1]"),
-        ("[::1]", "[::1]"),
-        ("::1", "::1"),
-        (":80", ":80"),
-    ] {
-        assert_eq!(name(value), [expected], "{value}");
-    }
-}
-
-#[test]
 fn what_cannot_be_what_it_says_is_refused() {
     let long = format!("/{}", "x".repeat(100));
     type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'static str);
@@ -150,6 +127,21 @@ fn what_cannot_be_what_it_says_is_refused() {
         let mut head = Head::default();
         let read = Reader::new(Protocol::Scgi, LIMITS).read(input.as_bytes(), &mut head);
         assert_eq!(read.map(|_| head.framing).map_err(|refusal| refusal.status), expected, "{length}");
+    }
+    for (own, other, expected) in [
+        ("5", "5", Ok(Framing::Length(5))),
+        ("5", "05", Ok(Framing::Length(5))),
+        ("", "9", Ok(Framing::None)),
+        ("0", "9", Err(400)),
+        ("5", "9", Err(400)),
+        ("5", "x", Err(400)),
+        ("5", "", Err(400)),
+    ] {
+        let input = format!("CONTENT_LENGTH\0{own}\0SCGI\x001\0HTTP_CONTENT_LENGTH\0{other}\0");
+        let input = format!("{}:{input},", input.len());
+        let mut head = Head::default();
+        let read = Reader::new(Protocol::Scgi, LIMITS).read(input.as_bytes(), &mut head);
+        assert_eq!(read.map(|_| head.framing).map_err(|refusal| refusal.status), expected, "{own} and {other}");
     }
     let meta: Vec<String> = (0..META_MAX + 3).map(|number| format!("N{number}")).collect();
     let meta: Vec<(&str, &str)> = meta.iter().map(|name| (name.as_str(), "")).collect();

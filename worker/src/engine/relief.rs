@@ -1,0 +1,185 @@
+//! Requests that no thread of ours is free for go to a sibling that has one.
+//!
+//! ```text
+//!   every runner in a call:   queue -> offered, with its connection -> [one socket, for all workers of a generation]
+//!   a thread free:            [the same socket] -> taken, one at a time -> served here from now on, as is all that follows on it
+//!   nobody has taken it:      recalled by whoever looks after a busy worker, and not offered again for a while
+//! ```
+//!
+//! The socket belongs to all of them, so nobody chooses: whoever is free takes. What a worker has offered that dies is served all the same.
+//!
+//! Rule: who drains offers nothing any more and takes all that is there, so that the last one leaves nothing.
+//!
+//! Known faults: what cannot be made bytes again stays, as by TLS, from a gateway or with a long body. A worker that is killed between taking and
+//! answering takes the connection with it, as it does all of its own.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use monoceros_shared::link::fd::{Carrier, Taken};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+
+use super::Task;
+use super::estate::{Estate, PACKET_MAX};
+use super::guest::Guest;
+use super::leader::{Leader, RELIEF};
+use super::runner::Runner;
+use super::slots::Room;
+use crate::clock;
+
+/// Offers of ours that lie there at once. Fewer relieve a worker with a long queue slowly, more are taken from their place in the queue while those who
+/// seemed to be free are not.
+const OFFERS_MAX: usize = 4;
+
+/// How soon there is another look, when more could be offered. Less spins, more makes them wait.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How long an offer waits to be taken, in milliseconds. Less recalls what a sibling would have come to, more makes it wait where none is free
+/// that seemed to be.
+const OFFERED_MAX: u64 = 50;
+
+/// How long nothing is offered after that, in milliseconds. Less offers in vain to one that is stuck, more leaves requests with a busy worker.
+const SHY: u64 = 500;
+
+/// Where the workers of one generation leave requests for each other.
+pub struct Relief {
+    offers: Carrier,
+    takes: Carrier,
+    is_in_poll: bool,
+    /// When something was offered that may still be there.
+    offered: Option<u64>,
+    /// Nothing is offered before this.
+    shy: u64,
+}
+
+impl Relief {
+    /// The two ends that the supervisor gave.
+    ///
+    /// # Errors
+    /// When they are no such ends.
+    pub fn new(offers: OwnedFd, takes: OwnedFd) -> io::Result<Relief> {
+        let (offers, takes) = (Carrier::adopt(offers)?, Carrier::adopt(takes)?);
+        Ok(Relief { offers, takes, is_in_poll: false, offered: None, shy: 0 })
+    }
+
+    /// Waits for offers, of which each wakes one worker.
+    pub(super) fn join(&mut self, epoll: &Epoll) -> io::Result<()> {
+        if !self.is_in_poll {
+            let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
+            epoll.add(&self.takes, EpollEvent::new(flags, RELIEF.0 as u64))?;
+            self.is_in_poll = true;
+        }
+        Ok(())
+    }
+
+    /// Stops to wait for them.
+    pub(super) fn part(&mut self, epoll: &Epoll) -> io::Result<()> {
+        if self.is_in_poll {
+            epoll.delete(&self.takes)?;
+            self.is_in_poll = false;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing lies there, of ours or of others.
+    fn is_taken(&self) -> bool {
+        let mut asked = [PollFd::new(self.takes.as_fd(), PollFlags::POLLIN)];
+        poll(&mut asked, PollTimeout::ZERO) == Ok(0)
+    }
+
+    /// Whether something that was offered has waited for too long.
+    fn is_forgotten(&self, now: u64) -> bool {
+        self.offered.is_some_and(|at| at + OFFERED_MAX <= now)
+    }
+}
+
+impl Runner {
+    /// Takes one request of a sibling's that has no thread for it. Says whether there may be another.
+    pub(super) fn relieve_sibling(&mut self, leader: &mut Leader, room: Room) -> bool {
+        let Some(relief) = &leader.relief else { return false };
+        let Some(key) = self.engine.slots.enter(room) else {
+            self.pause_inheriting(leader, "the worker holds limits.connections_max connections");
+            return false;
+        };
+        // A packet that is taken without a descriptor left for its socket is lost, and nobody else has that.
+        let taken = relief.takes.as_fd().try_clone_to_owned().and_then(|_spare| {
+            let mut packet = vec![0; PACKET_MAX];
+            Ok((relief.takes.take(&mut packet)?, packet))
+        });
+        let guest = match taken {
+            Ok((Taken::Packet((length, Some(socket))), packet)) => self.settle_in(key, &packet[..length], socket),
+            Ok((Taken::Packet(_) | Taken::Nothing | Taken::End, _)) => {
+                self.engine.slots.leave(key);
+                return false;
+            }
+            Err(why) => {
+                self.engine.slots.leave(key);
+                self.pause_inheriting(leader, &why.to_string());
+                return false;
+            }
+        };
+        match guest {
+            Some(guest) => self.settle(guest),
+            None => {
+                self.engine.slots.leave(key);
+                slog::warn!(self.engine.log, "cannot go on with a connection of a sibling's: it is closed");
+            }
+        }
+        true
+    }
+
+    /// Takes all of them: nobody may come after us.
+    pub(super) fn relieve_all(&mut self, leader: &mut Leader) {
+        while self.relieve_sibling(leader, Room::Last) {}
+    }
+
+    /// Offers what waits for a thread of ours to the siblings, if one of them seems to have one; takes back what none has taken. Says whether to
+    /// look again soon.
+    pub(super) fn seek_relief(&mut self, leader: &mut Leader) -> bool {
+        let now = clock::now();
+        let Some(relief) = &mut leader.relief else { return false };
+        if relief.offered.is_some() && relief.is_taken() {
+            relief.offered = None;
+        }
+        if relief.is_forgotten(now) {
+            (relief.offered, relief.shy) = (None, now + SHY);
+            self.relieve_all(leader);
+            return false;
+        }
+        let may_offer = relief.offered.is_none() && relief.shy <= now && !self.engine.is_leaving();
+        if may_offer && !self.engine.is_queue_empty() && self.engine.siblings.is_another_free() {
+            self.offer_some(relief);
+        }
+        relief.offered.is_some()
+    }
+
+    fn offer_some(&mut self, relief: &mut Relief) {
+        let mut stay = Vec::new();
+        for _ in 0..OFFERS_MAX {
+            let Some(guest) = self.engine.pop_unbegun() else { break };
+            stay.extend(self.offer(relief, guest));
+        }
+        stay.into_iter().rev().for_each(|guest| self.engine.queue_first(Task::Serve(guest)));
+    }
+
+    /// Offers one request. Gives it back if it cannot travel, or there is no room for it.
+    fn offer(&mut self, relief: &mut Relief, mut guest: Box<Guest>) -> Option<Box<Guest>> {
+        let may_travel = guest.connection.may_travel() && guest.connection.stands_alone();
+        if !may_travel || guest.connection.turn.is_last() || !guest.connection.turn.unread_whole() {
+            return Some(guest);
+        }
+        self.engine.deregister(&mut guest);
+        let packet = Estate::of(&guest, &self.engine.settings).packed();
+        if relief.offers.give(&packet, Some(guest.connection.descriptor())).is_ok() {
+            relief.offered.get_or_insert_with(clock::now);
+            self.forget(guest);
+            return None;
+        }
+        // It was whole, so it is again.
+        let mut guest = self.back_into_poll(guest)?;
+        guest.connection.turn.receive(&[], &self.moment);
+        Some(guest)
+    }
+}
