@@ -124,6 +124,28 @@ fn every_engine_counts_each_request_once_however_slowly_its_answer_is_taken() {
 }
 
 #[test]
+fn an_application_of_tornados_own_is_counted_as_any_other() {
+    let site = Site::new("native:application").engine("tornado").app("timeouts: {request: 500ms}");
+    let watched = Watched::serve(site);
+    let server = &watched.server;
+    (0..3).for_each(|_| drop(server.get("/nap?0.3").expect_status(200)));
+    server.get("/raises?x").expect_status(500);
+    server.get("/waits?3600").expect_status(504);
+    let mut held = server.connect();
+    held.send("GET /extends?30 HTTP/1.1\r\nHost: h\r\n\r\n");
+    watched.until("one to be under way", |page| {
+        page.of("requests_in_flight", "") == 1.0 && page.of("threads_busy", "") == 1.0
+    });
+    held.reset();
+    let page = watched.until("all to be counted", |page| page.of("requests_total", "class=\"4xx\"") == 1.0);
+    assert_eq!((page.of("requests_total", "class=\"2xx\""), page.of("requests_total", "class=\"5xx\"")), (3.0, 2.0));
+    assert_eq!((page.of("requests_timed_out_total", ""), page.of("requests_in_flight", "")), (1.0, 0.0));
+    assert_eq!(page.of("request_duration_seconds_count", ""), 6.0);
+    let seconds = page.of("request_duration_seconds_sum", "");
+    assert!((1.4..10.0).contains(&seconds), "{seconds}");
+}
+
+#[test]
 fn a_worker_whose_python_stands_still_is_told_of_all_the_same() {
     let watched =
         Watched::serve(Site::new("calls:application").app("threads: 2\ntimeouts: {request: 1m, heartbeat: 1m}"));
