@@ -1,16 +1,26 @@
 //! A copy of this machine for one test: what is installed in it, changed or removed is gone with it.
 //!
 //! ```text
-//!   a mount namespace of its own: / below an overlay whose upper half is memory; /proc, /dev, /sys and /tmp are this machine's, /run is empty
+//!   a copy        a mount namespace of its own: / below an overlay whose upper half is memory; /proc, /dev, /sys and /tmp are this
+//!                 machine's, /run is empty. Its processes, its network and its folder for temporary files are this machine's.
+//!   booted        every namespace is its own, and a real systemd is PID 1: /tmp, /run, /dev and the loopback are its own, /sys and
+//!                 /proc/sys cannot be written. What it is to have of this machine's /tmp is brought there.
 //! ```
 //!
-//! Its processes, its network and its folder for temporary files are this machine's. Only root can have one.
+//! Only root can have one. This machine's /tmp is never in one that is booted: a systemd that boots empties it.
 
+use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::thread;
 
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::process::Process;
+use super::client::Client;
+use super::process::{Process, eventually, within};
 
 /// Makes the copy at `$1`, and holds it.
 const HOLD: &str = r#"
@@ -24,10 +34,31 @@ echo "the copy is made"
 exec tail -f /dev/null
 "#;
 
+/// Makes the copy at `$1`, boots it, and clears up when it is gone.
+const BOOT: &str = include_str!("boot.sh");
+
+/// Where Debian and others have systemd itself.
+const SYSTEMD: &str = "/lib/systemd/systemd";
+
+/// The oldest systemd whose `systemctl` does all that is asked of it.
+const SYSTEMD_MIN: u32 = 249;
+
 /// A copy of this machine.
 pub struct Machine {
+    /// Ends last, when its machine has.
     holder: Process,
     place: TempDir,
+    /// The number here of a process that is in all of its namespaces.
+    inhabitant: Pid,
+    /// Its `/`, as `inhabitant` sees it.
+    root: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Copied,
+    Booted,
 }
 
 impl Machine {
@@ -36,26 +67,44 @@ impl Machine {
     /// # Errors
     /// Why not.
     pub fn copy() -> Result<Machine, String> {
-        if !nix::unistd::geteuid().is_root() {
-            return Err("only root can have a copy of the machine".to_owned());
+        let (holder, place) = hold(HOLD, &[])?;
+        said(&holder, "the copy is made").ok_or_else(|| holder.whole_output())?;
+        let root = place.path().join("root");
+        Ok(Machine { inhabitant: holder.pid(), holder, place, root, kind: Kind::Copied })
+    }
+
+    /// One with a real systemd as PID 1 that is up, where one can be had.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn boot() -> Result<Machine, String> {
+        let version = std::process::Command::new(SYSTEMD).arg("--version").output();
+        let version = String::from_utf8(version.map_err(|why| format!("{SYSTEMD}: {why}"))?.stdout).unwrap_or_default();
+        let number = version.split_whitespace().nth(1).and_then(|number| number.parse::<u32>().ok());
+        if number.is_none_or(|number| number < SYSTEMD_MIN) {
+            return Err(format!("systemd {SYSTEMD_MIN} or newer is needed, not {version:?}"));
         }
-        let place = tempfile::Builder::new().prefix("monoceros-machine-").tempdir().expect("a folder can be made");
-        let path = place.path().to_str().expect("a path in UTF-8");
-        let words = ["--mount", "--propagation", "private", "sh", "-c", HOLD, "sh", path];
-        let holder = Process::start(Path::new("unshare"), &words, place.path(), &[]);
-        let is_made = holder.wait("a copy of the machine", |lines, status| {
-            let made = lines.iter().any(|line| line == "the copy is made").then_some(true);
-            made.or(status.map(|_| false))
+        let (holder, place) = hold(BOOT, &[SYSTEMD])?;
+        let inhabitant = said(&holder, "booting as ").and_then(|line| line.parse().ok()).map(Pid::from_raw);
+        let inhabitant = inhabitant.ok_or_else(|| holder.whole_output())?;
+        let machine = Machine { holder, place, inhabitant, root: "/".into(), kind: Kind::Booted };
+        eventually("the machine to be up", || {
+            let (code, state) = machine.run(&["systemctl", "is-system-running", "--wait"]);
+            let is_up = code == 0 || state.contains("degraded");
+            if is_up || machine.holder.status().is_some() { Ok(()) } else { Err(state) }
         });
-        if is_made { Ok(Machine { holder, place }) } else { Err(holder.whole_output()) }
+        // One that has died while it booted is one that this machine does not let us have.
+        if machine.holder.status().is_some() { Err(machine.holder.whole_output()) } else { Ok(machine) }
     }
 
     /// The command that runs another one in it.
     pub fn inside(&self, words: &[&str]) -> Vec<String> {
-        let root = self.place.path().join("root");
-        let enter =
-            ["nsenter", "--target", &self.holder.pid().to_string(), "--mount", "chroot", &root.to_string_lossy()];
-        enter.iter().copied().chain(words.iter().copied()).map(str::to_owned).collect()
+        let (target, root) = (self.inhabitant.to_string(), self.root.to_string_lossy());
+        let enter = match self.kind {
+            Kind::Copied => vec!["nsenter", "--target", &target, "--mount", "chroot", &root],
+            Kind::Booted => vec!["nsenter", "--target", &target, "--all", "--root", "--wd"],
+        };
+        enter.iter().chain(words).map(|word| (*word).to_owned()).collect()
     }
 
     /// Starts a command in it.
@@ -79,7 +128,73 @@ impl Machine {
 
     /// A path in it, as it is seen from outside.
     pub fn path(&self, path: &str) -> PathBuf {
-        let root = self.place.path().join("root");
-        PathBuf::from(format!("/proc/{}/root{}{path}", self.holder.pid(), root.display()))
+        let root = self.root.to_string_lossy();
+        PathBuf::from(format!("/proc/{}/root{}{path}", self.inhabitant, root.trim_end_matches('/')))
     }
+
+    /// Makes a file or a folder of this machine's /tmp be where it is there too.
+    pub fn bring(&self, path: &Path) {
+        if self.kind == Kind::Copied {
+            return;
+        }
+        let folder = path.parent().and_then(Path::to_str).expect("a path in UTF-8");
+        fs::create_dir_all(self.path(folder)).expect("a folder can be made there");
+        let copied = std::process::Command::new("cp").arg("--archive").arg(path).arg(self.path(folder)).status();
+        assert!(copied.is_ok_and(|status| status.success()), "cannot bring {} there", path.display());
+    }
+
+    /// Lets each of its users go through the folders that a path lies in.
+    pub fn open_way_to(&self, path: &Path) {
+        for folder in path.ancestors().skip(1).filter(|path| *path != Path::new("/")) {
+            self.done(&["chmod", "a+rx", folder.to_str().expect("a path in UTF-8")]);
+        }
+    }
+
+    /// A connection to an address on its network.
+    pub fn connect(&self, address: SocketAddr) -> Client {
+        let network = File::open(format!("/proc/{}/ns/net", self.inhabitant)).expect("it has a network");
+        let connect = || {
+            setns(&network, CloneFlags::CLONE_NEWNET).expect("root can go there");
+            Client::connect(address)
+        };
+        // In a thread of its own, which ends there: the network is its threads', one by one.
+        thread::scope(|scope| scope.spawn(connect).join()).expect("somebody listens there")
+    }
+
+    /// Kills a process by the number that it has there.
+    pub fn kill(&self, pid: i32) {
+        self.done(&["kill", "-KILL", &pid.to_string()]);
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if self.kind == Kind::Booted {
+            // With PID 1 the kernel ends everything in it; then its holder clears up, and ends.
+            let _ = kill(self.inhabitant, Signal::SIGKILL);
+            let _ = within(std::time::Duration::from_secs(10), || self.holder.status());
+        }
+    }
+}
+
+/// Somebody who makes a copy at a place of its own, and holds it there.
+fn hold(script: &str, more: &[&str]) -> Result<(Process, TempDir), String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err("only root can have a copy of the machine".to_owned());
+    }
+    let place = tempfile::Builder::new().prefix("monoceros-machine-").tempdir().expect("a folder can be made");
+    let path = place.path().to_str().expect("a path in UTF-8");
+    // A test that is itself killed leaves no machine: TERM is what its holder clears up at.
+    let words = ["--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", path];
+    let words: Vec<&str> = words.iter().chain(more).copied().collect();
+    let holder = Process::start(Path::new("setpriv"), &words, Path::new("/"), &[]);
+    Ok((holder, place))
+}
+
+/// What stands behind these words in a line of a holder's; nothing if it ends without.
+fn said(holder: &Process, words: &str) -> Option<String> {
+    holder.wait("a copy of the machine", |lines, status| {
+        let rest = lines.iter().find_map(|line| line.strip_prefix(words)).map(|rest| Some(rest.to_owned()));
+        rest.or(status.map(|_| None))
+    })
 }

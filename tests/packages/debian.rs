@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::harness::{Client, Machine, Manager, Process, Site, eventually, profile_folder, repository};
 
 /// Whether this is a machine that packages of this kind are for; a word if not.
-fn is_debian() -> bool {
+pub(super) fn is_debian() -> bool {
     let found = Path::new("/usr/bin/dpkg-deb").exists();
     if !found {
         eprintln!("not tried here: there is no dpkg-deb");
@@ -16,7 +16,7 @@ fn is_debian() -> bool {
 }
 
 /// The package of the programs as they are built, made into `folder`.
-fn package(folder: &Path, revision: &str) -> PathBuf {
+pub(super) fn package(folder: &Path, revision: &str) -> PathBuf {
     let output = Command::new(repository().join("packaging/debian/build"))
         .args([profile_folder().as_path(), folder])
         // Not to be kept: packed loosely, it is made in half the time.

@@ -1,0 +1,211 @@
+//! The Debian package under a real systemd: its unit is started, reloaded, killed, restarted, upgraded and stopped by `systemctl`, as the
+//! documents say, on a copy of this machine that is booted.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::debian::{is_debian, package};
+use crate::harness::{Client, Machine, Process, eventually, python, repository};
+
+/// Says who answers, and which code; `/slow` goes on when there is a file `open`.
+const SHOP: &str = r#"
+import os, threading
+
+tick = threading.Event()
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return slow() if environ["PATH_INFO"] == "/slow" else [b"first code, worker %d" % os.getpid()]
+
+def slow():
+    yield b"begun"
+    while not os.path.exists("/srv/shop/open"):
+        tick.wait(0.005)
+    yield b"ended"
+"#;
+
+const YAML: &str = "apps: {shop: {wsgi: 'shop:application', directory: /srv/shop, user: www-data, listen: '0.0.0.0:80', threads: 2}}\n";
+
+/// The port is its own, as the whole network is.
+const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
+
+/// A booted machine with the package, and an application that is not served yet; a word if there can be none.
+fn installed() -> Option<Machine> {
+    if !is_debian() {
+        return None;
+    }
+    let machine = Machine::boot().map_err(|why| eprintln!("not tried here: {why}")).ok()?;
+    // A word against starting and stopping, where somebody has given one, is about this machine and not about its copy.
+    machine.done(&["rm", "-f", "/usr/sbin/policy-rc.d"]);
+    machine.open_way_to(&fs::canonicalize(python()).expect("it is there"));
+    install(&machine, "1").exit_code();
+    fs::create_dir(machine.path("/srv/shop")).expect("a folder can be made");
+    write(&machine, "/srv/shop/shop.py", SHOP);
+    write(&machine, "/etc/monoceros/server.yaml", YAML);
+    Some(machine)
+}
+
+/// Begins to install a revision of the package.
+fn install(machine: &Machine, revision: &str) -> Process {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let package = package(folder.path(), revision);
+    machine.bring(&package);
+    // The Python that these programs were built with need not be the distribution's.
+    machine.start(&["dpkg", "--force-depends", "--install", package.to_str().expect("a path in UTF-8")], &[])
+}
+
+fn write(machine: &Machine, path: &str, text: &str) {
+    fs::write(machine.path(path), text).expect("root can write everywhere");
+}
+
+fn systemctl(machine: &Machine, words: &[&str]) -> String {
+    machine.done(&[&["systemctl"], words].concat())
+}
+
+/// What systemd has as a property of the unit.
+fn property(machine: &Machine, name: &str) -> String {
+    systemctl(machine, &["show", "--value", "--property", name, "monoceros"]).trim_end().to_owned()
+}
+
+/// The first of an answer that will not end before there is a file `open`.
+fn begun(machine: &Machine) -> Client {
+    let mut client = machine.connect(ADDRESS);
+    client.send("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n").head().clone();
+    assert_eq!(client.chunk().expect("a beginning"), b"begun");
+    client
+}
+
+/// Its rest.
+fn ended(client: &mut Client) {
+    assert_eq!(client.chunk().expect("an end"), b"ended");
+    assert_eq!(client.chunk().expect("the last chunk"), b"");
+}
+
+#[test]
+fn systemctl_starts_reloads_refuses_and_stops_as_the_manual_says() {
+    let Some(machine) = installed() else { return };
+    assert_eq!(machine.run(&["systemctl", "is-active", "monoceros"]).1, "inactive", "nothing is started before it is asked for");
+    systemctl(&machine, &["enable", "--now", "monoceros"]);
+    let mut client = machine.connect(ADDRESS);
+    assert!(client.get("/").text().starts_with("first code"), "start returns when clients are answered");
+    let told = systemctl(&machine, &["status", "monoceros"]);
+    assert!(told.contains("Active: active (running)") && told.contains("Status: \"serving"), "{told}");
+
+    write(&machine, "/srv/shop/shop.py", &SHOP.replace("first", "second"));
+    systemctl(&machine, &["reload", "monoceros"]);
+    assert!(machine.connect(ADDRESS).get("/").text().starts_with("second code"), "reload returns when new code answers");
+    assert!(client.get("/").text().starts_with("second code"), "on the connection of before");
+
+    write(&machine, "/srv/shop/shop.py", "def application(environ, start_response)\n");
+    let (code, said) = machine.run(&["systemctl", "reload", "monoceros"]);
+    assert!(code == 1 && said.contains("failed"), "{code} {said}");
+    let journal = machine.done(&["journalctl", "--unit", "monoceros", "--output", "cat"]);
+    assert!(journal.contains("SyntaxError: expected ':'"), "{journal}");
+    let told = systemctl(&machine, &["status", "monoceros"]);
+    assert!(told.contains("Active: active (running)") && told.contains("reload"), "{told}");
+    assert!(client.get("/").text().starts_with("second code"), "and the old code serves on");
+
+    let mut slow = begun(&machine);
+    let stop = machine.start(&["systemctl", "stop", "monoceros"], &[]);
+    eventually("the unit to stop", || (property(&machine, "ActiveState") == "deactivating").then_some(()));
+    write(&machine, "/srv/shop/open", "");
+    ended(&mut slow);
+    assert_eq!(stop.exit_code(), 0, "{}", stop.whole_output());
+    assert_eq!((property(&machine, "Result"), property(&machine, "NRestarts")), ("success".to_owned(), "0".to_owned()));
+}
+
+#[test]
+fn systemd_starts_the_next_supervisor_for_the_workers_of_one_that_was_killed() {
+    let Some(machine) = installed() else { return };
+    systemctl(&machine, &["enable", "--now", "monoceros"]);
+    let (mut client, mut slow) = (machine.connect(ADDRESS), begun(&machine));
+    let worker = client.get("/").text().to_owned();
+    let killed = property(&machine, "MainPID");
+    machine.done(&["kill", "-KILL", &killed]);
+    assert_eq!(client.get("/").text(), worker, "while there is no supervisor");
+    eventually("the next supervisor", || {
+        let (state, pid) = (property(&machine, "ActiveState"), property(&machine, "MainPID"));
+        if state == "active" && pid != killed && pid != "0" { Ok(()) } else { Err((state, pid)) }
+    });
+    assert_eq!(client.get("/").text(), worker, "the worker and the connection are those of before");
+    assert_eq!(machine.connect(ADDRESS).get("/").text(), worker);
+    write(&machine, "/srv/shop/open", "");
+    ended(&mut slow);
+    assert_eq!(property(&machine, "NRestarts"), "1");
+
+    let over = AtomicBool::new(false);
+    let asked = thread::scope(|scope| {
+        let asks = scope.spawn(|| asks_anew(&machine, &over));
+        systemctl(&machine, &["restart", "monoceros"]);
+        over.store(true, Ordering::Relaxed);
+        asks.join().expect("who connects while it restarts waits a moment and is answered")
+    });
+    assert!(asked.first().is_some_and(|first| *first == worker) && asked.last() != Some(&worker), "{asked:?}");
+    let left = machine.done(&["sh", "-c", "pgrep --count --exact worker"]);
+    assert_eq!(left, "1", "the old worker is gone");
+}
+
+/// What clients are told that come until it is over, each with a connection of its own, and one more.
+fn asks_anew(machine: &Machine, over: &AtomicBool) -> Vec<String> {
+    let mut told = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        told.push(machine.connect(ADDRESS).get("/").expect_status(200).text().to_owned());
+    }
+    told.push(machine.connect(ADDRESS).get("/").expect_status(200).text().to_owned());
+    told
+}
+
+#[test]
+fn a_package_is_upgraded_under_load_and_purged_without_a_rest() {
+    let Some(machine) = installed() else { return };
+    systemctl(&machine, &["enable", "--now", "monoceros"]);
+    let mut slow = begun(&machine);
+    let (pid, over) = (property(&machine, "MainPID"), AtomicBool::new(false));
+    let workers = thread::scope(|scope| {
+        let anew = scope.spawn(|| asks_anew(&machine, &over));
+        let kept = scope.spawn(|| {
+            let (mut client, mut told) = (machine.connect(ADDRESS), Vec::new());
+            while !over.load(Ordering::Relaxed) {
+                told.push(client.get("/").expect_status(200).text().to_owned());
+            }
+            told
+        });
+        let upgrade = install(&machine, "2");
+        // The upgrade is over when no old worker accepts any more; who is in a call of one's is waited for elsewhere.
+        assert_eq!(upgrade.exit_code(), 0, "{}", upgrade.whole_output());
+        over.store(true, Ordering::Relaxed);
+        [anew, kept].map(|client| client.join().expect("no client is refused, and no connection is closed"))
+    });
+    write(&machine, "/srv/shop/open", "");
+    ended(&mut slow);
+    for told in workers {
+        assert_ne!(told.first(), told.last(), "the first worker was of the first revision");
+    }
+    assert_eq!(property(&machine, "MainPID"), pid, "it is the same process");
+    assert_eq!(property(&machine, "NRestarts"), "0");
+
+    machine.done(&["dpkg", "--purge", "monoceros"]);
+    let (code, said) = machine.run(&["pgrep", "--list-full", "worker|supervisor|monoceros"]);
+    assert!(code == 1, "{said}");
+    let left = machine.done(&["find", "/etc", "/usr", "/var", "/run", "-xdev", "-name", "*monoceros*"]);
+    let left: Vec<&str> = left.lines().filter(|path| !path.starts_with("/usr/share/man/")).collect();
+    assert_eq!(left, Vec::<&str>::new(), "nothing is left");
+    assert_eq!(machine.run(&["systemctl", "status", "monoceros"]).0, 4, "there is no such unit");
+}
+
+#[test]
+fn a_socket_of_the_examples_is_open_before_the_supervisor_is() {
+    let Some(machine) = installed() else { return };
+    let socket = fs::read_to_string(repository().join("examples/systemd/monoceros.socket")).expect("it is there");
+    write(&machine, "/etc/systemd/system/monoceros.socket", &socket.replace("=hello", "=shop"));
+    systemctl(&machine, &["daemon-reload"]);
+    systemctl(&machine, &["enable", "--now", "monoceros.socket"]);
+    assert_eq!(property(&machine, "ActiveState"), "inactive");
+    assert!(machine.connect(ADDRESS).get("/").expect_status(200).text().starts_with("first code"), "who connects starts it");
+    systemctl(&machine, &["reload", "monoceros"]);
+    // The port stays systemd's: who comes after a stop starts it again.
+    systemctl(&machine, &["stop", "monoceros"]);
+    assert!(machine.connect(ADDRESS).get("/").expect_status(200).text().starts_with("first code"));
+}
