@@ -104,10 +104,10 @@ proxies: ## the web servers, proxies, watchers, clients and the database that te
 	$(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends $$missing || \
 	    { echo "Cannot install$$missing: do it by hand, and run make again"; exit 1; }
 
-# Debian has both in one package. Nothing of it is started.
+# Debian has the first two in one package. What is started of it is PID 1 of a namespace of its own, whose loopback `ip` turns on.
 systemd:
-	@command -v systemd-analyze >/dev/null && command -v systemd-socket-activate >/dev/null || \
-	    { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends systemd; }
+	@command -v systemd-analyze >/dev/null && command -v systemd-socket-activate >/dev/null && command -v ip >/dev/null || \
+	    { $(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends systemd iproute2; }
 
 bench: build proxies $(BENCH_VENV)/ready-$(VERSION) ## what a request costs, beside nine other servers (FLAGS=--help)
 	@command -v wrk >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes wrk; }

@@ -36,6 +36,8 @@ enum Place {
     Folder,
     /// On a copy of this machine, for they change it.
     Machine,
+    /// On one that is booted, where that can be had: they ask systemd for something.
+    Booted,
 }
 
 carried_out! {
@@ -57,7 +59,7 @@ carried_out! {
     a_container_needs_no_file: "docs/how-to/systemd-and-containers.md" Folder,
     a_certificate_is_made_and_served: "docs/how-to/tls.md" Folder,
     what_is_wrong_is_found_by_place: "docs/how-to/troubleshoot.md" Folder,
-    the_tutorial_leads_from_nothing_to_a_project_under_systemd: "docs/tutorial.md" Machine,
+    the_tutorial_leads_from_nothing_to_a_project_under_systemd: "docs/tutorial.md" Booted,
     apache_finds_an_application: "examples/behind-apache/README.md" Machine,
     haproxy_finds_an_application: "examples/behind-haproxy/README.md" Machine,
     nginx_finds_an_application: "examples/behind-nginx/README.md" Machine,
@@ -67,17 +69,22 @@ carried_out! {
     an_application_of_flasks_is_served: "examples/flask/README.md" Folder,
     a_cluster_is_told_of_it: "examples/kubernetes/README.md" Folder,
     a_server_is_watched: "examples/prometheus/README.md" Folder,
-    a_unit_is_installed: "examples/systemd/README.md" Machine,
+    a_unit_is_installed: "examples/systemd/README.md" Booted,
 }
 
 fn carry_out(path: &str, place: Place) {
     let page = Page::read(path);
-    match place {
-        Place::Folder => Reader::of(&page, None).read(),
-        Place::Machine => match Machine::copy() {
-            Ok(machine) => Reader::of(&page, Some(machine)).read(),
-            Err(why) => eprintln!("not tried here: {why}"),
-        },
+    let machine = match place {
+        Place::Folder => return Reader::of(&page, None).read(),
+        Place::Machine => Machine::copy(),
+        Place::Booted => Machine::boot().or_else(|why| {
+            eprintln!("systemd is played: {why}");
+            Machine::copy()
+        }),
+    };
+    match machine {
+        Ok(machine) => Reader::of(&page, Some(machine)).read(),
+        Err(why) => eprintln!("not tried here: {why}"),
     }
 }
 

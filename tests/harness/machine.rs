@@ -97,6 +97,11 @@ impl Machine {
         if machine.holder.status().is_some() { Err(machine.holder.whole_output()) } else { Ok(machine) }
     }
 
+    /// Whether a real systemd is its PID 1, and its network its own.
+    pub fn is_booted(&self) -> bool {
+        self.kind == Kind::Booted
+    }
+
     /// The command that runs another one in it.
     pub fn inside(&self, words: &[&str]) -> Vec<String> {
         let (target, root) = (self.inhabitant.to_string(), self.root.to_string_lossy());
@@ -160,11 +165,6 @@ impl Machine {
         // In a thread of its own, which ends there: the network is its threads', one by one.
         thread::scope(|scope| scope.spawn(connect).join()).expect("somebody listens there")
     }
-
-    /// Kills a process by the number that it has there.
-    pub fn kill(&self, pid: i32) {
-        self.done(&["kill", "-KILL", &pid.to_string()]);
-    }
 }
 
 impl Drop for Machine {
@@ -185,7 +185,8 @@ fn hold(script: &str, more: &[&str]) -> Result<(Process, TempDir), String> {
     let place = tempfile::Builder::new().prefix("monoceros-machine-").tempdir().expect("a folder can be made");
     let path = place.path().to_str().expect("a path in UTF-8");
     // A test that is itself killed leaves no machine: TERM is what its holder clears up at.
-    let words = ["--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", path];
+    let words =
+        ["--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", path];
     let words: Vec<&str> = words.iter().chain(more).copied().collect();
     let holder = Process::start(Path::new("setpriv"), &words, Path::new("/"), &[]);
     Ok((holder, place))
