@@ -152,7 +152,6 @@ fn the_end_is_told_when_it_begins() {
 fn more_time_is_asked_for_while_a_start_lasts() {
     let (manager, site) = notified("slow:application");
     let _server = site.file("slow.py", SLOW).launch();
-    // Ten seconds after the start: the one thing here that only time can show.
     manager.expect("EXTEND_TIMEOUT_USEC=30000000");
 }
 

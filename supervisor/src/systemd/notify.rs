@@ -87,7 +87,7 @@ impl Notify {
             said: Said::Starting,
             line: String::new(),
             ended: None,
-            extend_at: Some(now + EXTEND_EVERY),
+            extend_at: Some(now),
             watchdog: watchdog.map(|period| (period, now)),
         }
     }
@@ -157,8 +157,9 @@ impl Notify {
         told.push(match what {
             Said::Starting => String::new(),
             Said::Ready => "READY=1".to_owned(),
-            Said::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()),
-            Said::Stopping => "STOPPING=1".to_owned(),
+            // With the first word of it: the manager's time may be shorter than ours to the next.
+            Said::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}\n{}", now.as_micros(), longer()),
+            Said::Stopping => format!("STOPPING=1\n{}", longer()),
         });
     }
 
@@ -172,7 +173,7 @@ impl Notify {
         if self.said == Said::Starting && status.apps.iter().any(is_hopeless) {
             return None;
         }
-        Some(format!("EXTEND_TIMEOUT_USEC={}", EXTENSION.as_micros()))
+        Some(longer())
     }
 
     fn pulse(&mut self, now: Duration, beats: Beats) -> Option<String> {
@@ -185,6 +186,11 @@ impl Notify {
         *at = now + if lives { *period / 2 } else { *period / 8 };
         lives.then(|| "WATCHDOG=1".to_owned())
     }
+}
+
+/// Asks for more time.
+fn longer() -> String {
+    format!("EXTEND_TIMEOUT_USEC={}", EXTENSION.as_micros())
 }
 
 fn is_reloading(state: ServerState) -> bool {
