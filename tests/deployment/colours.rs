@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Client, Manager, Server, Site, eventually, launch_with, program, repository};
+use crate::harness::{Client, Machine, Manager, Server, Site, eventually, launch_with, program, python, repository};
 
 /// One of the two, as its unit starts it: with the unit's socket, under the name that the unit gives it.
 fn start(colour: &str, socket: &TcpListener, manager: &Manager, broken: Option<&str>) -> Server {
@@ -144,4 +144,50 @@ fn systemd_accepts_the_units_of_both() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     let complaints: Vec<&str> = said.lines().filter(|line| line.contains("shop")).collect();
     assert!(complaints.is_empty() && output.status.success(), "{said}");
+}
+
+#[test]
+fn green_follows_blue_on_the_socket_of_a_real_systemd() {
+    let machine = match Machine::boot() {
+        Ok(machine) => machine,
+        Err(why) => return eprintln!("not tried here: {why}"),
+    };
+    machine.open_way_to(&fs::canonicalize(python()).expect("it is there"));
+    let example = repository().join("examples/blue-green");
+    let copy = |from: &str, to: String| {
+        fs::copy(example.join(from), machine.path(&to)).unwrap_or_else(|why| panic!("cannot write {to}: {why}"));
+    };
+    for colour in ["blue", "green"] {
+        let bin = format!("/srv/shop/{colour}/.venv/bin");
+        fs::create_dir_all(machine.path(&bin)).expect("a folder can be made");
+        for name in ["supervisor", "worker"] {
+            std::os::unix::fs::symlink(program(name), machine.path(&format!("{bin}/{name}")))
+                .expect("a link can be made");
+        }
+        for name in ["shop.py", "server.yaml"] {
+            copy(name, format!("/srv/shop/{colour}/{name}"));
+        }
+    }
+    for name in ["shop.socket", "shop@.service"] {
+        copy(name, format!("/etc/systemd/system/{name}"));
+    }
+    let systemctl = |words: &[&str]| machine.done(&[&["systemctl"], words].concat());
+    let port = SocketAddr::from(([127, 0, 0, 1], 80));
+    let answer = || machine.connect(port).get("/").expect_status(200).text().to_owned();
+    systemctl(&["daemon-reload"]);
+    systemctl(&["enable", "--now", "shop.socket"]);
+    systemctl(&["start", "shop@blue"]);
+    assert_eq!(answer(), "blue\n");
+    for (old, new) in [("blue", "green"), ("green", "blue")] {
+        let mut kept = machine.connect(port);
+        kept.get("/").expect_status(200);
+        systemctl(&["start", &format!("shop@{new}")]);
+        systemctl(&["stop", &format!("shop@{old}")]);
+        for _ in 0..10 {
+            assert_eq!(answer(), format!("{new}\n"), "a socket that systemd still listens on starts nobody else");
+        }
+        assert_eq!(machine.run(&["systemctl", "is-active", &format!("shop@{old}")]).1, "inactive");
+    }
+    systemctl(&["stop", "shop@blue"]);
+    assert_eq!(answer(), "blue\n", "who connects while nobody serves has blue started");
 }

@@ -139,6 +139,7 @@ fn systemctl_starts_reloads_refuses_and_stops_as_the_manual_says() {
     assert!(told.contains("Active: active (running)") && told.contains("reload"), "{told}");
     assert!(client.get("/").text().starts_with("second code"), "and the old code serves on");
 
+    drop(client);
     // Less than it takes: systemd is asked for more.
     override_with(&machine, "TimeoutStopSec=100ms");
     let mut slow = begun(&machine);
@@ -187,6 +188,37 @@ fn systemd_starts_the_next_supervisor_as_often_as_one_is_killed() {
     );
     write(&machine, "/srv/shop/open", "");
     ended(&mut slow);
+}
+
+/// The lines that the example proposes for whoever wants more walls around the unit.
+fn walls() -> String {
+    let page = fs::read_to_string(repository().join("examples/systemd/README.md")).expect("the example has it");
+    let (_, block) = page.split_once("```ini\n[Service]\n").expect("it proposes some");
+    let (lines, _) = block.split_once("```").expect("a fence is closed");
+    assert!(lines.lines().count() > 5, "{lines}");
+    // Where a developer's Python is in somebody's home it is not to be hidden.
+    lines.replace("ProtectHome=yes", "ProtectHome=read-only")
+}
+
+#[test]
+fn within_more_walls_it_serves_reloads_upgrades_and_is_followed() {
+    let Some(machine) = with_unit() else { return };
+    override_with(&machine, &walls());
+    systemctl(&machine, &["start", "monoceros"]);
+    let mut client = machine.connect(ADDRESS);
+    let mut worker = client.get("/").expect_status(200).text().to_owned();
+    let mut another = |machine: &Machine, why: &str| {
+        let old = std::mem::replace(&mut worker, client.get("/file").expect_status(200).text().to_owned());
+        assert_ne!(old, worker, "{why}");
+        assert_eq!(machine.connect(ADDRESS).get("/").text(), worker, "{why}");
+    };
+    systemctl(&machine, &["reload", "monoceros"]);
+    another(&machine, "after a reload");
+    machine.done(&["supervisor", "upgrade", "-c", "/etc/monoceros/server.yaml"]);
+    another(&machine, "after an upgrade");
+    kill(&machine);
+    systemctl(&machine, &["reload", "monoceros"]);
+    another(&machine, "after a death and a reload");
 }
 
 #[test]
