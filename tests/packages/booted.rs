@@ -108,7 +108,7 @@ fn begun(machine: &Machine) -> Client {
 }
 
 /// Its rest.
-fn ended(client: &mut Client) {
+fn ended(mut client: Client) {
     assert_eq!(client.chunk().expect("an end"), b"ended");
     assert_eq!(client.chunk().expect("the last chunk"), b"");
 }
@@ -133,6 +133,7 @@ fn systemctl_starts_reloads_refuses_and_stops_as_the_manual_says() {
     write(&machine, "/srv/shop/shop.py", "def application(environ, start_response)\n");
     let (code, said) = machine.run(&["systemctl", "reload", "monoceros"]);
     assert!(code == 1 && said.contains("failed"), "{code} {said}");
+    machine.done(&["journalctl", "--sync"]);
     let journal = machine.done(&["journalctl", "--unit", "monoceros", "--output", "cat"]);
     assert!(journal.contains("SyntaxError: expected ':'"), "{journal}");
     let told = systemctl(&machine, &["status", "monoceros"]);
@@ -146,7 +147,7 @@ fn systemctl_starts_reloads_refuses_and_stops_as_the_manual_says() {
     let stop = machine.start(&["systemctl", "stop", "monoceros"], &[]);
     slow.pause(Duration::from_millis(500)).expect("nothing comes before it is asked for");
     write(&machine, "/srv/shop/open", "");
-    ended(&mut slow);
+    ended(slow);
     assert_eq!(stop.exit_code(), 0, "{}", stop.whole_output());
     assert_eq!((property(&machine, "Result"), property(&machine, "NRestarts")), ("success".to_owned(), "0".to_owned()));
 }
@@ -166,7 +167,7 @@ fn systemd_starts_the_next_supervisor_as_often_as_one_is_killed() {
     let Some(machine) = with_unit() else { return };
     override_with(&machine, "RestartSec=10ms");
     systemctl(&machine, &["start", "monoceros"]);
-    let (mut client, mut slow) = (machine.connect(ADDRESS), begun(&machine));
+    let (mut client, slow) = (machine.connect(ADDRESS), begun(&machine));
     let worker = client.get("/").text().to_owned();
     // One more than systemd takes in 10 s unless it is told otherwise.
     for _ in 0..6 {
@@ -187,7 +188,7 @@ fn systemd_starts_the_next_supervisor_as_often_as_one_is_killed() {
         "words of the last supervisor's reach it: it hands over what it has"
     );
     write(&machine, "/srv/shop/open", "");
-    ended(&mut slow);
+    ended(slow);
 }
 
 /// The lines that the example proposes for whoever wants more walls around the unit.
@@ -239,7 +240,7 @@ fn who_connects_while_the_unit_restarts_waits_a_moment() {
 fn workers_of_a_stop_that_is_cut_short_are_found_by_the_next_start() {
     let Some(machine) = with_unit() else { return };
     systemctl(&machine, &["start", "monoceros"]);
-    let mut slow = begun(&machine);
+    let slow = begun(&machine);
     let stop = machine.start(&["systemctl", "stop", "monoceros"], &[]);
     eventually("the unit to stop", || (property(&machine, "ActiveState") == "deactivating").then_some(()));
     machine.done(&["kill", "-KILL", &property(&machine, "MainPID")]);
@@ -248,7 +249,7 @@ fn workers_of_a_stop_that_is_cut_short_are_found_by_the_next_start() {
     systemctl(&machine, &["start", "monoceros"]);
     assert!(machine.connect(ADDRESS).get("/").text().starts_with("first code"), "the port is theirs no longer");
     write(&machine, "/srv/shop/open", "");
-    ended(&mut slow);
+    ended(slow);
     systemctl(&machine, &["stop", "monoceros"]);
     let (code, said) = machine.run(&["pgrep", "--list-full", "worker|supervisor"]);
     assert!(code == 1, "{said}");
@@ -281,7 +282,7 @@ fn a_package_is_upgraded_under_load_and_purged_without_a_rest() {
         "nothing is started before it is asked for"
     );
     systemctl(&machine, &["enable", "--now", "monoceros"]);
-    let mut slow = begun(&machine);
+    let slow = begun(&machine);
     let (pid, over) = (property(&machine, "MainPID"), AtomicBool::new(false));
     let workers = thread::scope(|scope| {
         let anew = scope.spawn(|| asks_anew(&machine, &over));
@@ -298,7 +299,7 @@ fn a_package_is_upgraded_under_load_and_purged_without_a_rest() {
         [anew, kept].map(|client| client.join().expect("no client is refused, and no connection is closed"))
     });
     write(&machine, "/srv/shop/open", "");
-    ended(&mut slow);
+    ended(slow);
     for told in workers {
         assert_ne!(told.first(), told.last(), "the first worker was of the first revision");
     }
