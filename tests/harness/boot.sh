@@ -4,13 +4,20 @@
 # /sys and /proc/sys are read-only, and modules, the clock and the kernel's log are out of reach.
 set -eu
 place=$1 systemd=$2
-root=$place/root
+root=$place/root group=$place/cgroup/${1##*/}
+sweep() {
+    [ ! -e "$group" ] || find "$group" -depth -type d -exec rmdir '{}' +
+    umount --lazy "$place"
+    rmdir "$place"
+}
+trap sweep EXIT
+# Whoever asked for it may be gone before it is there: that is seen further below.
+trap '' TERM PIPE
 
 mount -t tmpfs -o mode=755 tmpfs "$place"
 mkdir "$place/upper" "$place/work" "$place/cgroup" "$root"
 # Mounted anew, for it is somewhere else on each machine, or nowhere. A systemd wants a group of its own.
 mount -t cgroup2 cgroup2 "$place/cgroup"
-group=$place/cgroup/${place##*/}
 mkdir "$group"
 
 mount -t overlay overlay -o "lowerdir=/,upperdir=$place/upper,workdir=$place/work" "$root"
@@ -56,9 +63,6 @@ mkfifo "$place/number"
 read -r init < "$place/number"
 [ "$init" != 0 ] || exit 1
 trap 'kill -KILL "$init"' TERM
-echo "booting as $init"
-# Twice, for a TERM ends the first.
-wait || wait || :
-find "$group" -depth -type d -exec rmdir '{}' +
-umount --lazy "$place"
-rmdir "$place"
+echo "booting as $init" || kill -KILL "$init"
+# A TERM interrupts it; and one comes for each thread of a test that is killed.
+until wait; do :; done
