@@ -12,6 +12,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -32,7 +33,6 @@ struct Shared {
     /// Held by the thread that writes, of which there are two in a worker; never by who changes something.
     writing: Mutex<()>,
     is_json: AtomicBool,
-    is_terminal: AtomicBool,
     level: AtomicUsize,
     /// Lines that could not be written and that nobody was told of.
     lost: AtomicU64,
@@ -48,6 +48,35 @@ struct Target {
     file: Arc<File>,
     /// Whether what was written last is no whole line.
     is_torn: bool,
+    reader: Reader,
+}
+
+/// Who reads the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// Eyes that like colours.
+    Terminal,
+    /// systemd's journal, which has the time by itself, and takes the level from a line's beginning (sd-daemon(3)).
+    Journal,
+    /// Whoever it may be.
+    Anybody,
+}
+
+impl Reader {
+    fn of(file: &File) -> Reader {
+        if file.is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+            Reader::Terminal
+        } else if std::env::var("JOURNAL_STREAM").is_ok_and(|named| is_named(&named, file)) {
+            Reader::Journal
+        } else {
+            Reader::Anybody
+        }
+    }
+}
+
+/// Whether it is the file of this device and number, `8:1234`. What is inherited may be about another one (systemd.exec(5), `JOURNAL_STREAM`).
+fn is_named(named: &str, file: &File) -> bool {
+    file.metadata().is_ok_and(|about| named == format!("{}:{}", about.dev(), about.ino()))
 }
 
 impl Outlet {
@@ -56,13 +85,12 @@ impl Outlet {
         let file = File::from(descriptor);
         let shared = Shared {
             is_json: AtomicBool::new(false),
-            is_terminal: AtomicBool::new(wants_colour(&file)),
             level: AtomicUsize::new(Level::Info.as_usize()),
             lost: AtomicU64::new(0),
             is_well: AtomicBool::new(true),
             board: OnceLock::new(),
             logged: [const { AtomicU64::new(0) }; 3],
-            target: Mutex::new(Target { file: Arc::new(file), is_torn: false }),
+            target: Mutex::new(Target { reader: Reader::of(&file), file: Arc::new(file), is_torn: false }),
             writing: Mutex::new(()),
         };
         Outlet { shared: Arc::new(shared) }
@@ -84,9 +112,10 @@ impl Outlet {
     /// Has lines go to this descriptor from now on. Gives the one before, which is closed when nobody writes to it any more.
     pub fn switch(&self, descriptor: OwnedFd) -> Arc<File> {
         let file = File::from(descriptor);
-        self.shared.is_terminal.store(wants_colour(&file), Relaxed);
+        let reader = Reader::of(&file);
         let mut target = self.target();
         target.is_torn = false;
+        target.reader = reader;
         std::mem::replace(&mut target.file, Arc::new(file))
     }
 
@@ -134,9 +163,9 @@ impl Outlet {
         if self.shared.is_json.load(Relaxed) { LogFormat::Json } else { LogFormat::Text }
     }
 
-    /// Whether there are eyes, and they like colours.
-    pub(super) fn is_terminal(&self) -> bool {
-        self.shared.is_terminal.load(Relaxed)
+    /// Who reads the lines.
+    pub(super) fn reader(&self) -> Reader {
+        self.target().reader
     }
 
     /// Writes a line, with its end.
@@ -189,17 +218,13 @@ impl Outlet {
     }
 
     #[cfg(test)]
-    pub(super) fn pretend_to_be_a_terminal(&self) {
-        self.shared.is_terminal.store(true, Relaxed);
+    pub(super) fn pretend_to_be(&self, reader: Reader) {
+        self.target().reader = reader;
     }
 
     fn target(&self) -> MutexGuard<'_, Target> {
         self.shared.target.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn wants_colour(file: &File) -> bool {
-    file.is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Writes all, by one call where the kernel takes it at once. The error is how much was written.
@@ -247,5 +272,20 @@ impl Write for Line {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_the_journals_by_its_device_and_number() {
+        let file = tempfile::tempfile().unwrap();
+        let about = file.metadata().unwrap();
+        assert!(is_named(&format!("{}:{}", about.dev(), about.ino()), &file));
+        for other in [format!("{}:{}", about.dev(), about.ino() + 1), format!("{}:", about.dev()), String::new()] {
+            assert!(!is_named(&other, &file), "{other}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
 use slog::{debug, error, info};
 
+use super::outlet::Reader;
 use super::*;
 use crate::config::Access;
 
@@ -202,11 +203,27 @@ fn a_line_that_was_cut_by_a_full_disk_is_ended_before_the_next() {
 fn colour_is_for_terminals() {
     let (mut read, write) = std::io::pipe().unwrap();
     let outlet = Outlet::new(write.into());
-    outlet.pretend_to_be_a_terminal();
+    outlet.pretend_to_be(Reader::Terminal);
     let (logger, guard) = start(&config(LogFormat::Text, LogLevel::Info), &outlet);
     error!(logger, "exited");
     drop((logger, guard, outlet));
     let mut text = String::new();
     read.read_to_string(&mut text).unwrap();
     assert!(text.contains(" \x1b[31mERROR   \x1b[0m exited\n"), "{text}");
+}
+
+#[test]
+fn the_journal_is_told_the_level_of_each_line_and_has_the_time_itself() {
+    let (mut read, write) = std::io::pipe().unwrap();
+    let outlet = Outlet::new(write.into());
+    outlet.pretend_to_be(Reader::Journal);
+    let (logger, guard) = start(&config(LogFormat::Text, LogLevel::Info), &outlet);
+    error!(logger, "exited"; "traceback" => "Traceback:\n  ValueError", "worker" => 1);
+    slog::warn!(logger, "late");
+    info!(logger, "serving");
+    drop((logger, guard, outlet));
+    let mut text = String::new();
+    read.read_to_string(&mut text).unwrap();
+    let expected = "<3>ERROR    exited worker=1\n<3>  traceback:\n<3>    Traceback:\n<3>      ValueError\n<4>WARNING  late\n<6>INFO     serving\n";
+    assert_eq!(text, expected);
 }

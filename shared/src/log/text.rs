@@ -4,24 +4,27 @@ use std::fmt::{self, Write as _};
 
 use slog::{KV, Key, Level, OwnedKVList, Record, Serializer};
 
+use super::outlet::Reader;
 use super::{Outlet, name, now};
 
-#[derive(Clone, Copy)]
-enum Colour {
-    Ansi,
-    None,
+/// What to write before and after a level's name where eyes like colours.
+fn colour(level: Level) -> (&'static str, &'static str) {
+    match level {
+        Level::Critical | Level::Error => ("\x1b[31m", "\x1b[0m"),
+        Level::Warning => ("\x1b[33m", "\x1b[0m"),
+        Level::Info => ("\x1b[32m", "\x1b[0m"),
+        Level::Debug | Level::Trace => ("\x1b[2m", "\x1b[0m"),
+    }
 }
 
-impl Colour {
-    /// What to write before and after a level's name.
-    fn around(self, level: Level) -> (&'static str, &'static str) {
-        match (self, level) {
-            (Colour::None, _) => ("", ""),
-            (Colour::Ansi, Level::Critical | Level::Error) => ("\x1b[31m", "\x1b[0m"),
-            (Colour::Ansi, Level::Warning) => ("\x1b[33m", "\x1b[0m"),
-            (Colour::Ansi, Level::Info) => ("\x1b[32m", "\x1b[0m"),
-            (Colour::Ansi, Level::Debug | Level::Trace) => ("\x1b[2m", "\x1b[0m"),
-        }
+/// A level as the journal counts it (syslog(3)).
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Critical => 2,
+        Level::Error => 3,
+        Level::Warning => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
     }
 }
 
@@ -39,15 +42,20 @@ impl Text {
         let mut pairs = Pairs::default();
         // Neither can fail: `Pairs` only collects.
         let _ = record.kv().serialize(record, &mut pairs).and_then(|()| values.serialize(record, &mut pairs));
-        let colour = if self.outlet.is_terminal() { Colour::Ansi } else { Colour::None };
-        self.outlet.write_line(line(record, pairs, colour).as_bytes());
+        self.outlet.write_line(line(record, pairs, self.outlet.reader()).as_bytes());
     }
 }
 
-fn line(record: &Record<'_>, pairs: Pairs, colour: Colour) -> String {
-    let (before, after) = colour.around(record.level());
+fn line(record: &Record<'_>, pairs: Pairs, reader: Reader) -> String {
     let level = name(record.level()).to_uppercase();
-    let mut line = format!("{} {before}{level:<8}{after} {}", now(), record.msg());
+    let mut line = match reader {
+        Reader::Terminal => {
+            let (before, after) = colour(record.level());
+            format!("{} {before}{level:<8}{after} {}", now(), record.msg())
+        }
+        Reader::Journal => format!("{level:<8} {}", record.msg()),
+        Reader::Anybody => format!("{} {level:<8} {}", now(), record.msg()),
+    };
     let mut blocks = String::new();
     // slog tells the last pair first.
     for (key, value) in pairs.0.into_iter().rev() {
@@ -62,7 +70,11 @@ fn line(record: &Record<'_>, pairs: Pairs, colour: Colour) -> String {
     }
     line.push('\n');
     line.push_str(&blocks);
-    line
+    match reader {
+        Reader::Terminal | Reader::Anybody => line,
+        // Each line of the record is one of the journal's.
+        Reader::Journal => line.lines().map(|line| format!("<{}>{line}\n", priority(record.level()))).collect(),
+    }
 }
 
 /// A value of several lines, such as a traceback, below the line it belongs to.
