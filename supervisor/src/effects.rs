@@ -13,7 +13,7 @@ mod hire;
 mod kin;
 mod observe;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -91,6 +91,7 @@ struct Worker {
     assignment: Option<Assignment>,
     words: Words,
     app: String,
+    generation: u64,
     recycle: Recycle,
     /// The file of the socket on which it waits for the next supervisor.
     adoption: Option<PathBuf>,
@@ -303,8 +304,12 @@ impl Workers {
 
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
-        if !self.register.values().any(|other| other.app == known.app) {
+        let others = self.register.values().filter(|other| other.app == known.app);
+        let generations: BTreeSet<u64> = others.map(|other| other.generation).collect();
+        if generations.is_empty() {
             self.commons.remove(&known.app);
+        } else if let Some(common) = self.commons.get_mut(&known.app) {
+            common.forget_generations(&generations);
         }
         self.ledger.enter(&known.app, &Counts::of(&known.scoreboard));
         let (exit, _) = known.exit?;

@@ -5,8 +5,8 @@
 //!   on the carrier: greeting, log, read ends of the pipes, scoreboard, table, bell and relief, listeners, their certificates, where it waits for the next supervisor
 //! ```
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -25,10 +25,6 @@ use crate::listen::Bound;
 use crate::spawn::Standard;
 use crate::stdio::Tags;
 use crate::{bridge, environment};
-
-/// Generations whose workers may still be spawned: one that serves, and one that is to. Fewer, and a worker that is replaced has nobody to
-/// relieve, more are descriptors.
-const GENERATIONS: usize = 3;
 
 /// What all workers of one application have in common: how many connections each holds, and a bell. And those of one generation: where
 /// requests pass between them, for another may have other listeners.
@@ -53,10 +49,14 @@ impl Common {
         carrier.send(BELL, self.bell.as_fd())?;
         carrier.send(OFFERS, relief.0.as_fd())?;
         carrier.send(TAKES, relief.1.as_fd())?;
-        while self.reliefs.len() > GENERATIONS {
-            self.reliefs.pop_first();
-        }
         Ok(())
+    }
+
+    /// Forgets the generations of which no worker lives, but for the youngest: what the last of them has offered, and nobody has taken, is closed by
+    /// that, so that its client hears of it.
+    pub(super) fn forget_generations(&mut self, living: &BTreeSet<u64>) {
+        let youngest = self.reliefs.keys().next_back().copied();
+        self.reliefs.retain(|generation, _| living.contains(generation) || Some(*generation) == youngest);
     }
 }
 
@@ -114,6 +114,7 @@ impl Workers {
             assignment: Some(assignment),
             words: Words::NotYet,
             app: app.name.clone(),
+            generation: recruit.generation,
             recycle: app.recycle.clone(),
             adoption: adoption.map(|adoption| adoption.file),
             heartbeat: app.timeouts.heartbeat,

@@ -60,6 +60,7 @@ impl Workers {
             scoreboard: kin.scoreboard,
             assignment: None,
             app: app.name().to_owned(),
+            generation: kin.generation,
             recycle: app.app.recycle.clone(),
             adoption: kin.file,
             heartbeat: app.app.timeouts.heartbeat,
