@@ -132,13 +132,13 @@ struct Visitor<'a> {
     tally: Tally,
     client: Option<Client>,
     /// Who answered last on it.
-    who: Option<String>,
+    who: Option<(String, String)>,
 }
 
 /// Whether a connection may be used again.
 enum Then {
-    /// It was answered by this worker, if that is told.
-    Kept(Option<String>),
+    /// It was answered by this version and this worker, if that is told.
+    Kept(Option<(String, String)>),
     Closed(String),
 }
 
@@ -190,7 +190,12 @@ impl Visitor<'_> {
                 match then {
                     Then::Kept(_) if self.habit == Habit::Fresh => {}
                     Then::Kept(who) => {
-                        self.tally.moved += usize::from(!stormy && self.who.is_some() && self.who != who);
+                        // By another version is what a reload does, that of the storm's last moment.
+                        let is_other =
+                            |who: &(String, String), known: &(String, String)| who.0 == known.0 && who.1 != known.1;
+                        let is_moved =
+                            self.who.as_ref().zip(who.as_ref()).is_some_and(|(known, who)| is_other(who, known));
+                        self.tally.moved += usize::from(!stormy && is_moved);
                         (self.client, self.who) = (Some(client), who);
                     }
                     Then::Closed(seen) => self.lose_connection(&client, seen),
@@ -267,8 +272,14 @@ fn whole(client: &mut Client, path: &str, body: &str) -> Result<Then, String> {
     match (right, answer.says_close()) {
         (false, _) => Err(format!("another answer was expected: {answer}")),
         (true, true) => Ok(Then::Closed(ANNOUNCED.to_owned())),
-        (true, false) => Ok(Then::Kept(text.split(' ').nth(2).map(str::to_owned))),
+        (true, false) => Ok(Then::Kept(who_answered(&text))),
     }
+}
+
+/// The version and the worker.
+fn who_answered(text: &str) -> Option<(String, String)> {
+    let mut words = text.split(' ').skip(1).map(str::to_owned);
+    words.next().zip(words.next())
 }
 
 /// Reads the answer that comes in pieces.
