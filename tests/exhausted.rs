@@ -11,7 +11,7 @@ use crate::harness::{Client, Server, Site, descriptors, eventually, program};
 const LIMIT: usize = 4096;
 
 /// Lets a process have descriptors below this number only.
-fn allow_descriptors(pid: i32, below: usize) {
+pub fn allow_descriptors(pid: i32, below: usize) {
     let status = Command::new("prlimit").args([format!("--pid={pid}"), format!("--nofile={below}:")]).status();
     assert!(status.expect("prlimit can be run").success());
 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Client, Server, Site, eventually};
+use crate::exhausted::allow_descriptors;
+use crate::harness::{Client, Server, Site, descriptors, eventually};
 
 /// Requests that each worker has served.
 fn served(server: &Server) -> Vec<u64> {
@@ -85,6 +86,82 @@ fn a_request_that_no_sibling_takes_comes_home_and_is_answered_in_time() {
     eventually("the call", || server.site().read("calls").contains("/wait").then_some(()));
     let (client, _) = clients.iter_mut().find(|(_, pid)| *pid == busy).expect("it has several");
     client.get("/quick").expect_status(503);
+    server.site().put("open", "");
+    holder.answer().expect_status(200);
+}
+
+/// A call that lasts until there is a file `open`, with the worker that has it; the others' clients.
+fn held(server: &Server, mut clients: Vec<(Client, i32)>) -> (Client, i32, Vec<(Client, i32)>) {
+    let (mut holder, busy) = clients.pop().expect("there are some");
+    holder.send("GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    eventually("the call", || server.site().read("calls").contains("/wait").then_some(()));
+    (holder, busy, clients)
+}
+
+#[test]
+fn requests_that_cannot_travel_keep_none_behind_them_from_it() {
+    let server = Site::new("turnstile:application").app("workers: 2").serve();
+    let (mut holder, busy, clients) = held(&server, kept_clients(&server, 24));
+    let mut staying: Vec<Client> = clients.into_iter().filter(|(_, pid)| *pid == busy).map(|known| known.0).collect();
+    let mut last = staying.pop().expect("it has several");
+    assert!(staying.len() >= 5, "{}", staying.len());
+    for client in &mut staying {
+        client
+            .send("POST /chunks HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n");
+    }
+    eventually("all of them to wait", || {
+        (queued(&server) == staying.len() as u64).then_some(()).ok_or(queued(&server))
+    });
+    assert_ne!(pid_by(&mut last), busy);
+    server.site().put("open", "");
+    staying.iter_mut().chain([&mut holder]).for_each(|client| drop(client.answer().expect_status(200)));
+}
+
+/// Requests that wait for a thread.
+fn queued(server: &Server) -> u64 {
+    let status = server.status();
+    let workers = status["apps"][0]["workers"].as_array().expect("there are workers").clone();
+    workers.iter().map(|worker| worker["work"]["queued"].as_u64().expect("a count")).sum()
+}
+
+#[test]
+fn who_is_taken_over_by_a_worker_with_one_descriptor_left_is_not_lost() {
+    let server = Site::new("turnstile:application").app("workers: 2").serve();
+    let (mut holder, busy, mut clients) = held(&server, kept_clients(&server, 12));
+    let other = clients.iter().map(|(_, pid)| *pid).find(|pid| *pid != busy).expect("there are two workers");
+    let open = descriptors(other);
+    let free =
+        (0..).zip(&open).find(|(number, (used, _))| number != used).map_or(open.len() as i32, |(number, _)| number);
+    allow_descriptors(other, free as usize + 1);
+    let (client, _) = clients.iter_mut().find(|(_, pid)| *pid == busy).expect("it has several");
+    client.send("GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // The application needs a descriptor of its own, and may well fail without.
+    client.try_answer("GET").unwrap_or_else(|broken| panic!("an answer, whatever it is: {broken}"));
+    allow_descriptors(other, 4096);
+    server.site().put("open", "");
+    holder.answer().expect_status(200);
+}
+
+#[test]
+fn a_worker_that_is_replaced_after_reloads_that_failed_is_relieved_as_ever() {
+    let server = Site::new("turnstile:application").app("workers: 2").serve();
+    let good = server.site().read("turnstile.py");
+    for _ in 0..4 {
+        server.site().put("turnstile.py", "raise SystemError('not this one')\n");
+        assert_eq!(server.command(&["reload", "--wait"]).0, 1);
+    }
+    server.site().put("turnstile.py", &good);
+    let victim = server.workers()[0];
+    server.kill_worker(victim);
+    eventually("two workers", || {
+        let workers = server.workers();
+        (workers.len() == 2 && !workers.contains(&victim)).then_some(()).ok_or(workers)
+    });
+    let (mut holder, busy, mut clients) = held(&server, kept_clients(&server, 12));
+    assert!(clients.iter().any(|(_, pid)| *pid == busy), "all clients are with one worker");
+    for (client, _) in &mut clients {
+        assert_ne!(pid_by(client), busy);
+    }
     server.site().put("open", "");
     holder.answer().expect_status(200);
 }

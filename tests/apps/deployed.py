@@ -28,6 +28,8 @@ def application(environ, start_response):
     if path == "/ready" and not deploy.get("READY", True):
         start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
         return [b"the database is away"]
+    if path == "/slow":
+        never.wait(0.05)
     if path == "/wait":
         pathlib.Path("waiting").touch()
         while not os.path.exists("open"):

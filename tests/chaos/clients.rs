@@ -47,6 +47,8 @@ pub enum Habit {
     Stream,
     /// Three requests at once.
     Pipeline,
+    /// `GET` after `GET` whose calls take their time.
+    Slow,
     /// A connection for each request.
     Fresh,
     /// Asks once at the beginning and once at the end.
@@ -79,6 +81,8 @@ pub struct Tally {
     pub connected: usize,
     /// Clients that keep their connection.
     pub keepers: usize,
+    /// How often another worker answered on a connection than before, while the server was left alone.
+    pub moved: usize,
     /// Microseconds that each `GET` took while the server was left alone.
     pub calm: Vec<u32>,
     /// The same during reloads.
@@ -97,6 +101,7 @@ impl Tally {
         self.answered += other.answered;
         self.connected += other.connected;
         self.keepers += other.keepers;
+        self.moved += other.moved;
         self.failed.extend(other.failed);
         self.closed.extend(other.closed);
         self.calm.extend(other.calm);
@@ -117,7 +122,7 @@ pub fn send<'scope>(
     habit: Habit,
     weather: &'scope Weather,
 ) -> ScopedJoinHandle<'scope, Tally> {
-    scope.spawn(move || Visitor { habit, address, weather, tally: Tally::default(), client: None }.live())
+    scope.spawn(move || Visitor { habit, address, weather, tally: Tally::default(), client: None, who: None }.live())
 }
 
 struct Visitor<'a> {
@@ -126,11 +131,14 @@ struct Visitor<'a> {
     weather: &'a Weather,
     tally: Tally,
     client: Option<Client>,
+    /// Who answered last on it.
+    who: Option<(String, String)>,
 }
 
 /// Whether a connection may be used again.
 enum Then {
-    Kept,
+    /// It was answered by this version and this worker, if that is told.
+    Kept(Option<(String, String)>),
     Closed(String),
 }
 
@@ -180,8 +188,16 @@ impl Visitor<'_> {
                 self.tally.answered += 1;
                 self.weather.answers.fetch_add(1, Ordering::Relaxed);
                 match then {
-                    Then::Kept if self.habit == Habit::Fresh => {}
-                    Then::Kept => self.client = Some(client),
+                    Then::Kept(_) if self.habit == Habit::Fresh => {}
+                    Then::Kept(who) => {
+                        // By another version is what a reload does, that of the storm's last moment.
+                        let is_other =
+                            |who: &(String, String), known: &(String, String)| who.0 == known.0 && who.1 != known.1;
+                        let is_moved =
+                            self.who.as_ref().zip(who.as_ref()).is_some_and(|(known, who)| is_other(who, known));
+                        self.tally.moved += usize::from(!stormy && is_moved);
+                        (self.client, self.who) = (Some(client), who);
+                    }
                     Then::Closed(seen) => self.lose_connection(&client, seen),
                 }
             }
@@ -194,6 +210,7 @@ impl Visitor<'_> {
     }
 
     fn lose_connection(&mut self, client: &Client, seen: String) {
+        self.who = None;
         if self.habit != Habit::Fresh {
             self.tally.closed.push(Loss { habit: self.habit, port: port(client), seen, at: Instant::now() });
         }
@@ -211,11 +228,15 @@ fn ask(client: &mut Client, habit: Habit) -> Result<Then, String> {
             say(client, "GET /get HTTP/1.1\r\nHost: h\r\n\r\n")?;
             whole(client, "/get", "")
         }
+        Habit::Slow => {
+            say(client, "GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")?;
+            whole(client, "/slow", "")
+        }
         Habit::Fresh => {
             say(client, "GET /fresh HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
             whole(client, "/fresh", "")?;
             match client.ending() {
-                (rest, Ending::Eof) if rest.is_empty() => Ok(Then::Kept),
+                (rest, Ending::Eof) if rest.is_empty() => Ok(Then::Kept(None)),
                 (rest, ending) => Err(Broken::Ended(ending, rest).to_string()),
             }
         }
@@ -251,8 +272,14 @@ fn whole(client: &mut Client, path: &str, body: &str) -> Result<Then, String> {
     match (right, answer.says_close()) {
         (false, _) => Err(format!("another answer was expected: {answer}")),
         (true, true) => Ok(Then::Closed(ANNOUNCED.to_owned())),
-        (true, false) => Ok(Then::Kept),
+        (true, false) => Ok(Then::Kept(who_answered(&text))),
     }
+}
+
+/// The version and the worker.
+fn who_answered(text: &str) -> Option<(String, String)> {
+    let mut words = text.split(' ').skip(1).map(str::to_owned);
+    words.next().zip(words.next())
 }
 
 /// Reads the answer that comes in pieces.
@@ -262,7 +289,7 @@ fn stream(client: &mut Client) -> Result<Then, String> {
     match (answer.status == 200 && answer.body == expected.as_bytes(), answer.says_close()) {
         (false, _) => Err(format!("twenty pieces were expected: {answer}")),
         (true, true) => Ok(Then::Closed(ANNOUNCED.to_owned())),
-        (true, false) => Ok(Then::Kept),
+        (true, false) => Ok(Then::Kept(None)),
     }
 }
 
@@ -297,7 +324,7 @@ impl Idlers {
         let port = port(client);
         let loss = |seen| Loss { habit: Habit::Idle, port, seen, at: Instant::now() };
         match ask(client, Habit::Idle) {
-            Ok(Then::Kept) => self.tally.answered += 1,
+            Ok(Then::Kept(_)) => self.tally.answered += 1,
             Ok(Then::Closed(seen)) => {
                 self.tally.answered += 1;
                 self.tally.closed.push(loss(seen));

@@ -67,10 +67,10 @@ fn expect_losses_accounted_for(outcome: &Outcome) {
 }
 
 /// Fails unless a server is as it was before the storm, and leaves nothing behind when it ends.
-fn expect_nothing_left(server: &Server, before: usize) {
-    eventually("two workers and no more", || {
-        let workers = server.workers();
-        (workers.len() == 2).then_some(()).ok_or(workers)
+fn expect_nothing_left(server: &Server, workers: usize, before: usize) {
+    eventually("as many workers as before", || {
+        let now = server.workers();
+        (now.len() == workers).then_some(()).ok_or(now)
     });
     eventually("as many descriptors of the supervisor as before", || {
         let open = descriptors(server.process().pid().as_raw());
@@ -89,7 +89,28 @@ fn nobody_notices_twenty_reloads() {
     let outcome = storm.rage(&server);
     expect_nobody_noticed(&outcome);
     assert!(outcome.broken > 0, "some deploys were broken");
-    expect_nothing_left(&server, before);
+    expect_nothing_left(&server, 2, before);
+}
+
+/// Workers of one thread each, which slow calls keep: what waits for one meanwhile is served by another, with its connection.
+#[test]
+fn nobody_notices_reloads_of_workers_that_relieve_each_other() {
+    for kills in [false, true] {
+        let storm =
+            Storm { seed: seed(), reloads: 8, idle: 50, each: 2, slow: 2, calm: 200, kills, ..Storm::default() };
+        let site = Site::new("deployed:application").file("deploy.py", "VERSION = 0\n");
+        let server = site.app("workers: 3\ntimeouts: {boot: 10s, keepalive: 1h}").serve();
+        let before = descriptors(server.process().pid().as_raw()).len();
+        let outcome = storm.rage(&server);
+        assert!(outcome.tally.moved > 0, "no request went to another worker");
+        if kills {
+            expect_losses_accounted_for(&outcome);
+            expect_the_newest(&outcome);
+        } else {
+            expect_nobody_noticed(&outcome);
+        }
+        expect_nothing_left(&server, 3, before);
+    }
 }
 
 /// A server by another engine.
@@ -111,7 +132,7 @@ fn storm_over(engine: &str) {
         } else {
             expect_nobody_noticed(&outcome);
         }
-        expect_nothing_left(&server, before);
+        expect_nothing_left(&server, 2, before);
     }
 }
 
@@ -141,7 +162,7 @@ fn an_application_of_tornados_own_fails_no_request_in_eight_reloads() {
     let failed: Vec<&Loss> = outcome.tally.failed.iter().filter(|loss| loss.habit != Habit::Pipeline).collect();
     assert!(failed.is_empty(), "requests failed:\n{}", told(failed));
     expect_the_newest(&outcome);
-    expect_nothing_left(&server, before);
+    expect_nothing_left(&server, 2, before);
 }
 
 #[test]
@@ -152,7 +173,7 @@ fn killed_workers_cost_only_what_they_held_even_during_reloads() {
     let outcome = storm.rage(&server);
     expect_losses_accounted_for(&outcome);
     expect_the_newest(&outcome);
-    expect_nothing_left(&server, before);
+    expect_nothing_left(&server, 2, before);
 }
 
 #[test]
@@ -209,6 +230,6 @@ fn chaos_at_full_size_by_each_engine() {
             outcome.tally.closed.len()
         );
         expect_nobody_noticed(&outcome);
-        expect_nothing_left(&server, before);
+        expect_nothing_left(&server, 2, before);
     }
 }

@@ -27,7 +27,7 @@ pub fn compare(full: &Storm) {
     }
     println!("\n{HEADING}\n{}\n", rows.join("\n"));
     expect_nobody_noticed(&first);
-    expect_nothing_left(&ours, before);
+    expect_nothing_left(&ours, 2, before);
     let (victims, closed) = (second.victims.len(), second.tally.closed.len());
     let (announced, unaccounted) = (second.announced(), second.unaccounted().len());
     println!(

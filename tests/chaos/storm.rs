@@ -34,6 +34,8 @@ pub struct Storm {
     pub idle: usize,
     /// Clients of each other habit.
     pub each: usize,
+    /// Clients whose calls take their time.
+    pub slow: usize,
     /// Answers before the first deploy.
     pub calm: usize,
     /// Whether a third of the deploys are broken.
@@ -47,7 +49,7 @@ pub struct Storm {
 impl Default for Storm {
     fn default() -> Storm {
         let limit = Duration::from_secs(60);
-        Storm { seed: 1, reloads: 20, idle: 50, each: 2, calm: 300, broken: true, kills: false, limit }
+        Storm { seed: 1, reloads: 20, idle: 50, each: 2, slow: 0, calm: 300, broken: true, kills: false, limit }
     }
 }
 
@@ -103,6 +105,7 @@ impl Storm {
             let clients: Vec<_> = habits
                 .into_iter()
                 .flat_map(|habit| (0..self.each).map(move |_| habit))
+                .chain((0..self.slow).map(|_| Habit::Slow))
                 .map(|habit| send(scope, server.address(), habit, weather))
                 .collect();
             let evening = Evening(weather);

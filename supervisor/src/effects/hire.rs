@@ -61,7 +61,8 @@ impl Workers {
         }
     }
 
-    /// Forgets where requests passed between the workers of a generation of which none is left, or came to be.
+    /// Forgets where requests passed between the workers of a generation of which none is left, or came to be. What the last of them has
+    /// offered, and nobody has taken, is closed by that, so that its client hears of it.
     pub(super) fn forget_reliefs(&mut self) {
         for (app, common) in &mut self.commons {
             let is_of = |known: &Worker, generation: u64| known.app == *app && known.generation == generation;

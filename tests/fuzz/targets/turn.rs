@@ -1,4 +1,4 @@
-//! A connection's whole life: whatever comes, in whatever pieces, the same bytes leave.
+//! A connection's whole life: whatever comes, in whatever pieces, the same bytes leave. Where it is idle its turn goes to others.
 #![no_main]
 
 use std::sync::Arc;
@@ -7,15 +7,53 @@ use libfuzzer_sys::fuzz_target;
 use monoceros_fuzz::application::{echo, read, send};
 use monoceros_fuzz::connection::{BODY, HEAD};
 use monoceros_fuzz::pieces;
-use monoceros_fuzz::turn::{Limits, Moment, Next, Turn};
+use monoceros_fuzz::turn::{Limits, Moment, Next, Seat, Turn};
 use monoceros_shared::config::Bodies;
 
 const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 
-fn turn(bodies: Bodies) -> Turn {
+fn limits(bodies: Bodies) -> Arc<Limits> {
     let ending = Arc::default();
-    let limits = Limits { head: HEAD, body: BODY, bodies, body_memory_max: 64, idle_buffer_max: 64, ending };
-    Turn::new(Arc::new(limits))
+    Arc::new(Limits { head: HEAD, body: BODY, bodies, body_memory_max: 64, kept_buffer_max: 64, ending })
+}
+
+/// A connection, and the turns that others have left it.
+struct Client {
+    seat: Seat,
+    spares: Vec<Box<Turn>>,
+}
+
+impl Client {
+    fn new(bodies: Bodies) -> Client {
+        Client { seat: Seat::new(limits(bodies), 0), spares: Vec::new() }
+    }
+
+    /// What an engine does when it puts a connection down, and when that has something to do again.
+    fn rest(&mut self) {
+        let was_idle = self.seat.is_idle() && self.seat.unread().is_empty();
+        let before = (self.seat.served(), self.seat.is_last(), self.seat.patience());
+        let Some(turn) = self.seat.rise() else { return };
+        assert!(was_idle, "a turn is gone of which something is wanted");
+        self.spares.push(turn);
+        if before.0 % 2 == 0 {
+            self.sit();
+        }
+        assert_eq!((self.seat.served(), self.seat.is_last(), self.seat.patience()), before);
+    }
+
+    fn sit(&mut self) {
+        if let (true, Some(turn)) = (self.seat.is_vacant(), self.spares.pop()) {
+            self.seat.sit(turn);
+        }
+    }
+
+    /// The next one, with the turns of this.
+    fn next(mut self, bodies: Bodies) -> Client {
+        self.spares.extend(self.seat.vacate());
+        let mut client = Client { seat: Seat::new(limits(bodies), 0), spares: self.spares };
+        client.sit();
+        client
+    }
 }
 
 /// Gives it what has come, as a connection does: how many bytes it took.
@@ -31,11 +69,15 @@ fn give(turn: &mut Turn, bytes: &[u8]) -> usize {
 }
 
 /// All that was sent.
-fn serve(turn: &mut Turn, pieces: &[&[u8]]) -> Vec<u8> {
+fn serve(client: &mut Client, pieces: &[&[u8]]) -> Vec<u8> {
     let mut pieces = pieces.iter().copied().filter(|piece| !piece.is_empty());
     let (mut sent, mut piece) = (Vec::new(), &[][..]);
     let mut ended = false;
     loop {
+        if client.seat.next() == Next::Receive {
+            client.rest();
+        }
+        let turn = &mut *client.seat;
         match turn.next() {
             Next::Send => send(turn, &mut sent),
             Next::Receive => {
@@ -67,16 +109,16 @@ fn serve(turn: &mut Turn, pieces: &[&[u8]]) -> Vec<u8> {
 fuzz_target!(|bytes: &[u8]| {
     // A 100 goes out only where the body was not there already.
     let without = |sent: Vec<u8>| replace(&sent, b"HTTP/1.1 100 Continue\r\n\r\n");
-    let whole = without(serve(&mut turn(Bodies::Buffer), &[bytes]));
+    let whole = without(serve(&mut Client::new(Bodies::Buffer), &[bytes]));
     let one_by_one: Vec<&[u8]> = bytes.chunks(1).collect();
     for bodies in [Bodies::Buffer, Bodies::Stream] {
-        let mut turn = turn(bodies);
-        assert_eq!(without(serve(&mut turn, &[bytes])), whole, "in one piece, {bodies:?}");
+        let mut client = Client::new(bodies);
+        assert_eq!(without(serve(&mut client, &[bytes])), whole, "in one piece, {bodies:?}");
         // What a connection leaves for the next changes nothing.
-        turn.renew();
-        assert_eq!(without(serve(&mut turn, &pieces(bytes))), whole, "cut in pieces, {bodies:?}");
-        turn.renew();
-        assert_eq!(without(serve(&mut turn, &one_by_one)), whole, "byte by byte, {bodies:?}");
+        let mut client = client.next(bodies);
+        assert_eq!(without(serve(&mut client, &pieces(bytes))), whole, "cut in pieces, {bodies:?}");
+        let mut client = client.next(bodies);
+        assert_eq!(without(serve(&mut client, &one_by_one)), whole, "byte by byte, {bodies:?}");
     }
 });
 

@@ -205,7 +205,9 @@ impl Trunk {
     /// number again as soon as it has read that.
     pub(super) fn flush(&self, socket: &Socket, branch: Option<Number>, turn: &mut Turn, behind: Behind) -> Written {
         let mut state = self.lock();
-        let written = state.write(socket, turn.output(), behind);
+        // Where others share the connection it does not end behind this answer. None comes beside the last of an answer, for nobody else reads then.
+        let is_shared = branch.is_some() || !state.branches.is_empty();
+        let written = state.write(socket, turn.output(), if is_shared { Behind::Anything } else { behind });
         match written {
             Written::Full => state.branch(branch).into_iter().for_each(|branch| branch.waits = true),
             Written::All if turn.is_answered() => state.finish(branch),

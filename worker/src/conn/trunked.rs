@@ -170,8 +170,6 @@ impl Connection {
 
     /// Sends what the turn has ready, in whole records.
     pub(super) fn flush_on_trunk(&mut self, behind: Behind) -> Flushed {
-        // Where others share the connection it does not end behind this answer.
-        let behind = if behind == Behind::More && self.is_shared() { Behind::Anything } else { behind };
         let Some(place) = &self.place else { return Flushed::All };
         match place.trunk.flush(&self.socket, place.branch, &mut self.turn, behind) {
             Written::All => {

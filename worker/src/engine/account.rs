@@ -33,10 +33,12 @@ impl Runner {
     /// The request of this connection is whole.
     pub(super) fn arrive(&self, guest: &mut Guest) {
         // It may have been whole in another worker before.
-        if guest.arrived == 0 {
+        let is_new = guest.arrived == 0;
+        if is_new {
             guest.arrived = self.stamp;
         }
-        guest.times = self.engine.access.as_ref().map(|_| Times::now());
+        let age = || if is_new { 0 } else { clock::exactly().saturating_sub(guest.arrived) };
+        guest.times = self.engine.access.as_ref().map(|_| Times::after(Duration::from_nanos(age())));
     }
 
     /// A thread takes up this connection: for its request, or for the next piece of an answer.

@@ -155,13 +155,16 @@ impl Runner {
         for guest in self.engine.slots.take_parked() {
             self.settle(guest);
         }
-        self.relieve_all(leader);
         self.empty_listeners(leader)
     }
 
-    /// Takes what waits in the listeners that were left, the last first, and closes each when nobody waits in it any more.
-    /// When there is no room for more connections it goes on in a while.
+    /// Takes what siblings have offered, and what waits in the listeners that were left, the last first, and closes each when nobody waits in
+    /// it any more. When there is no room for more connections it goes on in a while.
     pub(super) fn empty_listeners(&mut self, leader: &mut Leader) -> io::Result<()> {
+        if !self.relieve_all(leader) {
+            leader.resume = Some(self.moment.now + NO_ROOM_PAUSE);
+            return Ok(());
+        }
         if self.engine.is_native.load(Ordering::Acquire) {
             // Whoever has them says when he has left them.
             leader.listeners.drain(..).for_each(Listener::close);

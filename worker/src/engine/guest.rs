@@ -85,9 +85,10 @@ pub struct Times {
 }
 
 impl Times {
-    /// It is whole now.
-    pub fn now() -> Times {
-        Times { arrived: Instant::now(), began: None, call: None, app: Duration::ZERO }
+    /// It has been whole for so long, here or elsewhere.
+    pub fn after(age: Duration) -> Times {
+        let now = Instant::now();
+        Times { arrived: now.checked_sub(age).unwrap_or(now), began: None, call: None, app: Duration::ZERO }
     }
 
     /// A call begins.
@@ -214,5 +215,18 @@ impl Patiences {
     /// The shortest.
     pub fn shortest(&self) -> u64 {
         self.head.min(self.body).min(self.keepalive).min(self.write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_waited_in_another_worker_has_waited_all_the_same() {
+        let waited = Duration::from_millis(50);
+        let mut times = Times::after(waited);
+        times.begin();
+        assert!(times.took().queue >= waited && times.took().total >= waited);
     }
 }

@@ -242,7 +242,8 @@ impl Runner {
 
     /// Takes requests of siblings' from now on, if a thread of ours is free.
     pub(super) fn join_siblings(&self, leader: &mut Leader) -> io::Result<()> {
-        let has_time = leader.joined && !leader.draining && !self.engine.deputy.load(Ordering::SeqCst);
+        let is_serving = leader.joined && !leader.draining;
+        let has_time = is_serving && leader.resume.is_none() && !self.engine.deputy.load(Ordering::SeqCst);
         match leader.relief.as_mut().filter(|_| has_time) {
             Some(relief) => relief.join(&leader.epoll),
             None => Ok(()),

@@ -33,6 +33,14 @@ pub(super) struct Ready {
 }
 
 impl Ready {
+    /// Puts work behind the rest, and before requests that came later: it may have waited elsewhere before.
+    fn put(&mut self, task: Task) {
+        let Some(deadline) = unbegun(&task).map(|guest| guest.deadline) else { return self.now.push_back(task) };
+        let came_later = |other: &Task| unbegun(other).is_some_and(|guest| guest.deadline > deadline);
+        let later = self.now.iter().rev().take_while(|other| came_later(other)).count();
+        self.now.insert(self.now.len() - later, task);
+    }
+
     fn is_empty(&self) -> bool {
         self.now.is_empty() && self.later.is_empty()
     }
@@ -43,7 +51,7 @@ impl Engine {
     /// not seen, the last to come.
     pub(super) fn queue(&self, tasks: impl IntoIterator<Item = Task>) -> Vec<Task> {
         let mut ready = lock(&self.ready);
-        ready.now.extend(tasks);
+        tasks.into_iter().for_each(|task| ready.put(task));
         if ready.now.len() <= self.settings.queue_max {
             self.show_queue(&ready);
             return Vec::new();
@@ -80,10 +88,10 @@ impl Engine {
         self.scoreboard.counters().queued.store(ready.now.len() as u64, Ordering::Relaxed);
     }
 
-    /// The next request that the application has not seen.
-    pub(super) fn pop_unbegun(&self) -> Option<Box<Guest>> {
+    /// The next request that the application has not seen and of which this is so.
+    pub(super) fn pop_unbegun(&self, is_so: impl Fn(&Guest) -> bool) -> Option<Box<Guest>> {
         let mut ready = lock(&self.ready);
-        let place = ready.now.iter().position(|task| unbegun(task).is_some())?;
+        let place = ready.now.iter().position(|task| unbegun(task).is_some_and(&is_so))?;
         let task = ready.now.remove(place);
         self.show_queue(&ready);
         match task {
@@ -151,5 +159,47 @@ impl Engine {
             drop(ready);
         }
         self.idlers.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use monoceros_shared::config::Bodies;
+
+    use super::*;
+    use crate::conn::{Connection, Peer, Waits};
+    use crate::engine::slots::Key;
+    use crate::turn::{Limits, Seat};
+    use crate::wire::http::{body, head};
+
+    fn request(deadline: u64) -> Task {
+        let limits = Limits {
+            head: head::Limits { request_line_max: 100, header_count_max: 10, header_bytes_max: 400 },
+            body: body::Limits { body_bytes_max: 40, trailer_bytes_max: 100 },
+            bodies: Bodies::Buffer,
+            body_memory_max: 8,
+            kept_buffer_max: 64,
+            ending: Arc::default(),
+        };
+        let socket = UnixStream::pair().unwrap().0.into();
+        let waits = Waits { body: Duration::ZERO, write: Duration::ZERO, body_rate: 0 };
+        let connection = Connection::new(socket, Peer::Unix, 0, Seat::new(Arc::new(limits), 0), waits);
+        let mut guest = Guest::new(Key::default(), connection);
+        guest.deadline = deadline;
+        Task::Serve(guest)
+    }
+
+    #[test]
+    fn a_request_that_has_waited_elsewhere_comes_before_those_that_came_later() {
+        let mut ready = Ready::default();
+        for deadline in [3, 5, 5, 1, 4, 5, 9] {
+            ready.put(request(deadline));
+        }
+        let order: Vec<u64> = ready.now.iter().filter_map(unbegun).map(|guest| guest.deadline).collect();
+        assert_eq!(order, [1, 3, 4, 5, 5, 5, 9]);
     }
 }

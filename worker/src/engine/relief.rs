@@ -10,6 +10,8 @@
 //!
 //! Rule: who drains offers nothing any more and takes all that is there, so that the last one leaves nothing.
 //!
+//! Rule: whoever has no room for what is offered waits for no more of it, or it would be woken for nothing, again and again.
+//!
 //! Known faults: what cannot be made bytes again stays, as by TLS, from a gateway or with a long body. A worker that is killed between taking and
 //! answering takes the connection with it, as it does all of its own.
 
@@ -100,11 +102,10 @@ impl Runner {
     pub(super) fn relieve_sibling(&mut self, leader: &mut Leader, room: Room) -> bool {
         let Some(relief) = &leader.relief else { return false };
         let Some(key) = self.engine.slots.enter(room) else {
-            self.pause_inheriting(leader, "the worker holds limits.connections_max connections");
-            return false;
+            return self.pause_relieving(leader, "the worker holds limits.connections_max connections");
         };
-        // A packet that is taken without a descriptor left for its socket is lost, and nobody else has that.
-        let taken = relief.takes.as_fd().try_clone_to_owned().and_then(|_spare| {
+        // A packet that is taken without a descriptor left for its socket is lost, and nobody else has that. So one is had, and set free again.
+        let taken = relief.takes.as_fd().try_clone_to_owned().map(drop).and_then(|()| {
             let mut packet = vec![0; PACKET_MAX];
             Ok((relief.takes.take(&mut packet)?, packet))
         });
@@ -116,8 +117,7 @@ impl Runner {
             }
             Err(why) => {
                 self.engine.slots.leave(key);
-                self.pause_inheriting(leader, &why.to_string());
-                return false;
+                return self.pause_relieving(leader, &why.to_string());
             }
         };
         match guest {
@@ -130,9 +130,19 @@ impl Runner {
         true
     }
 
-    /// Takes all of them: nobody may come after us.
-    pub(super) fn relieve_all(&mut self, leader: &mut Leader) {
+    /// Takes all of them: nobody may come after us. Says whether none is left.
+    pub(super) fn relieve_all(&mut self, leader: &mut Leader) -> bool {
         while self.relieve_sibling(leader, Room::Last) {}
+        leader.relief.as_ref().is_none_or(Relief::is_taken)
+    }
+
+    /// Leaves them to others until there is room. There is no other now.
+    fn pause_relieving(&mut self, leader: &mut Leader, why: &str) -> bool {
+        if let Err(error) = leader.leave_siblings() {
+            self.engine.break_off(&error);
+        }
+        self.pause_inheriting(leader, why);
+        false
     }
 
     /// Offers what waits for a thread of ours to the siblings, if one of them seems to have one; takes back what none has taken. Says whether to
@@ -158,7 +168,7 @@ impl Runner {
     fn offer_some(&mut self, relief: &mut Relief) {
         let mut stay = Vec::new();
         for _ in 0..OFFERS_MAX {
-            let Some(guest) = self.engine.pop_unbegun() else { break };
+            let Some(guest) = self.engine.pop_unbegun(may_be_offered) else { break };
             stay.extend(self.offer(relief, guest));
         }
         stay.into_iter().rev().for_each(|guest| self.engine.queue_first(Task::Serve(guest)));
@@ -166,8 +176,7 @@ impl Runner {
 
     /// Offers one request. Gives it back if it cannot travel, or there is no room for it.
     fn offer(&mut self, relief: &mut Relief, mut guest: Box<Guest>) -> Option<Box<Guest>> {
-        let may_travel = guest.connection.may_travel() && guest.connection.stands_alone();
-        if !may_travel || guest.connection.turn.is_last() || !guest.connection.turn.unread_whole() {
+        if !guest.connection.turn.unread_whole() {
             return Some(guest);
         }
         self.engine.deregister(&mut guest);
@@ -182,4 +191,11 @@ impl Runner {
         guest.connection.turn.receive(&[], &self.moment);
         Some(guest)
     }
+}
+
+/// Whether another worker could have it. What cannot travel is passed by, for others may wait behind it.
+fn may_be_offered(guest: &Guest) -> bool {
+    let connection = &guest.connection;
+    let may_travel = connection.may_travel() && connection.turn.may_unread() && !connection.turn.is_last();
+    may_travel && connection.stands_alone()
 }

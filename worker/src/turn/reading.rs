@@ -22,6 +22,7 @@ impl Turn {
         // Requests that came together were answered without moving the ones behind them; now is the time.
         self.input.drain(..self.start);
         self.unread -= self.start;
+        self.body_at = self.body_at.saturating_sub(self.start);
         self.start = 0;
         self.input.extend_from_slice(bytes);
         self.advance(moment);
@@ -74,6 +75,8 @@ impl Turn {
     /// The patience with a client that was to send something has run out.
     pub fn expire(&mut self, moment: &Moment) {
         match self.phase {
+            // Who has kept his connection may be sending on it in this moment. No answer is to be lost by that, which he may not have read.
+            Phase::Head if !self.wire.has_begun() && self.served > 0 => self.phase = Phase::Refused,
             Phase::Head if !self.wire.has_begun() => self.phase = Phase::Answered(Ending::Close),
             Phase::Discard => self.end_discarding(),
             Phase::Head => {
@@ -92,25 +95,33 @@ impl Turn {
         self.refuse(refusal, moment);
     }
 
-    /// Makes bytes again of a whole request that the application has not seen, so that another worker can read it. Says whether it could:
-    /// not if its body is in a file, or was chunked, or it would not fit a packet, or a
-    /// gateway sent it.
-    pub fn unread_whole(&mut self) -> bool {
-        if matches!(self.wire, Wire::Gateway(_)) {
+    /// Whether bytes can be made again of a whole request that the application has not seen: not if its body is in a file, or was chunked, or
+    /// it would not fit a packet, or a gateway sent it.
+    pub fn may_unread(&self) -> bool {
+        if self.phase != Phase::Ready || matches!(self.wire, Wire::Gateway(_)) {
             return false;
         }
         let body = match &self.body {
-            Body::Empty if self.head.framing == Framing::None => &[][..],
-            Body::Memory(body) if matches!(self.head.framing, Framing::Length(_)) => body,
+            Body::Empty if self.head.framing == Framing::None => 0,
+            Body::Memory(body) if matches!(self.head.framing, Framing::Length(_)) => body.len(),
             Body::Empty | Body::Memory(_) | Body::File(..) => return false,
         };
-        let mut heads = head::Reader::new(self.limits.head);
-        let Ok(Some(length)) = heads.read(&self.input[self.start..], &mut self.head) else { return false };
-        let head = &self.input[self.start..self.start + length];
-        let input = [head, body, &self.input[self.unread..]].concat();
-        if self.phase != Phase::Ready || input.len() > INPUT_TRAVELS_MAX {
+        (self.body_at - self.start) + body + (self.input.len() - self.unread) <= INPUT_TRAVELS_MAX
+    }
+
+    /// Makes bytes again of a whole request that the application has not seen, so that another worker can read it. Says whether it could.
+    pub fn unread_whole(&mut self) -> bool {
+        if !self.may_unread() {
             return false;
         }
+        let mut heads = head::Reader::new(self.limits.head);
+        let Ok(Some(length)) = heads.read(&self.input[self.start..], &mut self.head) else { return false };
+        let body = match &self.body {
+            Body::Memory(body) => &body[..],
+            Body::Empty | Body::File(..) => &[],
+        };
+        let head = &self.input[self.start..self.start + length];
+        let input = [head, body, &self.input[self.unread..]].concat();
         (self.input, self.start, self.unread) = (input, 0, 0);
         self.wire = Wire::Http(head::Reader::new(self.limits.head));
         (self.bodies, self.body) = (None, Body::Empty);

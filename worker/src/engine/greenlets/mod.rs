@@ -120,7 +120,7 @@ impl Shop {
         let mut hands = self.hands();
         hands.tickets = hands.tickets.saturating_sub(1);
         let place = hands.places.take()?;
-        let guest = self.engine.pop_unbegun().and_then(|guest| hands.runner.still_there(guest));
+        let guest = self.engine.pop_unbegun(|_| true).and_then(|guest| hands.runner.still_there(guest));
         let Some(mut guest) = guest else {
             hands.places.give_back(place);
             return None;

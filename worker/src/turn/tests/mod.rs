@@ -223,7 +223,8 @@ fn a_whole_request_that_nobody_began_travels_as_the_bytes_that_it_came_as() {
                 turn.receive(&stream.as_bytes()[..cut], &MOMENT);
                 turn.receive(&stream.as_bytes()[cut..], &MOMENT);
                 assert_eq!(turn.next(), Next::Call);
-                assert!(!turn.may_travel() && turn.unread_whole() && turn.may_travel(), "cut at {cut}");
+                assert!(!turn.may_travel() && turn.may_unread(), "cut at {cut}");
+                assert!(turn.unread_whole() && turn.may_travel() && !turn.may_unread(), "cut at {cut}");
                 assert_eq!(turn.unread(), stream.as_bytes(), "cut at {cut}");
                 // It may come home too.
                 turn.receive(&[], &MOMENT);
@@ -246,7 +247,7 @@ fn a_whole_request_stays_that_cannot_be_made_bytes_again() {
     ] {
         let mut turn = turn();
         turn.receive(request.as_bytes(), &MOMENT);
-        assert!(!turn.unread_whole());
+        assert!(!turn.may_unread() && !turn.unread_whole());
         assert_eq!(turn.next(), Next::Call);
         turn.give_up(Refusal { status: 504, why: "nobody is free" }, &MOMENT);
         let answer = sent(&mut turn);

@@ -58,6 +58,20 @@ fn a_connection_that_is_to_end_remembers_it_without_a_turn() {
 }
 
 #[test]
+fn a_client_whose_time_between_two_requests_is_over_loses_no_answer_by_it() {
+    for rises in [true, false] {
+        let mut seat = Seat::new(Arc::new(limits()), 0);
+        assert_eq!(serve_by(&mut seat, &[b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"]), ok("GET /a "));
+        assert!(!rises || seat.rise().is_some());
+        seat.expire(&MOMENT);
+        assert_eq!(seat.next(), Next::End(Farewell::Linger), "it may be sending the next, rises: {rises}");
+    }
+    let mut seat = Seat::new(Arc::new(limits()), 0);
+    seat.expire(&MOMENT);
+    assert_eq!(seat.next(), Next::End(Farewell::Close), "it has said nothing, and was told nothing");
+}
+
+#[test]
 fn a_gateways_turn_stays_for_its_wire_remembers() {
     let mut seat = Seat::from(turn());
     seat.speak(Protocol::Scgi);
