@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
@@ -20,7 +21,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::client::Client;
-use super::process::{Process, eventually, within};
+use super::process::{Process, within};
 
 /// Makes the copy at `$1`, and holds it.
 const HOLD: &str = r#"
@@ -42,6 +43,13 @@ const SYSTEMD: &str = "/lib/systemd/systemd";
 
 /// The oldest systemd whose `systemctl` does all that is asked of it.
 const SYSTEMD_MIN: u32 = 249;
+
+/// How long a boot may take, of which half a second is usual. Less gives up on a busy machine; more holds up each test where a systemd
+/// starts and hangs.
+const BOOT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a machine may take to be cleared up. Less leaves its folders on a busy machine; more holds up a test that is over.
+const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A copy of this machine.
 pub struct Machine {
@@ -88,13 +96,17 @@ impl Machine {
         let inhabitant = said(&holder, "booting as ").and_then(|line| line.parse().ok()).map(Pid::from_raw);
         let inhabitant = inhabitant.ok_or_else(|| holder.whole_output())?;
         let machine = Machine { holder, place, inhabitant, root: "/".into(), kind: Kind::Booted };
-        eventually("the machine to be up", || {
+        let up = within(BOOT_PATIENCE, || {
             let (code, state) = machine.run(&["systemctl", "is-system-running", "--wait"]);
             let is_up = code == 0 || state.contains("degraded");
             if is_up || machine.holder.status().is_some() { Ok(()) } else { Err(state) }
         });
-        // One that has died while it booted is one that this machine does not let us have.
-        if machine.holder.status().is_some() { Err(machine.holder.whole_output()) } else { Ok(machine) }
+        // One that has died while it booted, or hangs, is one that this machine does not let us have.
+        match up {
+            Ok(()) if machine.holder.status().is_none() => Ok(machine),
+            Ok(()) => Err(machine.holder.whole_output()),
+            Err(state) => Err(format!("a systemd was started and is not up: {state}\n{}", machine.holder.output())),
+        }
     }
 
     /// Whether a real systemd is its PID 1, and its network its own.
@@ -172,7 +184,7 @@ impl Drop for Machine {
         if self.kind == Kind::Booted {
             // With PID 1 the kernel ends everything in it; then its holder clears up, and ends.
             let _ = kill(self.inhabitant, Signal::SIGKILL);
-            let _ = within(std::time::Duration::from_secs(10), || self.holder.status());
+            let _ = within(END_PATIENCE, || self.holder.status());
         }
     }
 }
