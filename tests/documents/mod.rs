@@ -137,6 +137,18 @@ fn links_lead_somewhere() {
     assert_eq!(broken, Vec::<String>::new(), "a link leads nowhere");
 }
 
+#[test]
+fn the_tutorials_unit_is_a_part_of_the_examples() {
+    let example = fs::read_to_string(repository().join("examples/systemd/monoceros.service")).expect("it is there");
+    let blocks = Page::read("docs/tutorial.md").blocks();
+    let unit = blocks.iter().find(|block| block.about.starts_with("ini ")).expect("the tutorial has one");
+    let is_its_own =
+        |line: &&str| ["Description=", "ExecStart=", "ExecReload="].iter().any(|key| line.starts_with(key));
+    let lines = unit.text.lines().filter(|line| !is_its_own(line));
+    let strange = lines.filter(|line| !example.lines().any(|one| one == *line));
+    assert_eq!(strange.collect::<Vec<_>>(), Vec::<&str>::new(), "lines that the example has not");
+}
+
 /// What makes a good file a bad one on a machine that is not the reader's.
 const OF_THE_MACHINE: &[&str] =
     &["there is no user", "there is no group", "cannot read", "does not exist", "not set", "cannot find the program"];

@@ -152,10 +152,10 @@ fn systemctl_starts_reloads_refuses_and_stops_as_the_manual_says() {
     assert_eq!((property(&machine, "Result"), property(&machine, "NRestarts")), ("success".to_owned(), "0".to_owned()));
 }
 
-/// Kills the supervisor, and waits for the next one.
-fn kill(machine: &Machine) {
+/// Sends a signal to the supervisor that ends it sooner or later, and waits for the next one.
+fn lose(machine: &Machine, signal: &str) {
     let killed = property(machine, "MainPID");
-    machine.done(&["kill", "-KILL", &killed]);
+    machine.done(&["kill", signal, &killed]);
     eventually("the next supervisor", || {
         let (state, pid) = (property(machine, "ActiveState"), property(machine, "MainPID"));
         if state == "active" && pid != killed && pid != "0" { Ok(()) } else { Err((state, pid)) }
@@ -171,7 +171,7 @@ fn systemd_starts_the_next_supervisor_as_often_as_one_is_killed() {
     let worker = client.get("/").text().to_owned();
     // One more than systemd takes in 10 s unless it is told otherwise.
     for _ in 0..6 {
-        kill(&machine);
+        lose(&machine, "-KILL");
         assert_eq!(
             client.get("/file").expect_status(200).text(),
             worker,
@@ -189,6 +189,22 @@ fn systemd_starts_the_next_supervisor_as_often_as_one_is_killed() {
     );
     write(&machine, "/srv/shop/open", "");
     ended(slow);
+}
+
+#[test]
+fn a_supervisor_that_hangs_is_ended_by_the_watchdog_and_followed() {
+    let Some(machine) = with_unit() else { return };
+    override_with(&machine, "WatchdogSec=1s\nRestartSec=10ms");
+    systemctl(&machine, &["start", "monoceros"]);
+    let mut client = machine.connect(ADDRESS);
+    let worker = client.get("/").text().to_owned();
+    lose(&machine, "-STOP");
+    assert_eq!(
+        client.get("/file").expect_status(200).text(),
+        worker,
+        "the worker and the connection are those of before"
+    );
+    assert_eq!(property(&machine, "NRestarts"), "1");
 }
 
 /// The lines that the example proposes for whoever wants more walls around the unit.
@@ -217,7 +233,7 @@ fn within_more_walls_it_serves_reloads_upgrades_and_is_followed() {
     another(&machine, "after a reload");
     machine.done(&["supervisor", "upgrade", "-c", "/etc/monoceros/server.yaml"]);
     another(&machine, "after an upgrade");
-    kill(&machine);
+    lose(&machine, "-KILL");
     systemctl(&machine, &["reload", "monoceros"]);
     another(&machine, "after a death and a reload");
 }
