@@ -82,6 +82,8 @@ impl Watchman {
                 self.grow(clock::now());
             }
             self.attend();
+            self.hands.empty_outbox();
+            self.hands.flush_batch();
         }
         engine.siblings.be_free(engine.slots.open());
         leader.aside = leader.aside.map(|_| 0);
