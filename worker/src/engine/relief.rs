@@ -13,7 +13,8 @@
 //! Rule: whoever has no room for what is offered waits for no more of it, or it would be woken for nothing, again and again.
 //!
 //! Known faults: what cannot be made bytes again stays, as by TLS, from a gateway or with a long body. A worker that is killed between taking and
-//! answering takes the connection with it, as it does all of its own.
+//! answering takes the connection with it, as it does all of its own. A supervisor that comes after one that was killed, or an upgrade, makes another
+//! socket: workers from before it and those that it adds relieve their own kind until the next reload.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
