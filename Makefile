@@ -89,10 +89,11 @@ $(VENV)/ready-$(VERSION): $(REQUIREMENTS)
 OTHERS := /usr/sbin/nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
     /usr/sbin/haproxy:haproxy /usr/sbin/apache2:apache2-bin /usr/sbin/lighttpd:lighttpd /usr/bin/spawn-fcgi:spawn-fcgi \
     /usr/lib/apache2/modules/mod_fcgid.so:libapache2-mod-fcgid /usr/bin/prometheus:prometheus /usr/bin/tmux:tmux \
-    /usr/bin/curl:curl /usr/bin/openssl:openssl /usr/bin/gzip:gzip /usr/bin/strip:binutils /usr/bin/git:git
+    /usr/bin/curl:curl /usr/bin/openssl:openssl /usr/bin/gzip:gzip /usr/bin/strip:binutils /usr/bin/git:git \
+    /usr/sbin/mariadbd:mariadb-server-core
 
 # Debian starts what it installs, unless policy-rc.d says no; tests start their own.
-proxies: ## the web servers, proxies, watchers and clients that tests need
+proxies: ## the web servers, proxies, watchers, clients and the database that tests need
 	@for pair in $(OTHERS); do \
 	    test -e $${pair%%:*} || missing="$$missing $${pair#*:}"; \
 	done; \

@@ -10,13 +10,18 @@ fn site() -> Site {
     Site::new("pieces:application")
 }
 
+fn every_engine() -> Vec<Site> {
+    let named = ["gevent", "eventlet", "tornado"].into_iter().map(|engine| site().engine(engine));
+    [site(), site().app("threads: 2")].into_iter().chain(named).collect()
+}
+
 fn go_on(server: &Server, name: &str) {
     fs::write(server.site().path(name), "").expect("a file can be written");
 }
 
 /// Asks for a piece that comes and one that does not, until there is a file.
-fn expect_first_piece(server: &Server, client: &mut Client) {
-    client.send(format!("GET /stall {REQUEST}"));
+fn expect_first_piece(server: &Server, client: &mut Client, path: &str) {
+    client.send(format!("GET {path} {REQUEST}"));
     client.head().expect_status(200);
     assert_eq!(client.chunk().expect("a piece"), b"first ");
     go_on(server, "open");
@@ -25,23 +30,28 @@ fn expect_first_piece(server: &Server, client: &mut Client) {
 
 #[test]
 fn a_piece_is_sent_though_the_next_one_takes_its_time() {
-    for site in [site(), site().app("threads: 2"), site().engine("tornado")] {
-        let server = site.serve();
-        let mut client = server.connect();
-        // Nothing is known of an application whose answers were whole.
-        client.get("/whole").expect_status(200);
-        expect_first_piece(&server, &mut client);
+    for path in ["/stall", "/compute"] {
+        for site in every_engine() {
+            let server = site.serve();
+            let mut client = server.connect();
+            // Nothing is known of an application whose answers were whole.
+            client.get("/whole").expect_status(200);
+            expect_first_piece(&server, &mut client, path);
+        }
     }
 }
 
 #[test]
 fn pieces_that_come_at_once_are_all_there_in_their_order() {
-    let server = site().serve();
     let expected: String = (0..10_000).map(|number| format!("{number:09}\n")).collect();
-    for _ in 0..3 {
-        assert_eq!(server.get("/many").text(), expected);
+    for site in every_engine() {
+        let server = site.serve();
+        let mut client = server.connect();
+        for _ in 0..3 {
+            assert_eq!(client.get("/many").text(), expected);
+        }
+        assert_eq!(client.get("/both").text(), "abcd");
     }
-    assert_eq!(server.get("/both").text(), "abcd");
 }
 
 #[test]
@@ -58,12 +68,14 @@ fn large_pieces_are_sent_from_where_python_has_them() {
 
 #[test]
 fn what_was_given_before_a_failure_arrives_and_does_not_look_complete() {
-    let server = site().serve();
-    let mut client = server.connect();
-    client.send(format!("GET /fail {REQUEST}"));
-    client.head().expect_status(200);
-    assert_eq!(client.chunk().expect("a piece"), b"first ");
-    assert!(matches!(client.chunk(), Err(Broken::Ended(..))));
+    for site in every_engine() {
+        let server = site.serve();
+        let mut client = server.connect();
+        client.send(format!("GET /fail {REQUEST}"));
+        client.head().expect_status(200);
+        assert_eq!(client.chunk().expect("a piece"), b"first ");
+        assert!(matches!(client.chunk(), Err(Broken::Ended(..))));
+    }
 }
 
 #[test]

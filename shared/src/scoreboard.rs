@@ -77,6 +77,8 @@ pub struct Counters {
     pub python_beat: AtomicU64,
     /// Rows that were ever used: those beyond need not be looked at.
     pub rows: AtomicU64,
+    /// Calls that there can be at once, where these are not as many as there are rows; else 0.
+    pub calls_max: AtomicU64,
 }
 
 /// What one thread that runs Python is doing.
@@ -243,6 +245,12 @@ impl Scoreboard {
         &self.threads()[..usize::try_from(used).unwrap_or(usize::MAX).min(self.size.threads)]
     }
 
+    /// How many calls there can be at once.
+    pub fn calls_max(&self) -> usize {
+        let said = usize::try_from(self.counters().calls_max.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        if said == 0 { self.size.threads } else { said.min(self.size.threads) }
+    }
+
     /// Row `index` is used from now on.
     pub fn use_row(&self, index: usize) {
         self.counters().rows.fetch_max(index as u64 + 1, Ordering::Relaxed);
@@ -271,7 +279,7 @@ impl Size {
 
     /// What the workers of an application need: a tally for each thread that calls it, and one for the watch.
     pub fn of(app: &App) -> Size {
-        Size { threads: app.calls_max(), tallies: app.threads + 1 }
+        Size { threads: app.rows_max(), tallies: app.threads + 1 }
     }
 
     /// One of which nothing is known.

@@ -13,7 +13,7 @@ mod hire;
 mod kin;
 mod observe;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -141,6 +141,7 @@ impl Workers {
             Ok(pid) => Event::Spawned { worker, pid },
             Err(error) => {
                 self.means.adoptions.iter().for_each(|adoptions| adoptions.close(worker));
+                self.forget_reliefs();
                 Event::NotSpawned { worker, why: format!("cannot spawn a worker: {}", cause(&error)) }
             }
         }
@@ -304,13 +305,10 @@ impl Workers {
 
     fn farewell(&mut self, worker: WorkerId) -> Option<Event> {
         let known = self.register.remove(&worker)?;
-        let others = self.register.values().filter(|other| other.app == known.app);
-        let generations: BTreeSet<u64> = others.map(|other| other.generation).collect();
-        if generations.is_empty() {
+        if !self.register.values().any(|other| other.app == known.app) {
             self.commons.remove(&known.app);
-        } else if let Some(common) = self.commons.get_mut(&known.app) {
-            common.forget_generations(&generations);
         }
+        self.forget_reliefs();
         self.ledger.enter(&known.app, &Counts::of(&known.scoreboard));
         let (exit, _) = known.exit?;
         known.adoption.iter().for_each(kin::remove);

@@ -67,6 +67,13 @@ pub struct Bound {
     origin: Origin,
 }
 
+/// Whether another socket may be bound to its port meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    None,
+    Port,
+}
+
 /// Whose socket it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -98,9 +105,33 @@ impl Bound {
     /// # Errors
     /// One line: `cannot bind 127.0.0.1:8000: Address already in use (by process 123, nginx)`.
     pub fn bind(listener: &Listener) -> Result<Bound, String> {
+        Bound::bind_with(listener, Sharing::None)
+    }
+
+    /// The same for one that takes the place of another of ours at once: on the same port, both are open for a moment
+    /// (`127.0.0.1:9100` and `0.0.0.0:9100`).
+    ///
+    /// # Errors
+    /// As [`Bound::bind`].
+    pub fn bind_in_place_of(before: &Bound, listener: &Listener) -> Result<Bound, String> {
+        let port =
+            before.socket.local_addr().ok().and_then(|address| address.as_socket()).map(|address| address.port());
+        if !matches!(&listener.address, Address::Tcp(address) if Some(address.port()) == port) {
+            return Bound::bind(listener);
+        }
+        // Both must allow it while the second is bound, and neither afterwards, or a third could come. What cannot be is told by the bind.
+        let _ = before.socket.set_reuse_port(true);
+        let bound = Bound::bind_with(listener, Sharing::Port);
+        for socket in bound.iter().map(|bound| &bound.socket).chain([&before.socket]) {
+            let _ = socket.set_reuse_port(false);
+        }
+        bound
+    }
+
+    fn bind_with(listener: &Listener, sharing: Sharing) -> Result<Bound, String> {
         let name = listener.address.to_string();
         let bound = match &listener.address {
-            Address::Tcp(address) => tcp(*address).map(|socket| (socket, None)),
+            Address::Tcp(address) => tcp(*address, sharing).map(|socket| (socket, None)),
             Address::Unix(path) => unix(path, listener).map(|(socket, file)| (socket, Some(file))),
             Address::Abstract(address) => in_abstract(address).map(|socket| (socket, None)),
         };
@@ -188,10 +219,11 @@ impl AsFd for Bound {
     }
 }
 
-fn tcp(address: SocketAddr) -> Result<Socket, String> {
+fn tcp(address: SocketAddr, sharing: Sharing) -> Result<Socket, String> {
     let make = || {
         let socket = new_socket(Domain::for_address(address))?;
         socket.set_reuse_address(true)?;
+        socket.set_reuse_port(sharing == Sharing::Port)?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }

@@ -305,7 +305,7 @@ impl Server<'_> {
             }
             Effect::Terminate { worker } => self.workers.terminate(worker),
             Effect::Kill { worker } => self.workers.kill(worker),
-            Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.log))),
+            Effect::ReadConfig => return Some(Event::ConfigRead(self.source.read(self.endpoint.bound(), self.log))),
             Effect::Bind { listeners } => {
                 if let Some(pending) = &self.source.pending {
                     self.listeners.claim(&pending.config.apps);
@@ -369,7 +369,7 @@ impl Source {
     }
 
     /// What is to run now.
-    fn read(&mut self, log: &Logger) -> Result<Plan, String> {
+    fn read(&mut self, watched: Option<&Bound>, log: &Logger) -> Result<Plan, String> {
         let Some(file) = &self.file else {
             return Ok(self.plan.clone());
         };
@@ -382,7 +382,7 @@ impl Source {
         let plan = Plan::of(&checked.config, self.plan.manner);
         // Last, for what is bound is to be taken up or closed.
         let address = checked.config.metrics.as_ref().filter(|address| self.config.metrics.as_ref() != Some(address));
-        let door = address.map(endpoint::bind).transpose()?;
+        let door = address.map(|address| endpoint::bind(address, watched)).transpose()?;
         let before = self.pending.replace(Pending { config: checked.config, door });
         before.and_then(|before| before.door).into_iter().for_each(Bound::close);
         Ok(plan)

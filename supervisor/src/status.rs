@@ -201,7 +201,7 @@ impl Work {
         Work {
             requests: scoreboard.requests(),
             connections: counters.open.load(Ordering::Relaxed),
-            threads: scoreboard.threads().len(),
+            threads: scoreboard.calls_max(),
             in_flight: running.map(|(line, since_ms)| Request { line, age: age(since_ms) }).collect(),
             memory,
             queued: counters.queued.load(Ordering::Relaxed),

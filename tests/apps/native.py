@@ -24,6 +24,14 @@ def tick():
 tornado.ioloop.PeriodicCallback(tick, 20).start()
 
 
+async def waits(seconds):
+    try:
+        await nap(seconds)
+    except BaseException as error:
+        told.append(type(error).__name__)
+        raise
+
+
 class Main(tornado.web.RequestHandler):
     async def get(self, what):
         query = self.request.query
@@ -44,9 +52,38 @@ class Main(tornado.web.RequestHandler):
             sys.exit(3)
         elif what == "stop":
             tornado.ioloop.IOLoop.current().stop()
+        elif what == "waits":
+            await waits(float(query))
+        elif what == "stalls":
+            # Begins, and then gives nothing more.
+            if query == "framed":
+                self.set_header("Content-Length", "1000")
+            self.write(b"begun")
+            await self.flush()
+            await waits(3600)
+        elif what == "pieces":
+            for _ in range(int(query)):
+                await nap(0.3)
+                self.write(b"piece")
+                await self.flush()
+            return None
+        elif what == "extends":
+            self.request.connection.extend_timeout(float(query))
+            await nap(1.5)
+        elif what == "stubborn":
+            while True:
+                try:
+                    await nap(3600)
+                except asyncio.CancelledError:
+                    return self.write("too late")
+        elif what == "short":
+            self.set_header("Content-Length", "1000")
+            await self.flush()
+            return None
         elif what == "raises":
             raise ValueError(query)
         elif what == "stream":
+            self.set_header("X-Own", "an own one")
             for _ in range(80):
                 self.write(b"x" * 65536)
                 await self.flush()
@@ -55,6 +92,10 @@ class Main(tornado.web.RequestHandler):
             while True:
                 pass
         self.write("ok")
+
+    async def head(self, what):
+        if what == "waits":
+            await waits(float(self.request.query))
 
     async def post(self, what):
         self.write(f"{what} {len(self.request.body)}")

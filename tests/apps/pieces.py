@@ -1,4 +1,4 @@
-"""Answers in pieces, some of which come late: `/stall` goes on when there is a file `open` beside this one, `/wait` when `later`."""
+"""Answers in pieces, some of which come late: `/stall` and `/compute` go on when there is a file `open` beside this one, `/wait` when `later`."""
 
 import pathlib
 import threading
@@ -15,6 +15,13 @@ def wait_for(name):
 def stall():
     yield b"first "
     wait_for("open")
+    yield b"last"
+
+
+def compute():
+    yield b"first "
+    while not (FOLDER / "open").exists():
+        pass
     yield b"last"
 
 
@@ -37,6 +44,8 @@ def application(environ, start_response):
     write = start_response("200 OK", [("Content-Type", "text/plain")])
     if path == "/stall":
         return stall()
+    if path == "/compute":
+        return compute()
     if path == "/fail":
         return fail()
     if path == "/both":

@@ -89,6 +89,8 @@ def django_application():
     from django.urls import path
 
     os.environ["DJANGO_SETTINGS_MODULE"] = ""
-    urls = [path("", lambda request: HttpResponse("Hello, world!\n", content_type="text/plain"))]
+    # With its length, as CommonMiddleware gives it: uWSGI neither frames an answer without one nor closes behind it.
+    fields = {"Content-Type": "text/plain", "Content-Length": str(len(HELLO))}
+    urls = [path("", lambda request: HttpResponse(HELLO, headers=fields))]
     settings.configure(ROOT_URLCONF=type("urls", (), {"urlpatterns": urls}), ALLOWED_HOSTS=["*"], MIDDLEWARE=[])
     return get_wsgi_application()

@@ -89,6 +89,7 @@ def granian(tools, task):
 
 
 def uwsgi(tools, task):
+    # Its row of streams is empty: on a connection that is kept it gives an answer without a length no end.
     sockets = {"http": "--http11-socket", "fastcgi": "--fastcgi-socket", "scgi": "--scgi-socket", "uwsgi": "--uwsgi-socket"}
     listen = [sockets[task.protocol], task.address, "--so-keepalive"]
     options = ["--master", "--processes", str(task.workers), "--threads", str(task.threads), "--disable-logging", "--listen", "100"]

@@ -58,6 +58,16 @@ carried_out! {
     a_certificate_is_made_and_served: "docs/how-to/tls.md" Folder,
     what_is_wrong_is_found_by_place: "docs/how-to/troubleshoot.md" Folder,
     the_tutorial_leads_from_nothing_to_a_project_under_systemd: "docs/tutorial.md" Machine,
+    apache_finds_an_application: "examples/behind-apache/README.md" Machine,
+    haproxy_finds_an_application: "examples/behind-haproxy/README.md" Machine,
+    nginx_finds_an_application: "examples/behind-nginx/README.md" Machine,
+    blue_and_green_are_started_and_stopped: "examples/blue-green/README.md" Folder,
+    a_project_of_djangos_is_served: "examples/django/README.md" Folder,
+    an_image_is_built_and_run: "examples/docker/README.md" Folder,
+    an_application_of_flasks_is_served: "examples/flask/README.md" Folder,
+    a_cluster_is_told_of_it: "examples/kubernetes/README.md" Folder,
+    a_server_is_watched: "examples/prometheus/README.md" Folder,
+    a_unit_is_installed: "examples/systemd/README.md" Machine,
 }
 
 fn carry_out(path: &str, place: Place) {
@@ -152,10 +162,11 @@ fn whole(text: &str) -> String {
     format!("{}\napps:\n  shop:\n{wsgi}{listen}{}\n", top.join("\n"), inner.join("\n"))
 }
 
-/// All documents of the repository, but for those of the examples, which say what to type where they lie.
+/// All documents of the repository.
 fn pages() -> Vec<Page> {
     let mut found = vec!["CHANGELOG.md".to_owned(), "README.md".to_owned()];
     gather("docs", &mut found);
+    gather("examples", &mut found);
     found.sort();
     found.iter().map(|path| Page::read(path)).collect()
 }

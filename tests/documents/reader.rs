@@ -30,6 +30,15 @@ use crate::harness::{Machine, Manager, Process, Site, eventually, profile_folder
 pub const NOT_CARRIED_OUT: &[(&str, &str)] = &[
     ("make ", "builds or tests the whole; each target is what the tests themselves were made with"),
     ("sudo apt install ", "asks the distribution's servers; the package is installed in tests/packages/debian.rs"),
+    ("sudo a2enmod ", "is of the package that starts Apache httpd; the real ones are asked in tests/web_servers"),
+    ("sudo systemctl enable --now shop.socket", "there is no systemd; both are played in tests/deployment/colours.rs"),
+    ("sudo systemctl start shop@", "the same"),
+    ("sudo systemctl stop shop@", "the same"),
+    ("sudo systemctl enable --now monoceros", "takes port 80; what the unit serves is asked in tests/examples.rs"),
+    (".venv/bin/python manage.py createsuperuser", "asks somebody; who is there is logged in in tests/examples.rs"),
+    ("prometheus ", "goes on until it is ended; a real one scrapes in tests/metrics/prometheus.rs"),
+    ("docker ", "asks a daemon; what the Dockerfile says is held in tests/deployment/image.rs"),
+    ("kubectl ", "asks a cluster; the manifests are held in tests/deployment/cluster.rs"),
     ("sudo systemctl daemon-reload", "there is no systemd to tell"),
     ("sudo systemctl status ", "there is no systemd to ask; what it is told is held in tests/systemd.rs"),
 ];
@@ -302,10 +311,11 @@ impl<'a> Reader<'a> {
             let started = self.started(unit);
             self.units.insert(unit.to_owned(), started);
         } else if let Some(unit) = wish.strip_prefix("reload ") {
-            let (process, manager) = self.units.get(unit).expect("it was started");
-            process.signal(Signal::SIGHUP);
+            let (_, manager) = self.units.get(unit).expect("it was started");
+            let reload = self.start(&self.command_of(unit, "ExecReload="));
             manager.expect("RELOADING=1");
             manager.expect("READY=1");
+            assert_eq!(reload.exit_code(), 0, "{}", reload.whole_output());
         } else if let Some(unit) = wish.strip_prefix("stop ") {
             let (process, _) = self.units.remove(unit).expect("it was started");
             process.signal(Signal::SIGTERM);
@@ -316,13 +326,19 @@ impl<'a> Reader<'a> {
         true
     }
 
+    /// What a unit has for this occasion.
+    fn command_of(&self, unit: &str, occasion: &str) -> String {
+        let path = self.outside(Path::new(&format!("/etc/systemd/system/{unit}.service")));
+        let text = fs::read_to_string(path).expect("the page has put it there");
+        text.lines().find_map(|line| line.strip_prefix(occasion)).expect("it has one").to_owned()
+    }
+
     /// What a unit starts, once it has said that it is ready.
     fn started(&self, unit: &str) -> (Process, Manager) {
         let path = format!("/etc/systemd/system/{unit}.service");
         let verdict = self.start(&format!("systemd-analyze verify {path}"));
         assert_eq!(verdict.exit_code(), 0, "{path} is a unit: {}", verdict.whole_output());
-        let text = fs::read_to_string(self.outside(Path::new(&path))).expect("the page has put it there");
-        let command = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("it starts something");
+        let command = self.command_of(unit, "ExecStart=");
         let manager = Manager::new();
         let machine = self.machine.as_ref().expect("units are started on a copy of the machine");
         let variables = [("NOTIFY_SOCKET".to_owned(), manager.address())];

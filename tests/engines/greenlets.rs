@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::harness::{Client, Ending, Server, Site, eventually};
 
 /// The engines that have greenlets.
-const ENGINES: [&str; 2] = ["gevent", "eventlet"];
+pub const ENGINES: [&str; 2] = ["gevent", "eventlet"];
 /// Bytes of `/stream`, and of `/write` but for its end.
 const LARGE: usize = 80 * 65536;
 

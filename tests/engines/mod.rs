@@ -6,7 +6,9 @@ use nix::sys::signal::Signal;
 
 use crate::harness::{Ending, Site, eventually};
 
+mod database;
 mod greenlets;
+mod handlers;
 mod missing;
 mod native;
 mod tornado;

@@ -7,18 +7,18 @@ use nix::sys::signal::Signal;
 
 use crate::harness::{Client, Ending, Server, Site, eventually};
 
-fn site() -> Site {
+pub fn site() -> Site {
     Site::new("native:application").engine("tornado")
 }
 
-fn begin(server: &Server, target: &str) -> Client {
+pub fn begin(server: &Server, target: &str) -> Client {
     let mut client = server.connect();
     client.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
     client
 }
 
 /// A WebSocket (RFC 6455 4.1), its handshake done.
-fn websocket(server: &Server) -> Client {
+pub fn websocket(server: &Server) -> Client {
     let mut client = server.connect();
     client.send(
         "GET /echo HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -31,7 +31,7 @@ fn websocket(server: &Server) -> Client {
 }
 
 /// Says something short by it, masked (RFC 6455 5.3), and expects it back.
-fn expect_echo(client: &mut Client, text: &str) {
+pub fn expect_echo(client: &mut Client, text: &str) {
     let mask = [1, 2, 3, 4];
     let masked = text.bytes().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
     let frame: Vec<u8> = [0x81, 0x80 | text.len() as u8].into_iter().chain(mask).chain(masked).collect();

@@ -124,6 +124,28 @@ fn every_engine_counts_each_request_once_however_slowly_its_answer_is_taken() {
 }
 
 #[test]
+fn an_application_of_tornados_own_is_counted_as_any_other() {
+    let site = Site::new("native:application").engine("tornado").app("timeouts: {request: 500ms}");
+    let watched = Watched::serve(site);
+    let server = &watched.server;
+    (0..3).for_each(|_| drop(server.get("/nap?0.3").expect_status(200)));
+    server.get("/raises?x").expect_status(500);
+    server.get("/waits?3600").expect_status(504);
+    let mut held = server.connect();
+    held.send("GET /extends?30 HTTP/1.1\r\nHost: h\r\n\r\n");
+    watched.until("one to be under way", |page| {
+        page.of("requests_in_flight", "") == 1.0 && page.of("threads_busy", "") == 1.0
+    });
+    held.reset();
+    let page = watched.until("all to be counted", |page| page.of("requests_total", "class=\"4xx\"") == 1.0);
+    assert_eq!((page.of("requests_total", "class=\"2xx\""), page.of("requests_total", "class=\"5xx\"")), (3.0, 2.0));
+    assert_eq!((page.of("requests_timed_out_total", ""), page.of("requests_in_flight", "")), (1.0, 0.0));
+    assert_eq!(page.of("request_duration_seconds_count", ""), 6.0);
+    let seconds = page.of("request_duration_seconds_sum", "");
+    assert!((1.4..10.0).contains(&seconds), "{seconds}");
+}
+
+#[test]
 fn a_worker_whose_python_stands_still_is_told_of_all_the_same() {
     let watched =
         Watched::serve(Site::new("calls:application").app("threads: 2\ntimeouts: {request: 1m, heartbeat: 1m}"));
@@ -282,6 +304,14 @@ fn an_address_that_is_taken_fails_the_start_and_the_reload_that_wants_it() {
     drop(taken);
     assert_eq!(server.command(&["reload", "--wait"]).0, 0);
     Client::connect(taken_at).get("/ready").expect_status(200);
+    // On the same port, wider and narrower again: nobody else can have it meanwhile or afterwards.
+    for host in ["0.0.0.0".to_owned(), taken_at.ip().to_string()] {
+        server.site().put("server.yaml", &format!("metrics: {host}:{}\n{yaml}", taken_at.port()));
+        let (code, told) = server.command(&["reload", "--wait"]);
+        assert_eq!(code, 0, "{host}: {told}");
+        Client::connect(taken_at).get("/ready").expect_status(200);
+        std::net::TcpListener::bind(taken_at).expect_err("it is taken");
+    }
     server.site().put("server.yaml", &yaml);
     assert_eq!(server.command(&["reload", "--wait"]).0, 0);
     eventually("nobody to listen there", || Client::try_connect(taken_at).is_err().then_some(()));

@@ -86,7 +86,16 @@ pub const CALLS_MAX: usize = 65_536;
 impl App {
     /// How many calls one worker can have under way at once.
     pub fn calls_max(&self) -> usize {
-        if self.engine.has_greenlets() { self.limits.connections_max.min(CALLS_MAX) } else { self.threads }
+        if self.engine.has_greenlets() { self.rows_max() } else { self.threads }
+    }
+
+    /// How many calls a worker may have to tell of at once. With tornado that is known when it is known whether the application is one of
+    /// tornado's own.
+    pub fn rows_max(&self) -> usize {
+        match self.engine {
+            Engine::Threads => self.threads,
+            Engine::Gevent | Engine::Eventlet | Engine::Tornado => self.limits.connections_max.min(CALLS_MAX),
+        }
     }
 }
 

@@ -310,7 +310,7 @@ impl Core {
         let mut life = Life::found(app, found, (spawned, adopted), wear);
         let strange = if found.doing == Doing::Apologising { Seat::Apology } else { Seat::Elder };
         let seat = known.map_or(strange, |known| known.place);
-        if seat == Seat::Apology {
+        if seat == Seat::Apology || found.doing == Doing::Apologising {
             life.purpose = Purpose::Apologise(String::new());
         }
         if found.doing == Doing::Draining {
@@ -323,6 +323,10 @@ impl Core {
         match (team, seat) {
             _ if found.doing == Doing::Draining => {}
             (None, _) => self.step(now, worker, Happening::Drain),
+            // It has not heard that it is to go, and is nobody's elder.
+            (Some(_), Seat::Leaving { .. }) if found.doing == Doing::Apologising => {
+                self.step(now, worker, Happening::Drain);
+            }
             (Some(index), Seat::Apology) => {
                 let mut slot = Slot::default();
                 slot.occupy(worker);

@@ -76,7 +76,7 @@ fn address(check: String, listener: &Listener, running: &Running) -> Finding {
     let name = listener.address.to_string();
     match (could_bind(listener), running) {
         (Ok(()), _) => Finding::ok(check, format!("{name} is free")),
-        (Err(_), Running::By(pid)) => {
+        (Err(why), Running::By(pid)) if may_hold(*pid, &why) => {
             Finding::ok(check, format!("{name} is held by the server that runs, process {pid}"))
         }
         (Err(_), Running::Orphaned(pids)) => Finding::warn(
@@ -88,10 +88,21 @@ fn address(check: String, listener: &Listener, running: &Running) -> Finding {
         (Err(why), Running::No) if why.contains("(by process 1, systemd)") => {
             Finding::ok(check, format!("{name} is held by systemd, whose socket unit gives it to the service"))
         }
-        (Err(why), Running::No) => {
+        (Err(why), Running::No | Running::By(_)) => {
             Finding::wrong(check, format!("cannot bind {name}: {why}"), advice(&why, &listener.address))
         }
     }
+}
+
+/// Whether it is the server of this process that has an address, its workers, or systemd for it; of a holder that is not seen it is believed.
+fn may_hold(server: u32, why: &str) -> bool {
+    let holder = why.split_once("(by process ").and_then(|(_, holder)| holder.split_once(',')?.0.parse::<u32>().ok());
+    holder.is_none_or(|holder| holder == 1 || holder == server || parent(holder) == Some(server))
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
 fn advice(why: &str, address: &Address) -> &'static str {
@@ -175,7 +186,14 @@ mod tests {
         let finding = findings(&config, &Running::No).remove(0);
         assert!(finding.found.contains("Address already in use"), "{finding:?}");
         assert!(finding.advice.unwrap().contains("ss -ltnp"));
-        assert_eq!(findings(&config, &Running::By(7))[0].verdict, Verdict::Ok);
+        for ours in [std::process::id(), std::os::unix::process::parent_id()] {
+            assert_eq!(findings(&config, &Running::By(ours))[0].verdict, Verdict::Ok);
+        }
+        let stranger = &findings(&config, &Running::By(7))[0];
+        assert!(
+            stranger.verdict == Verdict::Wrong && stranger.found.contains("Address already in use"),
+            "{stranger:?}"
+        );
         let orphaned = &findings(&config, &Running::Orphaned("7, 8".into()))[0];
         assert!(orphaned.verdict == Verdict::Warn && orphaned.found.ends_with("processes 7, 8"), "{orphaned:?}");
         drop(taken);
@@ -202,7 +220,7 @@ mod tests {
         let place = Address::Tcp(taken.local_addr().unwrap());
         let found = |running| metrics(&place, &running);
         assert!(found(Running::No).found.contains("Address already in use"));
-        assert_eq!(found(Running::By(7)).verdict, Verdict::Ok);
+        assert_eq!(found(Running::By(std::process::id())).verdict, Verdict::Ok);
         assert_eq!(found(Running::Orphaned("7".into())).verdict, Verdict::Wrong, "workers do not listen there");
         drop(taken);
         assert_eq!(found(Running::No).verdict, Verdict::Ok);

@@ -5,8 +5,8 @@
 //!   on the carrier: greeting, log, read ends of the pipes, scoreboard, table, bell and relief, listeners, their certificates, where it waits for the next supervisor
 //! ```
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -51,13 +51,6 @@ impl Common {
         carrier.send(TAKES, relief.1.as_fd())?;
         Ok(())
     }
-
-    /// Forgets the generations of which no worker lives, but for the youngest: what the last of them has offered, and nobody has taken, is closed by
-    /// that, so that its client hears of it.
-    pub(super) fn forget_generations(&mut self, living: &BTreeSet<u64>) {
-        let youngest = self.reliefs.keys().next_back().copied();
-        self.reliefs.retain(|generation, _| living.contains(generation) || Some(*generation) == youngest);
-    }
 }
 
 impl Workers {
@@ -65,6 +58,15 @@ impl Workers {
         match self.commons.entry(app.to_owned()) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(place) => Ok(place.insert(Common::new()?)),
+        }
+    }
+
+    /// Forgets where requests passed between the workers of a generation of which none is left, or came to be. What the last of them has
+    /// offered, and nobody has taken, is closed by that, so that its client hears of it.
+    pub(super) fn forget_reliefs(&mut self) {
+        for (app, common) in &mut self.commons {
+            let is_of = |known: &Worker, generation: u64| known.app == *app && known.generation == generation;
+            common.reliefs.retain(|generation, _| self.register.values().any(|known| is_of(known, *generation)));
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use monoceros_shared::config::{Address, Listener};
 use nix::unistd::{AccessFlags, access};
 
-use super::{answers, cause, in_abstract, tcp};
+use super::{Sharing, answers, cause, in_abstract, tcp};
 
 /// Whether it could be bound now. What is bound for that does not listen, so nobody can connect to it, and is closed at once; where
 /// it would leave a file, the place is only looked at.
@@ -14,7 +14,7 @@ use super::{answers, cause, in_abstract, tcp};
 /// In words, as a bind would say it.
 pub fn could_bind(listener: &Listener) -> Result<(), String> {
     match &listener.address {
-        Address::Tcp(address) => tcp(*address).map(drop),
+        Address::Tcp(address) => tcp(*address, Sharing::None).map(drop),
         Address::Abstract(name) => in_abstract(name).map(drop),
         Address::Unix(path) => is_free(path),
     }

@@ -12,8 +12,7 @@
 //!   cannot be had is the reload's failure; it takes over when the reload is adopted.
 //! * It is closed last, when the workers are gone: until then `/ready` says that it stops.
 //!
-//! Known faults: while no descriptor is free, a scrape waits until the next one connects. A new address that overlaps with the one before
-//! (`127.0.0.1:9100` for `0.0.0.0:9100`) cannot be bound beside it, so such a reload is abandoned; by way of a third it can.
+//! Known fault: while no descriptor is free, a scrape waits until the next one connects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -75,12 +74,15 @@ pub struct Packed {
     pub raw: i32,
 }
 
-/// Binds the listener.
+/// Binds the listener, beside the one before it if there is one, which it is to replace.
 ///
 /// # Errors
 /// As [`Bound::bind`].
-pub fn bind(address: &Address) -> Result<Bound, String> {
-    Bound::bind(&listener(address))
+pub fn bind(address: &Address, before: Option<&Bound>) -> Result<Bound, String> {
+    match before {
+        Some(before) => Bound::bind_in_place_of(before, &listener(address)),
+        None => Bound::bind(&listener(address)),
+    }
 }
 
 /// What is bound there.
@@ -116,6 +118,11 @@ impl Endpoint {
         self.registry.register(&mut SourceFd(&listener.as_raw_fd()), token, Interest::READABLE)?;
         self.door = Some(Door { bound, listener, token });
         Ok(())
+    }
+
+    /// Where one can connect, if one can.
+    pub fn bound(&self) -> Option<&Bound> {
+        self.door.as_ref().map(|door| &door.bound)
     }
 
     /// Nobody can connect any more.

@@ -262,7 +262,7 @@ impl Loop {
         let (folder, poll) = (tempfile::tempdir().unwrap(), Poll::new().unwrap());
         let log = Logger::root(Discard, o!());
         let mut endpoint = Endpoint::closed(poll.registry().try_clone().unwrap(), &log);
-        endpoint.open(endpoint::bind(&Address::Unix(folder.path().join("s"))).unwrap()).unwrap();
+        endpoint.open(endpoint::bind(&Address::Unix(folder.path().join("s")), None).unwrap()).unwrap();
         let content = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec();
         Loop { poll, endpoint, folder, later: Duration::ZERO, content }
     }
@@ -382,7 +382,7 @@ fn another_address_takes_over_and_who_is_connected_stays() {
     let mut scraper = server.connect();
     server.scrape(&mut scraper);
     let other = server.folder.path().join("t");
-    server.endpoint.open(endpoint::bind(&Address::Unix(other.clone())).unwrap()).unwrap();
+    server.endpoint.open(endpoint::bind(&Address::Unix(other.clone()), None).unwrap()).unwrap();
     server.scrape(&mut scraper);
     assert!(!server.folder.path().join("s").exists());
     let mut late = Stream::connect(&other).unwrap();

@@ -48,7 +48,7 @@ pub fn launch(text: &str, name: &str, draft: &mut Draft) -> Result<Launch, Strin
             let said = Said::new(key, pair.value.clone(), format!("{name}:{}", pair.line));
             draft.leave(
                 &said,
-                "it is the unit's: HUP reloads and TERM stops here too, and `Type=notify-reload` needs neither",
+                "it is the unit's: HUP reloads and TERM stops here too; `supervisor reload --wait` says how it went",
             );
         }
     }

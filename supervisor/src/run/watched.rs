@@ -29,7 +29,7 @@ pub(super) fn door(origin: &mut Origin, config: &Config, log: &Logger) -> Result
     let packed = origin.rest.as_mut().and_then(|rest| rest.endpoint.take());
     let door = match (&packed, &config.metrics) {
         (Some(packed), _) => endpoint::unpack(packed).map(Some).map_err(|error| cause(&error)),
-        (None, address) => address.as_ref().map(endpoint::bind).transpose(),
+        (None, address) => address.as_ref().map(|address| endpoint::bind(address, None)).transpose(),
     };
     if origin.heritage.is_none() {
         return door;

@@ -45,7 +45,7 @@ pub struct Told<'a> {
 pub enum Source<'a> {
     /// The connection that it came by, still at it.
     Connection(&'a Connection),
-    /// What was remembered of it, for Python has the rest.
+    /// What was remembered of it, for Python or another server has the rest.
     Memory(&'a Memo),
 }
 
@@ -236,7 +236,7 @@ impl Told<'_> {
             Atom::Decimal => push_decimal(total.as_secs(), total.subsec_micros().into(), 6, line),
             Atom::Asked(name) => push_escaped(self.asked(name), line),
             Atom::Answered(name) => {
-                push_escaped(self.turn().and_then(|turn| turn.answer_field(name)).unwrap_or(b"-"), line);
+                push_escaped(self.answered(name), line);
             }
             // The form knows the last three.
             Atom::Dash | Atom::Process | Atom::Time | Atom::Variable(_) => line.push(b'-'),
@@ -311,7 +311,12 @@ impl Told<'_> {
     }
 
     fn bytes(&self) -> u64 {
-        self.turn().filter(|turn| turn.has_reply()).map_or(0, Turn::content_sent)
+        match self.source {
+            Source::Connection(connection) => {
+                Some(&connection.turn).filter(|turn| turn.has_reply()).map_or(0, |turn| turn.content_sent())
+            }
+            Source::Memory(memo) => memo.sent,
+        }
     }
 
     fn protocol(&self) -> &'static [u8] {
@@ -327,6 +332,18 @@ impl Told<'_> {
         let Some((bytes, head)) = self.head() else { return b"-" };
         let named = |field: &&Field| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes());
         head.fields.iter().find(named).map_or(b"-", |field| field.value.of(bytes))
+    }
+
+    /// A field of the answer, or a dash.
+    fn answered(&self, name: &str) -> &[u8] {
+        let field = match self.source {
+            Source::Connection(connection) => connection.turn.answer_field(name),
+            Source::Memory(memo) => {
+                let named = memo.answered.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+                named.map(|(_, value)| &value[..])
+            }
+        };
+        field.unwrap_or(b"-")
     }
 
     /// The first line of what was not understood; a dash if there is none.

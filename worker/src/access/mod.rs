@@ -29,7 +29,7 @@ use monoceros_shared::log::Outlet;
 use slog::Logger;
 
 use line::{Form, Told};
-pub use memo::Memo;
+pub use memo::{Fields, Memo};
 use stamp::Stamp;
 
 /// How long the writer waits for more lines. Less costs a wake for fewer lines, more makes each later to see.

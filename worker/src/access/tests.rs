@@ -108,6 +108,28 @@ fn a_line_for_programs_is_a_json_object() {
 }
 
 #[test]
+fn a_request_that_another_server_has_read_is_told_as_ours_are() {
+    let asked =
+        vec![(b"User-Agent".to_vec(), b"x \"y\"".to_vec()), (b"Authorization".to_vec(), b"Basic bWU6cHc=".to_vec())];
+    let line: [&[u8]; 3] = [b"GET", b"/a%20b?c=d", b"HTTP/1.0"];
+    let mut memo = Memo::of(line, &asked, "192.0.2.9".to_owned());
+    (memo.sent, memo.answered) = (7, vec![(b"X-Own".to_vec(), b"own".to_vec())]);
+    let told = |memo: &Memo, form: &str| {
+        let source = Source::Memory(memo);
+        let mut line = Vec::new();
+        format(form).write(&Told { source, status: 201, why: None, took: Took::default() }, &then(), &mut line);
+        String::from_utf8(line).unwrap()
+    };
+    let form = "%(h)s %(u)s \"%(r)s\" %(s)s %(b)s %(U)s %(q)s %(H)s \"%(a)s\" %({x-own}o)s %({x-other}o)s";
+    assert_eq!(
+        told(&memo, form),
+        "192.0.2.9 me \"GET /a%20b?c=d HTTP/1.0\" 201 7 /a b c=d HTTP/1.0 \"x \\\"y\\\"\" own -\n"
+    );
+    let bare = Memo::of([b"GET", b"/", b"HTTP/1.1"], &Vec::new(), "unix".to_owned());
+    assert_eq!(told(&bare, "%(h)s %(U)s?%(q)s %(H)s %(b)s"), "unix /? HTTP/1.1 0\n");
+}
+
+#[test]
 fn gunicorns_atoms_tell_what_they_tell_there() {
     let mut connection = connection(GET);
     connection.notes = vec!["some".into(), "-".into()];

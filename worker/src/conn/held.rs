@@ -3,6 +3,7 @@
 //! ```text
 //!   a piece, small ----> held ----> the next piece is asked for ----> comes soon ----> both leave together
 //!                                                                \--> does not   ----> the watch sends what is held
+//!                                                                            or, at once, the loop that its greenlet has switched to
 //! ```
 //!
 //! PEP 3333 (Buffering and Streaming) wants each block sent before the next is asked for, or that it will be sent while the application makes

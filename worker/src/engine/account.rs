@@ -14,7 +14,7 @@ use pyo3::Python;
 
 use super::guest::{Guest, Times};
 use super::late::{Account, TIMED_OUT};
-use super::runner::{HANDS, Runner};
+use super::runner::Runner;
 use super::{Engine, Task};
 use crate::access::line::{Source, Told, Took};
 use crate::clock;
@@ -23,7 +23,11 @@ use crate::descriptors;
 use crate::wire::Refusal;
 
 /// The status that nginx's logs made known for a client that left before it had an answer.
-const CLIENT_LEFT: u16 = 499;
+pub(super) const CLIENT_LEFT: u16 = 499;
+
+/// Why an access line's request was not served to its end.
+pub(super) const CUT_SHORT: &str = "the application's answer was cut short";
+pub(super) const LEFT_EARLY: &str = "the client left before it had the whole answer";
 
 impl Runner {
     /// The request of this connection is whole.
@@ -144,7 +148,7 @@ impl Runner {
             return;
         }
         if let Some(times) = guest.times.take() {
-            let why = turn.is_cut().then_some("the application's answer was cut short");
+            let why = turn.is_cut().then_some(CUT_SHORT);
             self.engine.tell(&guest.connection, (turn.status(), why), times.took());
             guest.connection.notes.clear();
         }
@@ -155,7 +159,7 @@ impl Runner {
         self.count_end(guest);
         let turn = &guest.connection.turn;
         if let Some(times) = guest.times.take() {
-            let why = guest.why.unwrap_or("the client left before it had the whole answer");
+            let why = guest.why.unwrap_or(LEFT_EARLY);
             let status = if turn.has_reply() && turn.is_head_out() { turn.status() } else { CLIENT_LEFT };
             self.engine.tell(&guest.connection, (status, Some(why)), times.took());
         } else if turn.is_within_a_request() {
@@ -211,9 +215,9 @@ impl Engine {
         slog::debug!(self.log, "TLS failed"; "client" => %peer, "why" => why);
     }
 
-    /// A request whose client was told without the application, by the watch, in whose tally that is.
-    pub(super) fn count_late(&self, late: &Account) {
-        let tally = self.scoreboard.tally(HANDS);
+    /// A request whose client was told without the application, by the thread of this tally.
+    pub(super) fn count_late(&self, tally: usize, late: &Account) {
+        let tally = self.scoreboard.tally(tally);
         tally.timeouts.add(1);
         tally.count_answer(TIMED_OUT);
         tally.duration.record(late.age.saturating_mul(1_000_000));

@@ -18,6 +18,7 @@ use rustix::net::connect_unspec;
 use socket2::Socket;
 
 use super::Engine;
+use super::runner::HANDS;
 use super::watch::Watchman;
 use crate::access::Memo;
 use crate::clock::Clock;
@@ -83,8 +84,10 @@ enum Stage {
 
 /// What there is to tell of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
+pub(super) enum Line {
+    /// Its client was told without it.
     TimedOut,
+    /// It does not return.
     CannotBeEnded,
 }
 
@@ -105,8 +108,8 @@ impl Late {
 impl Watchman {
     /// Claims every call whose time is up.
     pub(super) fn claim_due(&mut self, now: u64) {
-        let is_over = self.engine.drain_ends().is_some_and(|end| end <= now);
-        let (horizon, limit) = if is_over { (u64::MAX, "timeouts.drain") } else { (now, "timeouts.request") };
+        let limit = self.engine.limit(now);
+        let horizon = if limit == DRAIN { u64::MAX } else { now };
         for (runner, lease) in self.engine.watch.leases().enumerate() {
             let Some(call) = lease.claim(horizon) else { continue };
             let late = self.engine.end_for_client(lease, (runner, call), limit);
@@ -203,7 +206,16 @@ impl Watchman {
     }
 }
 
+/// Which timeouts end a call.
+const REQUEST: &str = "timeouts.request";
+const DRAIN: &str = "timeouts.drain";
+
 impl Engine {
+    /// Which timeout ends calls now.
+    pub(super) fn limit(&self, now: u64) -> &'static str {
+        if self.drain_ends().is_some_and(|end| end <= now) { DRAIN } else { REQUEST }
+    }
+
     /// Tells the client of a claimed call that nothing comes, and counts it.
     fn end_for_client(&self, lease: &Lease, call: (usize, Call), limit: &'static str) -> Late {
         let (runner, call) = call;
@@ -222,7 +234,7 @@ impl Engine {
         let answer = voice.as_ref().map_or("nobody waits", |voice| end(voice, heard, (&request, sorry)));
         let account = Account { request, age: now.saturating_sub(since), client, answer, limit, memo };
         if voice.is_some() && heard != Heard::All {
-            self.count_late(&account);
+            self.count_late(HANDS, &account);
         }
         Late { runner, call, claimed: now, has_client: voice.is_some(), account, stage: Stage::Ending, telling: None }
     }
@@ -250,7 +262,7 @@ impl Engine {
         });
     }
 
-    fn write_late(&self, line: Line, runner: usize, what: (&Account, &str)) {
+    pub(super) fn write_late(&self, line: Line, runner: usize, what: (&Account, &str)) {
         let (account, stack) = what;
         let thread = self.who(runner);
         match line {

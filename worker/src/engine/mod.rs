@@ -38,6 +38,7 @@ mod leader;
 mod listen;
 mod outbox;
 mod parts;
+mod places;
 pub mod pulse;
 mod queue;
 pub mod relief;
@@ -82,6 +83,9 @@ use watch::Watch;
 use crate::access::Access;
 use crate::keeper::Keeper;
 use crate::statics::Statics;
+
+/// The tally of the thread that a loop of Python's runs on.
+const TALLY_OF_LOOP: usize = 0;
 
 /// What the engine is told to do, in the order it can come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,5 +1,6 @@
 //! What a worker answers to the question what its threads are at.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -10,24 +11,36 @@ use super::Engine;
 use super::late::PROBE_PATIENCE;
 use crate::clock;
 use crate::lease::Sight;
-use crate::python::{greenlets, probe, stacks};
+use crate::python::{greenlets, probe, stacks, tornado};
 
 /// How often a busy worker is given another [`PROBE_PATIENCE`]. Fewer give up on one that only has much to do, more keep a person waiting.
 const TRIES: usize = 8;
+
+/// What runs a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A thread of ours.
+    Runner,
+    /// A greenlet.
+    Greenlet,
+    /// A coroutine of a handler of tornado's.
+    Handler,
+}
 
 impl Engine {
     /// The stacks of all of Python's threads, for people. Waits for the GIL for a while, so call it from a thread that has nothing better
     /// to do.
     pub fn stacks(&self) -> String {
         let (sender, told) = channel();
-        let (known, calls) = if self.settings.engine.has_greenlets() {
-            (Vec::new(), self.greenlets())
-        } else {
-            (self.known(), Vec::new())
+        let runs = self.kind();
+        let (known, calls) = match runs {
+            Kind::Runner => (self.known(), Vec::new()),
+            Kind::Greenlet | Kind::Handler => (Vec::new(), self.calls()),
         };
         let is_asked = probe::ask(move |py| {
+            let every = if runs == Kind::Handler { tornado::every } else { greenlets::every };
             // Whoever asked may have gone on without it.
-            let _ = sender.send(stacks::every(py, known) + &greenlets::every(py, calls));
+            let _ = sender.send(stacks::every(py, known) + &every(py, calls));
         });
         if !is_asked {
             return "this worker runs no Python\n".to_owned();
@@ -51,10 +64,11 @@ impl Engine {
 
     fn stacks_without_gil(&self) -> String {
         let text = stacks::without_gil().unwrap_or_default();
-        let known: Vec<String> = if self.settings.engine.has_greenlets() {
-            self.greenlets().into_iter().map(|(_, what)| format!("{what}\n")).collect()
-        } else {
-            self.known().into_iter().map(|(thread, what)| format!("0x{thread:016x} is {what}\n")).collect()
+        let known: Vec<String> = match self.kind() {
+            Kind::Runner => {
+                self.known().into_iter().map(|(thread, what)| format!("0x{thread:016x} is {what}\n")).collect()
+            }
+            Kind::Greenlet | Kind::Handler => self.calls().into_iter().map(|(_, what)| format!("{what}\n")).collect(),
         };
         format!(
             "the GIL is held, for {PROBE_PATIENCE} ms at least: stacks as they stand, looked at without it\n\n{}\n{text}",
@@ -77,15 +91,27 @@ impl Engine {
     }
 
     /// The places of calls that are under way, each with what is known of it.
-    fn greenlets(&self) -> Vec<(usize, String)> {
+    fn calls(&self) -> Vec<(usize, String)> {
         let rows = self.scoreboard.used().iter().enumerate();
         rows.filter_map(|(place, row)| Some((place, format!("{}: {}", self.who(place), doing(row)?)))).collect()
     }
 
     /// What runs the calls at this place, by name.
     pub(super) fn who(&self, place: usize) -> String {
-        let kind = if self.settings.engine.has_greenlets() { "greenlet" } else { "runner" };
+        let kind = match self.kind() {
+            Kind::Runner => "runner",
+            Kind::Greenlet => "greenlet",
+            Kind::Handler => "handler",
+        };
         format!("{kind}-{place}")
+    }
+
+    fn kind(&self) -> Kind {
+        match () {
+            () if self.settings.engine.has_greenlets() => Kind::Greenlet,
+            () if self.is_native.load(Ordering::Acquire) => Kind::Handler,
+            () => Kind::Runner,
+        }
     }
 
     /// The stack of the call at this place.

@@ -36,7 +36,7 @@ pub(super) const PIECES_MAX: usize = 16;
 
 /// The same for pieces that are held to leave together, within a tick of the kernel's. They cost a fraction of those that are sent, but
 /// others may wait.
-const HELD_PIECES_MAX: usize = 256;
+pub(super) const HELD_PIECES_MAX: usize = 256;
 
 /// Serves on this thread and as many more as the config says, until the engine is done and this thread's last call is over.
 ///

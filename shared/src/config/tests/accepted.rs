@@ -531,7 +531,8 @@ fn each_engine_can_be_named() {
         let app = app(&format!("engine: {word}\nthreads: 1\nlimits: {{connections_max: 70000}}"));
         assert_eq!((app.engine, app.engine.word()), (engine, word));
         let calls = if app.engine.has_greenlets() { CALLS_MAX } else { 1 };
-        assert_eq!(app.calls_max(), calls);
+        let rows = if engine == Engine::Threads { 1 } else { CALLS_MAX };
+        assert_eq!((app.calls_max(), app.rows_max()), (calls, rows));
     }
 }
 

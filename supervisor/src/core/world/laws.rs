@@ -34,6 +34,8 @@ impl Told {
         self.running = None;
         if is_lost {
             (self.lost, self.generations, self.decided) = (true, BTreeSet::new(), 0);
+            // Who knows of none of them begins anew, with as many as he is told to.
+            self.spawns.clear();
         }
     }
 

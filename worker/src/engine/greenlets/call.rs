@@ -6,10 +6,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::{Sent, Shop};
+use crate::clock;
 use crate::conn::{Connection, Flushed};
 use crate::engine::guest::{Absent, Guest};
 use crate::engine::runner::Runner;
-use crate::engine::threads::PIECES_MAX;
+use crate::engine::threads::{HELD_PIECES_MAX, PIECES_MAX};
 use crate::lease::{Ending, Heard};
 use crate::python::respond::{self, Respond, Said};
 use crate::python::{self, EMPTY_MAX, Next, Progress, Rest, Whole};
@@ -38,6 +39,8 @@ enum Step {
     Wait,
     /// Ask for no other.
     Stop,
+    /// Ask for the next item, and have what was given leave when the greenlet switches.
+    Hold,
 }
 
 /// One call, as `serve.py` sees it.
@@ -52,6 +55,10 @@ pub(super) struct Call {
     environ: Option<Py<PyAny>>,
     /// Items of the answer, and those that were empty.
     items: (usize, usize),
+    /// Items that are held, to leave together.
+    held: usize,
+    /// Since when, as far as the kernel's tick tells.
+    began: u64,
     is_closing: bool,
     /// Its greenlet has ended, though the connection is still in the poll.
     is_orphan: bool,
@@ -94,9 +101,10 @@ impl Call {
                 return Ok(Step::Go as u8);
             }
         }
+        let held = call.held;
         let is_more = call.hand_over(slf, &next)?;
         call.items.0 += 1;
-        let is_turn_over = call.items.0.is_multiple_of(PIECES_MAX) || matches!(next, Next::Empty);
+        let is_turn_over = held > 0 || call.items.0.is_multiple_of(PIECES_MAX) || matches!(next, Next::Empty);
         let step = match &mut call.stage {
             Stage::Here(guest) if is_more && guest.connection.is_aborted() => {
                 guest.connection.turn.abort();
@@ -108,9 +116,18 @@ impl Call {
                 Step::Go
             }
             Stage::Leaving if is_more => Step::Wait,
+            Stage::Lent(_) if is_more => Step::Hold,
             Stage::Here(_) | Stage::Leaving | Stage::Over | Stage::Lent(_) => Step::Stop,
         };
         Ok(step as u8)
+    }
+
+    /// Its greenlet has switched: what is held leaves, as far as the client takes it.
+    fn send_held(&self) {
+        if python::has_forked() {
+            return;
+        }
+        self.shop.engine.watch.lease(self.place).holder.send();
     }
 
     /// There is no other item.
@@ -156,8 +173,7 @@ impl Call {
     /// What the application returned is to be closed. That may block as any call may, so the watch is to see it.
     fn begin_to_close(&mut self) {
         self.is_closing = true;
-        let mut hands = self.shop.hands();
-        hands.go_to(self.place);
+        let hands = self.shop.at(self.place);
         match &self.stage {
             Stage::Here(guest) => hands.runner.begin_call(Some(guest.key.index), guest.connection.heard()),
             Stage::Lent(_) | Stage::Leaving | Stage::Over => hands.runner.begin_call(None, Heard::All),
@@ -172,8 +188,7 @@ impl Call {
     /// The greenlet ends. Says how many others are to be made.
     fn leave(&mut self, py: Python<'_>) -> usize {
         if self.is_closing {
-            let mut hands = self.shop.hands();
-            hands.go_to(self.place);
+            let hands = self.shop.at(self.place);
             let ending = hands.runner.lease().end();
             if ending != Ending::Kept {
                 hands.runner.admit_late(py, ending);
@@ -181,8 +196,7 @@ impl Call {
         }
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Here(mut guest) => {
-                let mut hands = self.shop.hands();
-                hands.go_to(self.place);
+                let mut hands = self.shop.at(self.place);
                 guest.rest = None;
                 if !guest.connection.turn.is_answered() {
                     guest.connection.turn.fail();
@@ -212,7 +226,19 @@ impl Call {
     pub fn new(shop: Arc<Shop>, place: usize, lent: (Absent, Py<Respond>, Option<Py<PyAny>>)) -> Call {
         let (absent, respond, environ) = lent;
         let stage = Stage::Lent(absent);
-        Call { shop, place, stage, respond, environ, items: (0, 0), is_closing: false, is_orphan: false }
+        let began = shop.hands().runner.moment.now;
+        Call {
+            shop,
+            place,
+            stage,
+            respond,
+            environ,
+            items: (0, 0),
+            held: 0,
+            began,
+            is_closing: false,
+            is_orphan: false,
+        }
     }
 
     /// What was waited for is over. Gives the place, if somebody waits there still.
@@ -259,6 +285,10 @@ impl Call {
         let py = me.py();
         let (mut connection, said, absent) = self.take(py)?;
         match self.shop.application.hand_over(&mut connection.turn, said, next) {
+            Ok(Progress::More) if self.may_hold(&mut connection) => {
+                self.hold(me, connection, absent);
+                Ok(true)
+            }
             Ok(progress) => {
                 self.send(me, connection, absent);
                 Ok(progress == Progress::More)
@@ -270,8 +300,28 @@ impl Call {
         }
     }
 
+    /// Whether what was given may wait for more of it, which comes soon.
+    fn may_hold(&self, connection: &mut Connection) -> bool {
+        connection.take_up();
+        self.held + 1 < HELD_PIECES_MAX && clock::now() == self.began && connection.may_hold()
+    }
+
+    /// Has it wait, if it is in time.
+    fn hold(&mut self, me: &Bound<'_, Self>, mut connection: Box<Connection>, absent: Absent) {
+        let lease = self.shop.engine.watch.lease(self.place);
+        if !lease.pause() {
+            return self.send(me, connection, absent);
+        }
+        connection.hold();
+        lease.resume(connection.heard(), self.began);
+        self.held += 1;
+        self.shop.engine.watch.note_hold();
+        self.lend(me.py(), connection, absent);
+    }
+
     /// A stretch of the call is over.
     fn send(&mut self, me: &Bound<'_, Self>, connection: Box<Connection>, absent: Absent) {
+        self.held = 0;
         self.stage = match self.shop.send(me.py(), (self.place, connection, absent)) {
             // Nobody wants the rest of an answer whose request was aborted: whoever has the connection next sees to that.
             Sent::All(guest) if guest.connection.turn.is_answered() || !guest.connection.is_aborted() => {
@@ -297,13 +347,13 @@ impl Call {
     fn go_on(&mut self, py: Python<'_>) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Here(mut guest) => {
-                let mut hands = self.shop.hands();
-                hands.go_to(self.place);
+                let mut hands = self.shop.at(self.place);
                 if guest.rest.is_some() {
                     hands.runner.begin(&mut guest);
                     guest.rest = None;
                 }
                 hands.runner.begin_call(Some(guest.key.index), guest.connection.heard());
+                self.began = hands.runner.moment.now;
                 drop(hands);
                 let (connection, absent) = guest.part();
                 self.lend(py, connection, absent);

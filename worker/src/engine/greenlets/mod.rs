@@ -4,6 +4,7 @@
 //!   the hub comes round:   leads -> requests into the queue -> a greenlet for each that there is a place for
 //!                                -> answers that have left  -> wakes whose they are
 //!   a greenlet:            take -> (Python) the application, its items, close() -> answer, give, end, leave
+//!   small items that come at once:   are held, and leave together when the greenlet switches, ends, or has kept others waiting (held)
 //!   a client's socket is full:   the connection goes back to the poll until all has left, and the greenlet waits
 //! ```
 //!
@@ -14,8 +15,6 @@
 mod call;
 mod crew;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -23,6 +22,7 @@ use crew::Crew;
 use pyo3::prelude::*;
 
 use super::guest::{Absent, Guest};
+use super::places::Places;
 use super::runner::Runner;
 use super::slots::lock;
 use super::threads::PYTHON_PATIENCE;
@@ -42,13 +42,8 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
     watch::start(engine)?;
     Python::attach(|py| {
         let ran = python::greenlets::run(py, application, |waiting| {
-            let hands = Hands {
-                runner: Runner::new(engine.clone(), 0),
-                free: BinaryHeap::new(),
-                fresh: 0,
-                places: engine.scoreboard.threads().len(),
-                tickets: 0,
-            };
+            let (runner, places) = (Runner::new(engine.clone(), 0), Places::new(engine.scoreboard.threads().len()));
+            let hands = Hands { runner, places, tickets: 0 };
             let (engine, application) = (engine.clone(), application.clone());
             let thread = python::this_thread(py);
             let shop = Shop { engine, application, thread, waiting: Arc::new(waiting), hands: Mutex::new(hands) };
@@ -61,6 +56,16 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
         application.end(py, PYTHON_PATIENCE, &engine.log);
     });
     Ok(())
+}
+
+/// What became of what was ready to leave.
+enum Sent {
+    /// All of it is out.
+    All(Box<Guest>),
+    /// The socket is full.
+    Full(Box<Guest>),
+    /// The connection is not the call's any more: its client is gone, or was told without it.
+    Over,
 }
 
 /// What all greenlets share.
@@ -77,26 +82,12 @@ struct Shop {
 /// What does the work of one, for all of them. Only their thread takes it, and never while Python runs.
 struct Hands {
     runner: Runner,
-    /// Places below `fresh` that no call has.
-    free: BinaryHeap<Reverse<usize>>,
-    /// Places from here on were never used.
-    fresh: usize,
-    places: usize,
+    places: Places,
     /// Greenlets that were made and have not begun.
     tickets: usize,
 }
 
 impl Hands {
-    /// The lowest place that is free, so that few are ever used.
-    fn place(&mut self) -> Option<usize> {
-        if let Some(Reverse(place)) = self.free.pop() {
-            return Some(place);
-        }
-        let fresh = (self.fresh < self.places).then_some(self.fresh)?;
-        self.fresh += 1;
-        Some(fresh)
-    }
-
     /// Goes on with the call at this place, now.
     fn go_to(&mut self, place: usize) {
         self.runner.go_to(place);
@@ -106,8 +97,7 @@ impl Hands {
 
     /// How many greenlets are to be made for what stands ready.
     fn wanted(&mut self) -> usize {
-        let room = self.free.len() + self.places - self.fresh;
-        let wanted = self.runner.engine.unbegun().min(room).saturating_sub(self.tickets);
+        let wanted = self.runner.engine.unbegun().min(self.places.room()).saturating_sub(self.tickets);
         self.tickets += wanted;
         wanted
     }
@@ -117,40 +107,35 @@ impl Shop {
     fn hands(&self) -> MutexGuard<'_, Hands> {
         lock(&self.hands)
     }
-}
 
-/// What became of what was ready to leave.
-enum Sent {
-    /// All of it is out.
-    All(Box<Guest>),
-    /// The socket is full.
-    Full(Box<Guest>),
-    /// The connection is not the call's any more: its client is gone, or was told without it.
-    Over,
-}
+    /// The hands, at the call of this place.
+    fn at(&self, place: usize) -> MutexGuard<'_, Hands> {
+        let mut hands = self.hands();
+        hands.go_to(place);
+        hands
+    }
 
-impl Shop {
     /// A request from the queue that the application is to be called for, with a place for it.
     fn take_up(&self) -> Option<(usize, Box<Connection>, Absent)> {
         let mut hands = self.hands();
         hands.tickets = hands.tickets.saturating_sub(1);
-        let place = hands.place()?;
+        let place = hands.places.take()?;
         let guest = self.engine.pop_unbegun(|_| true).and_then(|guest| hands.runner.still_there(guest));
         let Some(mut guest) = guest else {
-            hands.free.push(Reverse(place));
+            hands.places.give_back(place);
             return None;
         };
+        hands.go_to(place);
         let runner = &mut hands.runner;
-        runner.go_to(place);
-        runner.stamp = clock::exactly();
         runner.lease().share(self.thread);
         self.engine.scoreboard.use_row(place);
         runner.begin(&mut guest);
         guest.connection.lease = Some(runner.lease());
+        guest.connection.begin_to_hold();
         if let Some(apology) = self.engine.notice.instead_of(&guest) {
             runner.apologise(guest, &apology);
             runner.flush_batch();
-            hands.free.push(Reverse(place));
+            hands.places.give_back(place);
             return None;
         }
         runner.begin_call(Some(guest.key.index), guest.connection.heard());
@@ -160,10 +145,10 @@ impl Shop {
 
     /// A stretch of a call is over: sends what it has left, if it was in time.
     fn send(&self, py: Python<'_>, what: (usize, Box<Connection>, Absent)) -> Sent {
-        let (place, connection, absent) = what;
-        let mut hands = self.hands();
+        let (place, mut connection, absent) = what;
+        connection.take_up();
+        let mut hands = self.at(place);
         let runner = &mut hands.runner;
-        runner.go_to(place);
         let ending = runner.lease().end();
         let mut guest = absent.join(connection);
         if ending != Ending::Kept {
@@ -188,7 +173,7 @@ impl Shop {
     fn dismiss(&self, place: usize) -> usize {
         let mut hands = self.hands();
         hands.runner.leave_loop();
-        hands.free.push(Reverse(place));
+        hands.places.give_back(place);
         hands.wanted()
     }
 }

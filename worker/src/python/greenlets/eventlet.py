@@ -40,6 +40,9 @@ class Hub:
     def lose(self, *_):
         """Nobody but us closes our descriptors."""
 
+    def soon(self, function):
+        self.hub.schedule_call_global(0, function)
+
     def vanish(self):
         hubs.get_hub().switch()
 

@@ -21,6 +21,7 @@ class Hub:
         self.waiters = {}
         self.done = Event()
         self.spawn = gevent.spawn
+        self.soon = self.hub.loop.run_callback
         self.watchers = set()
         os.register_at_fork(after_in_child=self.let_go)
 

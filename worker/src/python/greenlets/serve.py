@@ -1,7 +1,7 @@
 """Serves requests in greenlets: here is all that may switch to another one, and nothing else.
 
     crew (Rust) reads, parses, sends, keeps deadlines; each of its methods returns before anything switches
-    hub         what gevent and eventlet do differently: spawn, wait, wake, throw, pause, room, run
+    hub         what gevent and eventlet do differently: spawn, soon, wait, wake, throw, pause, room, run
 
 A greenlet lives as long as its request: the call of the application, each next item, close(). So what is local to it is local to
 the request.
@@ -12,7 +12,7 @@ import os
 from greenlet import getcurrent
 
 # What `give` and `end` say.
-GO, PAUSE, WAIT, STOP = range(4)
+GO, PAUSE, WAIT, STOP, HOLD = range(5)
 
 # By the place of the call: the greenlet that runs it.
 running = {}
@@ -59,12 +59,20 @@ def serve(crew, application, hub):
 
 
 def send(call, place, iterable, hub):
-    """Each item goes out before the next is asked for."""
+    """Each item goes out before the next is asked for, or when that takes its time."""
+    is_held = False
     for item in iterable:
         stay_parent(hub)
         step = call.give(item)
         if step == GO:
             continue
+        if step == HOLD:
+            if not is_held:
+                # Done when this greenlet switches, and for nothing when the next items came first.
+                is_held = True
+                hub.soon(call.send_held)
+            continue
+        is_held = False
         if step == STOP:
             return
         if step == PAUSE:

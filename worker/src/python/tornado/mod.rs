@@ -1,7 +1,9 @@
 //! tornado's IOLoop, as the loop that waits for our poll; and applications of tornado's own, which its server serves.
 //!
-//! Known fault: of an application of tornado's own we know what the counts say. Its requests have no rows, no timeouts and no access
-//! log of ours; tornado reads and frames them.
+//! Known fault: an application of tornado's own is seen by the seams of tornado's server, which reads and frames its requests: what that
+//! refuses by itself is not told of, and the limits of heads and bodies are kept in its way.
+
+use std::collections::HashMap;
 
 use monoceros_shared::config::{App, Engine, Protocol};
 use monoceros_shared::link::Failure;
@@ -10,9 +12,17 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
 
-use super::{Application, foreign};
+use super::foreign::known;
+use super::{Application, foreign, stacks};
+use crate::access::{Fields, Memo};
 
 static LOOP: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+/// The module with tornado's server, and the server that this worker runs, if it does.
+static NATIVE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+static SERVER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Method, target and version of a request, as tornado has them: strings of latin-1.
+pub type StartLine = (String, String, String);
 
 /// Makes the loop, if the engine is tornado's. Call it before the application is imported, on Python's main thread.
 ///
@@ -23,10 +33,14 @@ pub fn prepare(py: Python<'_>, app: &App) -> Result<(), Failure> {
         Engine::Threads | Engine::Gevent | Engine::Eventlet => return Ok(()),
         Engine::Tornado => {}
     }
-    let module = foreign::module(py, include_str!("loop.py"), "monoceros/tornado.py");
-    let module = module.map_err(|raised| foreign::failure(py, app, &raised))?;
-    let _ = LOOP.set(py, module.unbind());
-    Ok(())
+    let load = || -> PyResult<()> {
+        let own = foreign::module(py, include_str!("loop.py"), "monoceros/tornado.py")?;
+        let native = foreign::module(py, include_str!("native.py"), "monoceros/native.py")?;
+        let _ = LOOP.set(py, own.unbind());
+        let _ = NATIVE.set(py, native.unbind());
+        Ok(())
+    };
+    load().map_err(|raised| foreign::failure(py, app, &raised))
 }
 
 /// Whether it is an application of tornado's own.
@@ -77,7 +91,7 @@ pub fn expect_servable(application: &Bound<'_, PyAny>, app: &App) -> Result<(), 
 /// # Errors
 /// When it raises beyond what tornado answers.
 pub fn ask(py: Python<'_>, application: &Py<PyAny>, request: &str) -> PyResult<Vec<u8>> {
-    let asked = foreign::known(py, &LOOP)?.call_method1(py, intern!(py, "ask"), (application, request.as_bytes()))?;
+    let asked = known(py, &LOOP)?.call_method1(py, intern!(py, "ask"), (application, request.as_bytes()))?;
     asked.extract(py)
 }
 
@@ -86,8 +100,63 @@ pub fn ask(py: Python<'_>, application: &Py<PyAny>, request: &str) -> PyResult<V
 /// # Errors
 /// When the package raises, which is no fault of a request's.
 pub fn run(py: Python<'_>, application: &Application, crew: Py<PyAny>) -> PyResult<()> {
-    let native = application.is_native(py).then(|| application.callable.clone_ref(py));
-    foreign::known(py, &LOOP)?.call_method1(py, intern!(py, "run"), (crew, native)).map(drop)
+    let native = match application.is_native(py) {
+        false => None,
+        true => {
+            let parts = (crew.bind(py), application.callable.bind(py));
+            let server = known(py, &NATIVE)?.call_method1(py, intern!(py, "Native"), parts)?;
+            let _ = SERVER.set(py, server.clone_ref(py));
+            Some(server)
+        }
+    };
+    known(py, &LOOP)?.call_method1(py, intern!(py, "run"), (crew, native)).map(drop)
+}
+
+/// What an access line is to tell of a request that tornado has read.
+///
+/// # Errors
+/// When Python raises.
+pub fn memo(line: &StartLine, headers: &Bound<'_, PyAny>, client: String) -> PyResult<Memo> {
+    let (method, target, version) = line;
+    let parts = [method, target, version].map(|part| bytes(part));
+    Ok(Memo::of([&parts[0], &parts[1], &parts[2]], &fields(headers)?, client))
+}
+
+/// Fields as tornado has them.
+///
+/// # Errors
+/// When Python raises.
+pub fn fields(headers: &Bound<'_, PyAny>) -> PyResult<Fields> {
+    let all = headers.call_method0(intern!(headers.py(), "get_all"))?;
+    let field = |pair: PyResult<Bound<'_, PyAny>>| {
+        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
+        PyResult::Ok((bytes(&name.str()?.to_string_lossy()), bytes(&value.str()?.to_string_lossy())))
+    };
+    all.try_iter()?.map(field).collect()
+}
+
+/// The bytes that a string of latin-1 stands for.
+fn bytes(text: &str) -> Vec<u8> {
+    text.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')).collect()
+}
+
+/// The stack of a handler whose coroutines wait in these frames, the outermost first.
+pub fn stack(py: Python<'_>, frames: Option<Vec<Bound<'_, PyAny>>>) -> String {
+    let Some(frames) = frames else { return "no coroutine of a handler's is known to wait".to_owned() };
+    let told = frames.into_iter().map(|frame| stacks::of_frame(py, frame)).collect::<PyResult<Vec<String>>>();
+    told.map_or_else(|error| format!("cannot take the stack: {error}"), |parts| parts.concat())
+}
+
+/// The stacks of the requests at these places, each under what is known of it.
+pub fn every(py: Python<'_>, calls: Vec<(usize, String)>) -> String {
+    let asked = || -> PyResult<HashMap<usize, Option<Vec<Bound<'_, PyAny>>>>> {
+        known(py, &SERVER)?.call_method0(py, intern!(py, "frames"))?.into_bound(py).extract()
+    };
+    let mut frames = asked().unwrap_or_default();
+    let of = |(place, about): (usize, String)| {
+        format!("\n{about} (most recent call last):\n{}", stack(py, frames.remove(&place).flatten()))
+    };
+    calls.into_iter().map(of).collect()
 }
 
 impl Application {

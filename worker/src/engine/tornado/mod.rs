@@ -3,8 +3,11 @@
 //! ```text
 //!   a WSGI application:            the loop comes round -> leads -> calls what stands ready, one call at a time, as one runner does
 //!   an application of tornado's:   the loop comes round -> leads, for the supervisor's sake alone; tornado's own server has copies
-//!                                  of the listeners, from the word to serve until the drain, and says when nobody is left
+//!                                  of the listeners, from the word to serve until the drain, tells of each request (exchange), and
+//!                                  says when nobody is left
 //! ```
+
+mod exchange;
 
 use std::io;
 use std::os::fd::IntoRawFd;
@@ -14,12 +17,15 @@ use std::sync::{Arc, Mutex};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::places::Places;
 use super::runner::Runner;
 use super::slots::lock;
 use super::threads::PYTHON_PATIENCE;
 use super::{Engine, Mode, watch};
 use crate::clock;
+use crate::python::tornado::StartLine;
 use crate::python::{self, Application};
+use exchange::{Desk, Exchange};
 
 /// Calls in a row before the loop has its turn. More lets what the application has on the loop wait, fewer costs a call more.
 const CALLS_MAX: usize = 16;
@@ -33,10 +39,14 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
     Python::attach(|py| {
         let runner = Runner::new(engine.clone(), 0);
         runner.lease().adopt(python::this_thread(py));
-        let crew = Crew { engine: engine.clone(), application: application.clone(), runner: Mutex::new(runner) };
         if application.is_native(py) {
             engine.is_native.store(true, Ordering::Release);
+        } else {
+            engine.scoreboard.counters().calls_max.store(1, Ordering::Relaxed);
         }
+        let places = Mutex::new(Places::new(engine.scoreboard.threads().len()));
+        let desk = Arc::new(Desk { engine: engine.clone(), places });
+        let crew = Crew { desk, engine: engine.clone(), application: application.clone(), runner: Mutex::new(runner) };
         let ran = Py::new(py, crew).and_then(|crew| python::tornado::run(py, application, crew.into_any()));
         if let Err(error) = ran {
             engine.end_with_loop(py, &error);
@@ -50,6 +60,7 @@ pub fn run(engine: &Arc<Engine>, application: &Arc<Application>) -> io::Result<(
 /// The engine as `loop.py` sees it.
 #[pyclass(name = "crew", module = "monoceros", frozen)]
 struct Crew {
+    desk: Arc<Desk>,
     engine: Arc<Engine>,
     application: Arc<Application>,
     /// Only the loop's thread takes it.
@@ -108,23 +119,21 @@ impl Crew {
         Ok(copies.collect::<io::Result<_>>()?)
     }
 
-    /// What of the config tornado's server can keep.
+    /// What of the config tornado's server can keep, and we with it.
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let settings = &self.engine.settings;
         let options = PyDict::new(py);
         options.set_item("connections_max", settings.connections_max)?;
+        options.set_item("patience", settings.request as f64 / 1000.0)?;
         options.set_item("max_header_size", settings.limits.head.header_bytes_max)?;
         options.set_item("max_body_size", settings.limits.body.body_bytes_max)?;
         options.set_item("idle_connection_timeout", settings.patiences.keepalive_seconds())?;
         Ok(options)
     }
 
-    fn count_request(&self) {
-        self.engine.scoreboard.tally(0).requests.add(1);
-    }
-
-    fn count_answer(&self, status: u16) {
-        self.engine.scoreboard.tally(0).count_answer(status);
+    /// The head of a request has come, from this client.
+    fn begin(&self, line: StartLine, client: String, headers: &Bound<'_, PyAny>) -> PyResult<Exchange> {
+        Exchange::begin(&self.desk, &line, client, headers)
     }
 
     /// So many connections are open now, one of them new or one fewer than before.
