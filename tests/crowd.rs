@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::fairness::queued;
 use crate::harness::{Client, Server, Site, eventually};
 
 const REQUEST: &str = "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -53,6 +54,25 @@ fn a_request_that_waits_too_long_is_told_to_come_again_and_never_run() {
     holder.answer().expect_status(200);
     server.get("/again");
     assert_eq!(server.site().read("calls"), "/wait\n/again\n");
+}
+
+#[test]
+fn who_has_his_answer_is_heard_again_though_others_wait_for_the_thread() {
+    let (server, mut holder) = held("");
+    let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    let wait = "GET /wait/second HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (number, (client, request)) in (1..).zip(clients.iter_mut().zip([REQUEST, wait, REQUEST])) {
+        client.send(request);
+        eventually("it to wait", || (queued(&server) == number).then_some(()));
+    }
+    open(&server);
+    holder.answer().expect_status(200);
+    assert_eq!(clients[0].answer().text(), "/later");
+    // The thread is in a call again, and somebody waits for it.
+    clients[0].send(REQUEST);
+    eventually("its next request to wait too", || (queued(&server) == 2).then_some(()).ok_or(queued(&server)));
+    server.site().put("second", "");
+    clients.iter_mut().for_each(|client| drop(client.answer().expect_status(200)));
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn requests_that_cannot_travel_keep_none_behind_them_from_it() {
 }
 
 /// Requests that wait for a thread.
-fn queued(server: &Server) -> u64 {
+pub fn queued(server: &Server) -> u64 {
     let status = server.status();
     let workers = status["apps"][0]["workers"].as_array().expect("there are workers").clone();
     workers.iter().map(|worker| worker["work"]["queued"].as_u64().expect("a count")).sum()

@@ -141,7 +141,7 @@ impl Workers {
             Ok(pid) => Event::Spawned { worker, pid },
             Err(error) => {
                 self.means.adoptions.iter().for_each(|adoptions| adoptions.close(worker));
-                self.forget_reliefs();
+                self.forget_offers();
                 Event::NotSpawned { worker, why: format!("cannot spawn a worker: {}", cause(&error)) }
             }
         }
@@ -308,7 +308,7 @@ impl Workers {
         if !self.register.values().any(|other| other.app == known.app) {
             self.commons.remove(&known.app);
         }
-        self.forget_reliefs();
+        self.forget_offers();
         self.ledger.enter(&known.app, &Counts::of(&known.scoreboard));
         let (exit, _) = known.exit?;
         known.adoption.iter().for_each(kin::remove);

@@ -1,4 +1,4 @@
-"""`/wait` waits until there is a file `open` beside this one; `/pid` says which process it is; every call leaves a line in the file `calls`."""
+"""`/wait` waits until there is a file `open` beside this one, `/wait/NAME` until there is one of that name; `/pid` says which process it is; every call leaves a line in the file `calls`."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     with (FOLDER / "calls").open("a") as file:
         file.write(path + "\n")
-    while path == "/wait" and not (FOLDER / "open").exists():
+    while path.startswith("/wait") and not (FOLDER / (path[6:] or "open")).exists():
         tick.wait(0.005)
     body = environ["wsgi.input"].read()
     if path == "/pid":

@@ -27,8 +27,8 @@ use slog::{Logger, o};
 use crate::access::Access;
 use crate::access::line::Form;
 use crate::descriptors::Noted;
+use crate::engine::offers::Offers;
 use crate::engine::pulse::Heart;
-use crate::engine::relief::Relief;
 use crate::engine::siblings::Siblings;
 use crate::engine::{Engine, Entrance, Leave, Mode, Parts, Say, apology, greenlets, threads, tornado};
 use crate::keeper::Keeper;
@@ -137,7 +137,7 @@ impl Worker {
         let keeper = Keeper::new(self.receive_output()?)?;
         let scoreboard = Arc::new(Scoreboard::open(receive(&self.carrier, SCOREBOARD)?)?);
         self.outlet.count_on(&scoreboard);
-        let (siblings, relief) = self.receive_siblings()?;
+        let (siblings, offers) = self.receive_siblings()?;
         let listeners = self.receive_listeners()?;
         let form = Form::new(&self.assignment);
         let access = form.map(|form| Access::start(form, &self.outlet, &self.log)).transpose()?;
@@ -151,7 +151,7 @@ impl Worker {
             channels,
             scoreboard,
             siblings,
-            relief,
+            offers,
             log: self.log.clone(),
             outlet: self.outlet,
             keeper,
@@ -227,11 +227,11 @@ impl Worker {
     }
 
     /// How it shares clients with the others, and, if it is to serve the application, requests.
-    fn receive_siblings(&self) -> io::Result<(Siblings, Option<Relief>)> {
+    fn receive_siblings(&self) -> io::Result<(Siblings, Option<Offers>)> {
         let get = |name| receive(&self.carrier, name);
         let siblings = Siblings::new(get(TABLE)?, get(BELL)?)?;
-        let relief = Relief::new(get(OFFERS)?, get(TAKES)?)?;
-        Ok((siblings, matches!(self.assignment.purpose, Purpose::Serve).then_some(relief)))
+        let offers = Offers::new(get(OFFERS)?, get(TAKES)?)?;
+        Ok((siblings, matches!(self.assignment.purpose, Purpose::Serve).then_some(offers)))
     }
 
     /// The listeners, in the assignment's order, and behind them what those of TLS need.

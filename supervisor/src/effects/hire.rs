@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   door + carrier + scoreboard + pipes -> process
-//!   on the carrier: greeting, log, read ends of the pipes, scoreboard, table, bell and relief, listeners, their certificates, where it waits for the next supervisor
+//!   on the carrier: greeting, log, read ends of the pipes, scoreboard, table, bell and where siblings leave requests for each other, listeners, their certificates, where it waits for the next supervisor
 //! ```
 
 use std::collections::BTreeMap;
@@ -31,24 +31,24 @@ use crate::{bridge, environment};
 pub(super) struct Common {
     table: OwnedFd,
     bell: EventFd,
-    reliefs: BTreeMap<u64, (Carrier, Carrier)>,
+    offers: BTreeMap<u64, (Carrier, Carrier)>,
 }
 
 impl Common {
     fn new() -> io::Result<Common> {
         let bell = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Common { table: table::create()?, bell, reliefs: BTreeMap::new() })
+        Ok(Common { table: table::create()?, bell, offers: BTreeMap::new() })
     }
 
     fn pass_on(&mut self, generation: u64, carrier: &Carrier) -> io::Result<()> {
-        let relief = match self.reliefs.entry(generation) {
+        let offers = match self.offers.entry(generation) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(Carrier::pair()?),
         };
         carrier.send(TABLE, self.table.as_fd())?;
         carrier.send(BELL, self.bell.as_fd())?;
-        carrier.send(OFFERS, relief.0.as_fd())?;
-        carrier.send(TAKES, relief.1.as_fd())?;
+        carrier.send(OFFERS, offers.0.as_fd())?;
+        carrier.send(TAKES, offers.1.as_fd())?;
         Ok(())
     }
 }
@@ -63,10 +63,10 @@ impl Workers {
 
     /// Forgets where requests passed between the workers of a generation of which none is left, or came to be. What the last of them has
     /// offered, and nobody has taken, is closed by that, so that its client hears of it.
-    pub(super) fn forget_reliefs(&mut self) {
+    pub(super) fn forget_offers(&mut self) {
         for (app, common) in &mut self.commons {
             let is_of = |known: &Worker, generation: u64| known.app == *app && known.generation == generation;
-            common.reliefs.retain(|generation, _| self.register.values().any(|known| is_of(known, *generation)));
+            common.offers.retain(|generation, _| self.register.values().any(|known| is_of(known, *generation)));
         }
     }
 

@@ -20,7 +20,7 @@ use super::guest::Guest;
 use super::queue::unbegun;
 use super::slots::lock;
 use super::watch::{Found, Watchman};
-use super::{Engine, Mode, Task, growth, relief, watch};
+use super::{Engine, Mode, Task, growth, offers, watch};
 use crate::clock;
 
 /// How soon another try is made to hand over requests for which the heir had no room. Less spins, more makes them wait.
@@ -70,18 +70,20 @@ impl Watchman {
                 patience = patience.min(RETRY);
             }
             if std::mem::take(&mut is_seeking) {
-                patience = patience.min(relief::LOOK_AGAIN);
+                patience = patience.min(offers::LOOK_AGAIN);
             }
             if engine.growth.may_grow() && !engine.is_queue_empty() {
                 patience = patience.min(growth::PATIENCE);
             }
             let led = self.hands.lead(&mut leader, Some(patience));
             self.or_break_off(led);
-            is_seeking = self.hands.seek_relief(&mut leader);
+            is_seeking = self.hands.make_offers(&mut leader);
             if self.look() == Found::NobodyFree {
                 self.grow(clock::now());
             }
             self.attend();
+            self.hands.empty_outbox();
+            self.hands.flush_batch();
         }
         engine.siblings.be_free(engine.slots.open());
         leader.aside = leader.aside.map(|_| 0);

@@ -161,7 +161,7 @@ impl Runner {
     /// Takes what siblings have offered, and what waits in the listeners that were left, the last first, and closes each when nobody waits in
     /// it any more. When there is no room for more connections it goes on in a while.
     pub(super) fn empty_listeners(&mut self, leader: &mut Leader) -> io::Result<()> {
-        if !self.relieve_all(leader) {
+        if !self.take_offers(leader) {
             leader.resume = Some(self.moment.now + NO_ROOM_PAUSE);
             return Ok(());
         }

@@ -18,7 +18,7 @@ use super::Mode;
 use super::guest::Guest;
 use super::inheritance::Inheritances;
 use super::listen::{self, Listener};
-use super::relief::Relief;
+use super::offers::Offers;
 use super::runner::Runner;
 use super::slots::{Look, Room, lock};
 use crate::clock;
@@ -48,7 +48,7 @@ pub(super) const CARRIER: Token = Token(usize::MAX - 3);
 /// The worker that takes our connections over.
 pub(super) const HEIR: Token = Token(usize::MAX - 4);
 /// A sibling has more requests than threads.
-pub(super) const RELIEF: Token = Token(usize::MAX - 6);
+pub(super) const OFFERS: Token = Token(usize::MAX - 6);
 /// The first of those that hand connections over to us; the others' count up. Connections have their slots' numbers, of 32 bits.
 pub(super) const INHERITANCE: usize = 1 << 33;
 /// The first listener's.
@@ -62,7 +62,7 @@ pub struct Leader {
     events: Events,
     pub(super) listeners: Vec<Listener>,
     /// What passes between us and our siblings, if we are to serve.
-    pub(super) relief: Option<Relief>,
+    pub(super) offers: Option<Offers>,
     /// The next deadline, as a descriptor, so that a foreign event loop that waits on the poll wakes for it too.
     timer: TimerFd,
     armed: u64,
@@ -88,7 +88,7 @@ pub struct Leader {
 impl Leader {
     /// A poll that watches the alarms, its timer and its waker, and no listener yet.
     pub fn new(
-        (listeners, relief): (Vec<Listener>, Option<Relief>),
+        (listeners, offers): (Vec<Listener>, Option<Offers>),
         carrier: Arc<Carrier>,
         alarm: OwnedFd,
     ) -> io::Result<(Leader, Registry, Waker)> {
@@ -104,7 +104,7 @@ impl Leader {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             listeners,
-            relief,
+            offers,
             timer,
             armed: u64::MAX,
             carrier: Some(carrier),
@@ -129,7 +129,7 @@ impl Leader {
 
     /// Leaves the siblings' requests to others.
     pub(super) fn leave_siblings(&mut self) -> io::Result<()> {
-        self.relief.as_mut().map_or(Ok(()), |relief| relief.part(&self.epoll))
+        self.offers.as_mut().map_or(Ok(()), |offers| offers.part(&self.epoll))
     }
 
     /// Lets the timer come at the next deadline, if it would come later.
@@ -184,8 +184,8 @@ impl Runner {
             }
             TIMER => self.look_at_deadlines(leader),
             BELL => self.hear_bell(leader),
-            RELIEF => {
-                self.relieve_sibling(leader, Room::Usual);
+            OFFERS => {
+                self.take_offer(leader, Room::Usual);
                 Ok(())
             }
             CARRIER => self.take_delivery(leader),
@@ -244,8 +244,8 @@ impl Runner {
     pub(super) fn join_siblings(&self, leader: &mut Leader) -> io::Result<()> {
         let is_serving = leader.joined && !leader.draining;
         let has_time = is_serving && leader.resume.is_none() && !self.engine.deputy.load(Ordering::SeqCst);
-        match leader.relief.as_mut().filter(|_| has_time) {
-            Some(relief) => relief.join(&leader.epoll),
+        match leader.offers.as_mut().filter(|_| has_time) {
+            Some(offers) => offers.join(&leader.epoll),
             None => Ok(()),
         }
     }

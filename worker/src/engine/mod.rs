@@ -36,12 +36,12 @@ mod inheritance;
 mod late;
 mod leader;
 mod listen;
+pub mod offers;
 mod outbox;
 mod parts;
 mod places;
 pub mod pulse;
 mod queue;
-pub mod relief;
 pub mod runner;
 mod settings;
 pub mod siblings;
@@ -177,7 +177,7 @@ impl Engine {
         let inventory = names.iter().zip(&listeners).map(|(name, listener)| listener.inventoried(name)).collect();
         let settings = Settings::new(app, siblings, (names, parts.policy));
         let shortest = settings.patiences.shortest().min(guest::LINGER);
-        let (leader, registry, waker) = Leader::new((listeners, parts.relief), parts.carrier, parts.alarm)?;
+        let (leader, registry, waker) = Leader::new((listeners, parts.offers), parts.carrier, parts.alarm)?;
         registry.register(&mut SourceFd(&parts.siblings.bell()), leader::BELL, Interest::READABLE)?;
         let watch = Watch::new(app.calls_max(), app.timeouts.request);
         if !app.engine.has_greenlets() {

@@ -3,10 +3,13 @@
 //! To send wakes the client, if it is on this machine and sleeps: an interrupt of another processor, which costs several microseconds, more
 //! than the rest of sending does. Clients whose answers come together are woken once. So an answer waits while there is more to be called, until
 //! some have come together, and no longer than a tick of the watch, which sends them when a call takes its time.
+//!
+//! Rule: whoever has his answer may ask again, and is to be heard. So what the watch has sent is gone on with before the next call, or by the
+//! watch itself where it leads, however much waits for the thread.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::guest::Guest;
 use super::runner::Runner;
@@ -26,6 +29,8 @@ const BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Outbox {
     /// So that nobody takes the lock for nothing.
     count: AtomicUsize,
+    /// The watch has sent what was there.
+    is_sent: AtomicBool,
     guests: Mutex<VecDeque<Box<Guest>>>,
 }
 
@@ -36,6 +41,7 @@ impl Outbox {
             for guest in &mut *lock(&self.guests) {
                 // A client that is gone is noticed by the runner.
                 let _: Flushed = guest.connection.flush();
+                self.is_sent.store(true, Ordering::Release);
             }
         }
     }
@@ -43,6 +49,11 @@ impl Outbox {
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether some of it is to be gone on with, whatever else there is to be done.
+    pub fn is_sent(&self) -> bool {
+        self.is_sent.load(Ordering::Acquire)
     }
 
     fn put(&self, guest: Box<Guest>) -> usize {
@@ -58,6 +69,7 @@ impl Outbox {
         }
         let mut guests = lock(&self.guests);
         self.count.store(0, Ordering::Release);
+        self.is_sent.store(false, Ordering::Release);
         std::mem::take(&mut guests)
     }
 }

@@ -9,7 +9,7 @@ use monoceros_shared::log::Outlet;
 use monoceros_shared::scoreboard::Scoreboard;
 use slog::Logger;
 
-use super::relief::Relief;
+use super::offers::Offers;
 use super::siblings::Siblings;
 use crate::access::Access;
 use crate::keeper::Keeper;
@@ -45,7 +45,7 @@ pub struct Parts {
     /// Who else serves the application.
     pub siblings: Siblings,
     /// Where requests pass between them, if this one is to serve it.
-    pub relief: Option<Relief>,
+    pub offers: Option<Offers>,
     /// Where it logs.
     pub log: Logger,
     /// Where each request is told of, if anywhere.

@@ -92,7 +92,8 @@ impl Runner {
             Task::Serve(guest) => self.serve(py, application, guest),
             Task::Abandon(rest) => self.abandon(py, application, rest),
         }
-        if !self.engine.outbox.is_empty() && self.engine.is_queue_empty() {
+        let outbox = &self.engine.outbox;
+        if !outbox.is_empty() && (outbox.is_sent() || self.engine.is_queue_empty()) {
             self.empty_outbox();
         }
         self.flush_batch();

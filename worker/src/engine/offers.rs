@@ -13,7 +13,8 @@
 //! Rule: whoever has no room for what is offered waits for no more of it, or it would be woken for nothing, again and again.
 //!
 //! Known faults: what cannot be made bytes again stays, as by TLS, from a gateway or with a long body. A worker that is killed between taking and
-//! answering takes the connection with it, as it does all of its own.
+//! answering takes the connection with it, as it does all of its own. A supervisor that comes after one that was killed, or an upgrade, makes another
+//! socket: workers from before it and those that it adds relieve their own kind until the next reload.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,7 +27,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use super::Task;
 use super::estate::{Estate, PACKET_MAX};
 use super::guest::Guest;
-use super::leader::{Leader, RELIEF};
+use super::leader::{Leader, OFFERS};
 use super::runner::Runner;
 use super::slots::Room;
 use crate::clock;
@@ -46,9 +47,9 @@ const OFFERED_MAX: u64 = 50;
 const SHY: u64 = 500;
 
 /// Where the workers of one generation leave requests for each other.
-pub struct Relief {
-    offers: Carrier,
-    takes: Carrier,
+pub struct Offers {
+    giving: Carrier,
+    taking: Carrier,
     is_in_poll: bool,
     /// When something was offered that may still be there.
     offered: Option<u64>,
@@ -56,21 +57,21 @@ pub struct Relief {
     shy: u64,
 }
 
-impl Relief {
+impl Offers {
     /// The two ends that the supervisor gave.
     ///
     /// # Errors
     /// When they are no such ends.
-    pub fn new(offers: OwnedFd, takes: OwnedFd) -> io::Result<Relief> {
-        let (offers, takes) = (Carrier::adopt(offers)?, Carrier::adopt(takes)?);
-        Ok(Relief { offers, takes, is_in_poll: false, offered: None, shy: 0 })
+    pub fn new(giving: OwnedFd, taking: OwnedFd) -> io::Result<Offers> {
+        let (giving, taking) = (Carrier::adopt(giving)?, Carrier::adopt(taking)?);
+        Ok(Offers { giving, taking, is_in_poll: false, offered: None, shy: 0 })
     }
 
     /// Waits for offers, of which each wakes one worker.
     pub(super) fn join(&mut self, epoll: &Epoll) -> io::Result<()> {
         if !self.is_in_poll {
             let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
-            epoll.add(&self.takes, EpollEvent::new(flags, RELIEF.0 as u64))?;
+            epoll.add(&self.taking, EpollEvent::new(flags, OFFERS.0 as u64))?;
             self.is_in_poll = true;
         }
         Ok(())
@@ -79,7 +80,7 @@ impl Relief {
     /// Stops to wait for them.
     pub(super) fn part(&mut self, epoll: &Epoll) -> io::Result<()> {
         if self.is_in_poll {
-            epoll.delete(&self.takes)?;
+            epoll.delete(&self.taking)?;
             self.is_in_poll = false;
         }
         Ok(())
@@ -87,7 +88,7 @@ impl Relief {
 
     /// Whether nothing lies there, of ours or of others.
     fn is_taken(&self) -> bool {
-        let mut asked = [PollFd::new(self.takes.as_fd(), PollFlags::POLLIN)];
+        let mut asked = [PollFd::new(self.taking.as_fd(), PollFlags::POLLIN)];
         poll(&mut asked, PollTimeout::ZERO) == Ok(0)
     }
 
@@ -99,15 +100,15 @@ impl Relief {
 
 impl Runner {
     /// Takes one request of a sibling's that has no thread for it. Says whether there may be another.
-    pub(super) fn relieve_sibling(&mut self, leader: &mut Leader, room: Room) -> bool {
-        let Some(relief) = &leader.relief else { return false };
+    pub(super) fn take_offer(&mut self, leader: &mut Leader, room: Room) -> bool {
+        let Some(offers) = &leader.offers else { return false };
         let Some(key) = self.engine.slots.enter(room) else {
-            return self.pause_relieving(leader, "the worker holds limits.connections_max connections");
+            return self.pause_taking(leader, "the worker holds limits.connections_max connections");
         };
         // A packet that is taken without a descriptor left for its socket is lost, and nobody else has that. So one is had, and set free again.
-        let taken = relief.takes.as_fd().try_clone_to_owned().map(drop).and_then(|()| {
+        let taken = offers.taking.as_fd().try_clone_to_owned().map(drop).and_then(|()| {
             let mut packet = vec![0; PACKET_MAX];
-            Ok((relief.takes.take(&mut packet)?, packet))
+            Ok((offers.taking.take(&mut packet)?, packet))
         });
         let guest = match taken {
             Ok((Taken::Packet((length, Some(socket))), packet)) => self.settle_in(key, &packet[..length], socket),
@@ -117,7 +118,7 @@ impl Runner {
             }
             Err(why) => {
                 self.engine.slots.leave(key);
-                return self.pause_relieving(leader, &why.to_string());
+                return self.pause_taking(leader, &why.to_string());
             }
         };
         match guest {
@@ -131,13 +132,13 @@ impl Runner {
     }
 
     /// Takes all of them: nobody may come after us. Says whether none is left.
-    pub(super) fn relieve_all(&mut self, leader: &mut Leader) -> bool {
-        while self.relieve_sibling(leader, Room::Last) {}
-        leader.relief.as_ref().is_none_or(Relief::is_taken)
+    pub(super) fn take_offers(&mut self, leader: &mut Leader) -> bool {
+        while self.take_offer(leader, Room::Last) {}
+        leader.offers.as_ref().is_none_or(Offers::is_taken)
     }
 
     /// Leaves them to others until there is room. There is no other now.
-    fn pause_relieving(&mut self, leader: &mut Leader, why: &str) -> bool {
+    fn pause_taking(&mut self, leader: &mut Leader, why: &str) -> bool {
         if let Err(error) = leader.leave_siblings() {
             self.engine.break_off(&error);
         }
@@ -147,42 +148,42 @@ impl Runner {
 
     /// Offers what waits for a thread of ours to the siblings, if one of them seems to have one; takes back what none has taken. Says whether to
     /// look again soon.
-    pub(super) fn seek_relief(&mut self, leader: &mut Leader) -> bool {
+    pub(super) fn make_offers(&mut self, leader: &mut Leader) -> bool {
         let now = clock::now();
-        let Some(relief) = &mut leader.relief else { return false };
-        if relief.offered.is_some() && relief.is_taken() {
-            relief.offered = None;
+        let Some(offers) = &mut leader.offers else { return false };
+        if offers.offered.is_some() && offers.is_taken() {
+            offers.offered = None;
         }
-        if relief.is_forgotten(now) {
-            (relief.offered, relief.shy) = (None, now + SHY);
-            self.relieve_all(leader);
+        if offers.is_forgotten(now) {
+            (offers.offered, offers.shy) = (None, now + SHY);
+            self.take_offers(leader);
             return false;
         }
-        let may_offer = relief.offered.is_none() && relief.shy <= now && !self.engine.is_leaving();
+        let may_offer = offers.offered.is_none() && offers.shy <= now && !self.engine.is_leaving();
         if may_offer && !self.engine.is_queue_empty() && self.engine.siblings.is_another_free() {
-            self.offer_some(relief);
+            self.offer_some(offers);
         }
-        relief.offered.is_some()
+        offers.offered.is_some()
     }
 
-    fn offer_some(&mut self, relief: &mut Relief) {
+    fn offer_some(&mut self, offers: &mut Offers) {
         let mut stay = Vec::new();
         for _ in 0..OFFERS_MAX {
             let Some(guest) = self.engine.pop_unbegun(may_be_offered) else { break };
-            stay.extend(self.offer(relief, guest));
+            stay.extend(self.offer(offers, guest));
         }
         stay.into_iter().rev().for_each(|guest| self.engine.queue_first(Task::Serve(guest)));
     }
 
     /// Offers one request. Gives it back if it cannot travel, or there is no room for it.
-    fn offer(&mut self, relief: &mut Relief, mut guest: Box<Guest>) -> Option<Box<Guest>> {
+    fn offer(&mut self, offers: &mut Offers, mut guest: Box<Guest>) -> Option<Box<Guest>> {
         if !guest.connection.turn.unread_whole() {
             return Some(guest);
         }
         self.engine.deregister(&mut guest);
         let packet = Estate::of(&guest, &self.engine.settings).packed();
-        if relief.offers.give(&packet, Some(guest.connection.descriptor())).is_ok() {
-            relief.offered.get_or_insert_with(clock::now);
+        if offers.giving.give(&packet, Some(guest.connection.descriptor())).is_ok() {
+            offers.offered.get_or_insert_with(clock::now);
             self.forget(guest);
             return None;
         }
