@@ -49,6 +49,8 @@ boot='
     mount -t sysfs -o ro sysfs sys
     mount -t cgroup2 cgroup2 sys/fs/cgroup
     ip link set lo up
+    # What lies in /tmp is removed by what boots next: it is to be nobody else'\''s.
+    [ -z "$(ls -A tmp)" ] || { echo "its /tmp is not its own"; exit 1; }
     exec chroot . env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin \
         setpriv --bounding-set=-sys_module,-sys_time,-sys_rawio,-syslog,-audit_control \
         "$3" --log-target=console --unit=basic.target
