@@ -133,7 +133,9 @@ def cargo_build(profile):
     # Apart from the programs that a developer builds there, which are for another Python.
     target = Path(os.environ.get("CARGO_TARGET_DIR", SOURCE / "target")) / "python"
     command = [cargo, "build", "--locked", "--workspace", "--bins", "--profile", profile, "--target-dir", str(target)]
-    subprocess.run(command, cwd=SOURCE, check=True, env={**os.environ, "PYO3_PYTHON": python()})
+    # What would be stripped is not made: it takes a fifth of the time.
+    environment = {**os.environ, "PYO3_PYTHON": python(), "CARGO_PROFILE_RELEASE_DEBUG": "0"}
+    subprocess.run(command, cwd=SOURCE, check=True, env=environment)
     return target / ("debug" if profile == "dev" else profile)
 
 
