@@ -47,9 +47,10 @@ const HOLD: Duration = Duration::from_millis(1);
 /// Requests that the last line of a worker tells. Where there are greenlets there can be thousands, which nobody reads.
 const TOLD_MAX: usize = 32;
 
-/// Ticks for which one blocked call makes the runners eager. Less makes an application that blocks now and then wait for
-/// ticks again, more costs one whose calls are short a wake for each.
-const EAGER_TICKS: u32 = 1_000;
+/// Ticks for which one blocked call makes the runners eager, and the most to which others that follow double that. Less makes an application
+/// that blocks now and then wait for ticks again, more costs one whose calls are short a wake for each: the least by a call that only seemed to
+/// block, as its thread had no processor.
+const EAGER_TICKS: [u32; 2] = [16, 1_000];
 
 /// How long there must be no call before the watch sleeps. Less costs a wake more often, more costs ticks for nothing.
 const QUIET: Duration = Duration::from_millis(16);
@@ -202,7 +203,8 @@ impl Watchman {
             let blocks = matches!(found, Found::Blocked | Found::NobodyFree);
             // One alone has nobody to wake.
             if blocks && engine.settings.threads > 1 && engine.wants_runner() {
-                watch.eager.store(EAGER_TICKS, Ordering::Relaxed);
+                let [least, most] = EAGER_TICKS;
+                watch.eager.store((2 * watch.eager.load(Ordering::Relaxed)).clamp(least, most), Ordering::Relaxed);
                 engine.wake_idle();
             } else {
                 let eager = watch.eager.load(Ordering::Relaxed);
