@@ -6,6 +6,9 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::turn::Moment;
 
+/// A millisecond as [`exactly`] counts.
+pub const MILLISECOND: u64 = 1_000_000;
+
 /// A thread's clock. It formats a date once a second.
 pub struct Clock {
     second: i64,

@@ -20,6 +20,7 @@ use crate::access::line::{Source, Told, Took};
 use crate::clock;
 use crate::conn::{Connection, Peer};
 use crate::descriptors;
+use crate::turn::Turn;
 use crate::wire::Refusal;
 
 /// The status that nginx's logs made known for a client that left before it had an answer.
@@ -28,6 +29,11 @@ pub(super) const CLIENT_LEFT: u16 = 499;
 /// Why an access line's request was not served to its end.
 pub(super) const CUT_SHORT: &str = "the application's answer was cut short";
 pub(super) const LEFT_EARLY: &str = "the client left before it had the whole answer";
+
+/// The status of a request whose connection ends before it does.
+fn status_at_end(turn: &Turn) -> u16 {
+    if turn.has_reply() && turn.is_head_out() { turn.status() } else { CLIENT_LEFT }
+}
 
 impl Runner {
     /// The request of this connection is whole.
@@ -96,8 +102,7 @@ impl Runner {
     /// The connection ends, perhaps with a request that was not counted: its client has left, or was too slow.
     fn count_end(&self, guest: &mut Guest) {
         if guest.arrived > 0 {
-            let turn = &guest.connection.turn;
-            let status = if turn.has_reply() && turn.is_head_out() { turn.status() } else { CLIENT_LEFT };
+            let status = status_at_end(&guest.connection.turn);
             self.count(guest, status);
         }
     }
@@ -160,8 +165,7 @@ impl Runner {
         let turn = &guest.connection.turn;
         if let Some(times) = guest.times.take() {
             let why = guest.why.unwrap_or(LEFT_EARLY);
-            let status = if turn.has_reply() && turn.is_head_out() { turn.status() } else { CLIENT_LEFT };
-            self.engine.tell(&guest.connection, (status, Some(why)), times.took());
+            self.engine.tell(&guest.connection, (status_at_end(turn), Some(why)), times.took());
         } else if turn.is_within_a_request() {
             let why = "the client left before its request was whole";
             self.engine.tell(&guest.connection, (CLIENT_LEFT, Some(why)), Took::default());
@@ -220,7 +224,7 @@ impl Engine {
         let tally = self.scoreboard.tally(tally);
         tally.timeouts.add(1);
         tally.count_answer(TIMED_OUT);
-        tally.duration.record(late.age.saturating_mul(1_000_000));
+        tally.duration.record(late.age.saturating_mul(clock::MILLISECOND));
         if let (Some(access), Some(memo)) = (&self.access, &late.memo) {
             let source = Source::Memory(memo);
             let age = Duration::from_millis(late.age);

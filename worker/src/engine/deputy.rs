@@ -69,7 +69,7 @@ impl Watchman {
             if self.tend_queue() {
                 patience = patience.min(RETRY);
             }
-            if std::mem::take(&mut is_seeking) {
+            if is_seeking {
                 patience = patience.min(offers::LOOK_AGAIN);
             }
             if engine.growth.may_grow() && !engine.is_queue_empty() {

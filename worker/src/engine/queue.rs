@@ -168,26 +168,16 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use monoceros_shared::config::Bodies;
-
     use super::*;
     use crate::conn::{Connection, Peer, Waits};
     use crate::engine::slots::Key;
-    use crate::turn::{Limits, Seat};
-    use crate::wire::http::{body, head};
+    use crate::turn::Seat;
+    use crate::turn::tests::limits;
 
     fn request(deadline: u64) -> Task {
-        let limits = Limits {
-            head: head::Limits { request_line_max: 100, header_count_max: 10, header_bytes_max: 400 },
-            body: body::Limits { body_bytes_max: 40, trailer_bytes_max: 100 },
-            bodies: Bodies::Buffer,
-            body_memory_max: 8,
-            kept_buffer_max: 64,
-            ending: Arc::default(),
-        };
         let socket = UnixStream::pair().unwrap().0.into();
-        let waits = Waits { body: Duration::ZERO, write: Duration::ZERO, body_rate: 0 };
-        let connection = Connection::new(socket, Peer::Unix, 0, Seat::new(Arc::new(limits), 0), waits);
+        let connection =
+            Connection::new(socket, Peer::Unix, 0, Seat::new(Arc::new(limits()), 0), Waits::all(Duration::ZERO));
         let mut guest = Guest::new(Key::default(), connection);
         guest.deadline = deadline;
         Task::Serve(guest)

@@ -26,9 +26,6 @@ const FILES_MAX: usize = 16;
 /// is memory that is never used.
 const SPARES_MAX: usize = EVENTS_MAX;
 
-/// In a millisecond.
-const NANOSECONDS: u64 = 1_000_000;
-
 /// The number of a runner that makes no calls.
 pub(super) const HANDS: usize = usize::MAX;
 
@@ -158,7 +155,7 @@ impl Runner {
                     Standing::Call => {
                         self.arrive(&mut guest);
                         if !self.answer_with_file(&mut guest) {
-                            guest.deadline = guest.arrived / NANOSECONDS + self.engine.settings.wait.0;
+                            guest.deadline = guest.arrived / clock::MILLISECOND + self.engine.settings.wait.0;
                             return self.batch.push(Task::Serve(guest));
                         }
                         files += 1;

@@ -19,7 +19,7 @@ mod reply;
 mod seat;
 mod streaming;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -11,7 +11,8 @@ use crate::wire::gateway::Protocol;
 
 const MOMENT: Moment = Moment { now: 0, date: *b"Sun, 06 Nov 1994 08:49:37 GMT" };
 
-fn limits() -> Limits {
+/// Small ones.
+pub fn limits() -> Limits {
     Limits {
         head: head::Limits { request_line_max: 100, header_count_max: 10, header_bytes_max: 400 },
         body: body::Limits { body_bytes_max: 40, trailer_bytes_max: 100 },
